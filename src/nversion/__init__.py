@@ -1,0 +1,3 @@
+"""N-version programming for neural networks."""
+
+__version__ = "0.1.0"

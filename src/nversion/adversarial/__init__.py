@@ -1,0 +1,1 @@
+"""The adversarial set: build, filter, save, load and show it."""

@@ -1,0 +1,1 @@
+"""Architectures as text: parse, write, check, build, generate, and the catalogue of 100."""

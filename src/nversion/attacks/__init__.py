@@ -1,0 +1,1 @@
+"""Adversarial attacks: one file per attack over one small base."""

@@ -1,0 +1,95 @@
+"""The attacked model as an attack sees it: logits, gradients, and a count of how many were asked.
+
+All answers are the same bits for an image whatever else is in the batch (see
+:mod:`nversion.models`), so an attack whose own arithmetic treats each row by itself gives the same
+result for an image in every batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from nversion.models import BATCH_SIZE, chunks, device_of, dtype_of
+
+__all__ = ["Objective", "Oracle"]
+
+Objective = Callable[[Tensor, Tensor], Tensor]
+"""Logits float32 [rows, classes] and the rows' indices int64 [rows] -> one value per row."""
+
+
+class Oracle:
+    """Answers an attack's questions about one model, which must be frozen already.
+
+    Attributes:
+        forwards: images that went forward through the model so far.
+        backwards: images whose gradient was taken so far.
+    """
+
+    def __init__(self, model: nn.Module, batch_size: int = BATCH_SIZE) -> None:
+        self._model = model
+        self._batch_size = batch_size
+        self._dtype = dtype_of(model)
+        self._device = device_of(model)
+        self.forwards = 0
+        self.backwards = 0
+
+    def _call(self, images: Tensor) -> Tensor:
+        outputs: Tensor = self._model(images.to(device=self._device, dtype=self._dtype))
+        return outputs.float()
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return the logits float32 [count, classes] of images [count, ...]; no gradient."""
+        self.forwards += images.shape[0]
+        with torch.no_grad():
+            pieces = [
+                self._call(images[rows])[:wanted].to(images.device)
+                for rows, wanted in chunks(images.shape[0], self._batch_size)
+            ]
+        return torch.cat(pieces)
+
+    def gradient(self, images: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
+        """Return logits [count, classes] and d objective / d image [count, ...], both float32.
+
+        The objective must treat each row by itself. It receives the indices of its rows in
+        `images`, to pick labels, targets or constants by; small batches repeat the last row.
+        """
+        self.forwards += images.shape[0]
+        self.backwards += images.shape[0]
+        all_logits, gradients = [], []
+        for rows, wanted in chunks(images.shape[0], self._batch_size):
+            leaf = images[rows].detach().requires_grad_(True)
+            logits = self._call(leaf)
+            with torch.enable_grad():
+                total = objective(logits, rows.to(logits.device)).sum()
+            (gradient,) = torch.autograd.grad(total, leaf)
+            all_logits.append(logits[:wanted].detach().to(images.device))
+            gradients.append(gradient[:wanted])
+        return torch.cat(all_logits), torch.cat(gradients)
+
+    def jacobian(self, images: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits and the gradients of the chosen logits, one forward pass for all of them.
+
+        Args:
+            images: [count, channels, height, width].
+            classes: int64 [count, chosen], the logits wanted per image.
+
+        Returns:
+            Logits [count, classes] and gradients [count, chosen, channels, height, width].
+        """
+        self.forwards += images.shape[0]
+        self.backwards += images.shape[0] * classes.shape[1]
+        all_logits, jacobians = [], []
+        for rows, wanted in chunks(images.shape[0], self._batch_size):
+            leaf = images[rows].detach().requires_grad_(True)
+            logits = self._call(leaf)
+            picked = logits.gather(1, classes[rows].to(logits.device))
+            columns = [
+                torch.autograd.grad(picked[:, k].sum(), leaf, retain_graph=True)[0][:wanted]
+                for k in range(classes.shape[1])
+            ]
+            all_logits.append(logits[:wanted].detach().to(images.device))
+            jacobians.append(torch.stack(columns, dim=1))
+        return torch.cat(all_logits), torch.cat(jacobians)

@@ -1,0 +1,1 @@
+"""Certified radii for one network."""

@@ -1,0 +1,1 @@
+"""Images and labels: embedded digits, the MNIST family, and the user's own files."""

@@ -1,0 +1,1 @@
+"""Teacher labels, student and baseline."""

@@ -1,0 +1,66 @@
+"""Every error that nversion raises on purpose, in one tree.
+
+All derive from :class:`NVersionError`, so that a caller can catch the family; the ones that
+describe a wrong argument also derive from :class:`ValueError`. Messages name the file, line or
+argument at fault and say what would be right.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ArchitectureError",
+    "ArtefactError",
+    "ConfigError",
+    "DatasetError",
+    "DownloadError",
+    "InputError",
+    "MissingExtraError",
+    "NVersionError",
+    "StudyError",
+    "TrainingError",
+    "UnsupportedModuleError",
+]
+
+
+class NVersionError(Exception):
+    """The root of all errors that nversion raises on purpose."""
+
+
+class InputError(NVersionError, ValueError):
+    """An argument has the wrong type, shape, range or value."""
+
+
+class DatasetError(NVersionError, ValueError):
+    """A dataset's files are missing, truncated, malformed or inconsistent."""
+
+
+class DownloadError(DatasetError):
+    """No mirror gave a file with the published checksum."""
+
+
+class ArchitectureError(NVersionError, ValueError):
+    """An architecture text cannot be read, or does not fit the input shape."""
+
+
+class ConfigError(NVersionError, ValueError):
+    """A recipe or study configuration is wrong."""
+
+
+class ArtefactError(NVersionError):
+    """A saved artefact (version, adversarial set, record) is missing, damaged or foreign."""
+
+
+class TrainingError(NVersionError):
+    """A version could not be trained: its loss became NaN or its accuracy stayed at chance."""
+
+
+class StudyError(NVersionError):
+    """A study cannot go on, or its folder belongs to another study."""
+
+
+class UnsupportedModuleError(NVersionError, ValueError):
+    """A model holds a module or operation that the requested analysis cannot treat."""
+
+
+class MissingExtraError(NVersionError, ImportError):
+    """An optional dependency is not installed; the message names the extra that brings it."""

@@ -1,0 +1,1 @@
+"""Accuracy, adversarial frequency, ranks and statistics."""

@@ -1,0 +1,151 @@
+"""Files: written whole or not at all, and identified by what they hold.
+
+Every artefact is written to a temporary file in its own folder and renamed into place, so that an
+interrupted run leaves either the old file or the new one, never half of one (``rename`` replaces
+atomically on POSIX file systems). Digests are SHA-256.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+
+from nversion.errors import ArtefactError
+
+__all__ = [
+    "digest_of",
+    "read_json",
+    "read_tensors",
+    "replacing",
+    "sha256_of_file",
+    "write_json",
+    "write_tensors",
+    "write_text",
+]
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on a clean exit it replaces `path`, else it is removed.
+
+    The file's content is flushed to disk before the rename, so that a crash of the machine cannot
+    leave an empty file under the final name.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 to `path`, atomically; line ends stay as they are."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON to `path`, atomically. NaN and infinities are refused."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        ArtefactError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtefactError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ArtefactError(f"{path}: not readable as JSON ({error})") from error
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Write named tensors as safetensors, atomically, with `metadata` as JSON in the header."""
+    header = {"nversion": json.dumps(dict(metadata or {}), sort_keys=True, allow_nan=False)}
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        safetensors.torch.save_file(contiguous, str(temporary), metadata=header)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read what :func:`write_tensors` wrote: the tensors and the metadata.
+
+    Raises:
+        ArtefactError: the file is missing, truncated or is not safetensors.
+    """
+    if not path.is_file():
+        raise ArtefactError(f"{path}: no such file")
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            metadata = json.loads((file.metadata() or {}).get("nversion", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise ArtefactError(f"{path}: not readable as safetensors ({error})") from error
+    return tensors, metadata
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of(*parts: Any) -> str:
+    """Return a SHA-256 over `parts`: JSON values, bytes, arrays, tensors, sequences and mappings.
+
+    Equal values give equal digests in every process; the type of a part is hashed with it, so
+    that ``1`` and ``"1"`` differ.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        _feed(digest, part)
+    return digest.hexdigest()
+
+
+def _feed(digest: hashlib._Hash, part: Any) -> None:
+    if isinstance(part, torch.Tensor):
+        part = part.detach().cpu().contiguous().numpy()
+    if isinstance(part, np.ndarray):
+        digest.update(f"array {part.dtype.str} {part.shape};".encode())
+        digest.update(np.ascontiguousarray(part).data)
+    elif isinstance(part, bytes):
+        digest.update(f"bytes {len(part)};".encode())
+        digest.update(part)
+    elif isinstance(part, Mapping):
+        digest.update(f"mapping {len(part)};".encode())
+        for key in sorted(part):
+            _feed(digest, key)
+            _feed(digest, part[key])
+    elif isinstance(part, Sequence) and not isinstance(part, str):
+        digest.update(f"sequence {len(part)};".encode())
+        for item in part:
+            _feed(digest, item)
+    elif part is None or isinstance(part, str | int | float | bool):
+        text = json.dumps(part)
+        digest.update(f"json {len(text)};{text}".encode())
+    else:
+        raise TypeError(f"digest_of cannot hash a {type(part).__name__}")

@@ -1,0 +1,172 @@
+"""What nversion asks of a model, and how it evaluates one.
+
+A model is any ``torch.nn.Module`` that maps images ``[count, channels, height, width]`` in [0, 1]
+to logits (or log-probabilities) ``[count, classes]``. This module checks images and labels, lends
+a model out in evaluation mode (:func:`frozen`), and evaluates it so that the result for one image
+does not depend on the images beside it (:func:`evaluate`).
+
+Why batches have a smallest size: matrix libraries choose another kernel, with another order of
+summation, for one to three rows than for more, so the same image gives other last bits alone than
+in a batch. From four rows up the result of each row was found to be the same bits whatever the
+batch; ``tests/test_models.py`` holds that. Smaller batches are therefore filled up with copies of
+their last row.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from nversion.errors import InputError
+
+__all__ = [
+    "BATCH_SIZE",
+    "check_images",
+    "check_labels",
+    "chunks",
+    "device_of",
+    "dtype_of",
+    "evaluate",
+    "frozen",
+    "predict",
+]
+
+BATCH_SIZE = 64
+"""How many images a model is given at once, at the most."""
+
+SMALLEST_BATCH = 4
+"""How many rows a model is given at once, at the least (see the module's docstring)."""
+
+
+def check_images(images: Tensor, name: str = "images") -> None:
+    """Raise unless `images` is a floating tensor [count, channels, height, width] in [0, 1].
+
+    Raises:
+        InputError: wrong type, rank or dtype, NaN, or values outside [0, 1].
+    """
+    if not isinstance(images, Tensor):
+        raise InputError(f"{name} must be a torch.Tensor, not {type(images).__name__}")
+    if images.ndim != 4:
+        raise InputError(
+            f"{name} must have the shape [count, channels, height, width], not {list(images.shape)}"
+        )
+    if not images.is_floating_point():
+        raise InputError(
+            f"{name} must be floating point in [0, 1], not {images.dtype}; "
+            "divide 8-bit images by 255 first"
+        )
+    if images.numel() == 0:
+        return
+    if bool(images.isnan().any()):
+        raise InputError(f"{name} hold NaN")
+    low, high = float(images.min()), float(images.max())
+    if low < 0.0 or high > 1.0:
+        raise InputError(
+            f"{name} must lie in [0, 1], but range from {low:g} to {high:g}; undo any "
+            "normalisation (put it into the model) and divide 8-bit images by 255"
+        )
+
+
+def check_labels(labels: Tensor, count: int, classes: int | None = None) -> None:
+    """Raise unless `labels` is an int64 tensor [count] with values in [0, classes).
+
+    Raises:
+        InputError: wrong type, shape, dtype or values.
+    """
+    if not isinstance(labels, Tensor):
+        raise InputError(f"labels must be a torch.Tensor, not {type(labels).__name__}")
+    if labels.dtype != torch.int64:
+        raise InputError(f"labels must be int64, not {labels.dtype}")
+    if labels.shape != (count,):
+        raise InputError(
+            f"labels must have the shape [{count}], one per image, not {list(labels.shape)}"
+        )
+    if count and (int(labels.min()) < 0 or (classes and int(labels.max()) >= classes)):
+        upper = f" and below {classes}" if classes else ""
+        raise InputError(
+            f"labels must be at least 0{upper}, but range from {int(labels.min())} "
+            f"to {int(labels.max())}"
+        )
+
+
+@contextlib.contextmanager
+def frozen(model: nn.Module) -> Iterator[nn.Module]:
+    """Lend `model` out in evaluation mode and without weight gradients; hand it back as it came."""
+    modes = [(module, module.training) for module in model.modules()]
+    gradients = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        model.eval()
+        for parameter, _ in gradients:
+            parameter.requires_grad_(False)
+        yield model
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for parameter, wanted in gradients:
+            parameter.requires_grad_(wanted)
+
+
+def dtype_of(model: nn.Module) -> torch.dtype:
+    """Return the floating dtype that a model computes in: its first parameter's or buffer's."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            return tensor.dtype
+    return torch.float32
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return the device that a model lives on: its first parameter's or buffer's."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+def chunks(count: int, size: int = BATCH_SIZE) -> Iterator[tuple[Tensor, int]]:
+    """Yield (row indices, how many of them count) so that batches have between 4 and `size` rows.
+
+    The indices past the ones that count repeat the last row.
+    """
+    for start in range(0, count, size):
+        rows = torch.arange(start, min(start + size, count))
+        wanted = len(rows)
+        if wanted < SMALLEST_BATCH:
+            rows = torch.cat([rows, rows[-1:].expand(SMALLEST_BATCH - wanted)])
+        yield rows, wanted
+
+
+def evaluate(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZE) -> Tensor:
+    """Return the model's logits, float32 [count, classes] on the images' device, no gradient.
+
+    The model is used in the mode it is in; wrap the call in :func:`frozen` for evaluation mode.
+
+    Args:
+        model: maps [count, channels, height, width] to [count, classes].
+        images: floating [count, channels, height, width]; cast to the model's dtype and device.
+        batch_size: images a batch, at the most; at least 4.
+
+    Raises:
+        InputError: there are no images, or the model's output is not [count, classes].
+    """
+    if images.shape[0] == 0:
+        raise InputError("there are no images to evaluate the model on")
+    dtype, device = dtype_of(model), device_of(model)
+    pieces = []
+    with torch.no_grad():
+        for rows, wanted in chunks(images.shape[0], max(batch_size, SMALLEST_BATCH)):
+            outputs = model(images[rows.to(images.device)].to(device=device, dtype=dtype))
+            if outputs.ndim != 2 or outputs.shape[0] != len(rows):
+                raise InputError(
+                    "the model must map images to logits [count, classes], but gave "
+                    f"{list(outputs.shape)} for {len(rows)} images"
+                )
+            pieces.append(outputs[:wanted].to(device=images.device, dtype=torch.float32))
+    return torch.cat(pieces)
+
+
+def predict(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZE) -> Tensor:
+    """Return the predicted classes, int64 [count], of the model in evaluation mode."""
+    with frozen(model):
+        return evaluate(model, images, batch_size).argmax(dim=1)

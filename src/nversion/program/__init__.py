@@ -1,0 +1,1 @@
+"""The N-version program: several versions and a voter, as one model."""

@@ -1,0 +1,1 @@
+"""One whole experiment: configuration in, artefacts and results out."""

@@ -1,0 +1,1 @@
+"""Versions: train one or many, save and load them."""
