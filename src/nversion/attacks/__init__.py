@@ -1,1 +1,21 @@
-"""Adversarial attacks: one file per attack over one small base."""
+"""Adversarial attacks: one file per attack over one small base.
+
+``nversion.attacks.create("gradient")`` gives a configured attack; calling it with a model, images
+and labels gives an :class:`AttackResult`. ``nversion.attacks.names()`` lists all of them.
+"""
+
+from __future__ import annotations
+
+from nversion.attacks import gradient, random_pgd  # noqa: F401  (registers the attacks)
+from nversion.attacks.base import Attack, AttackResult, is_adversarial, margins, success_margin
+from nversion.attacks.registry import create, names
+
+__all__ = [
+    "Attack",
+    "AttackResult",
+    "create",
+    "is_adversarial",
+    "margins",
+    "names",
+    "success_margin",
+]

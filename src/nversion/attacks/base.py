@@ -20,11 +20,21 @@ import torch
 from torch import Tensor, nn
 
 from nversion.attacks.noise import Noise
-from nversion.attacks.oracle import Oracle
+from nversion.attacks.oracle import Objective, Oracle
 from nversion.errors import InputError
 from nversion.models import check_images, check_labels, frozen
 
-__all__ = ["Attack", "AttackResult", "is_adversarial", "margins", "success_margin"]
+__all__ = [
+    "Attack",
+    "AttackResult",
+    "check_option",
+    "excess_margins",
+    "is_adversarial",
+    "log_odds",
+    "margins",
+    "success_margin",
+    "towards_errors",
+]
 
 RELATIVE_MARGIN = 1e-5
 """Of the largest absolute logit (at least 1); float32 networks of the catalogue's size reproduce
@@ -43,10 +53,31 @@ def success_margin(logits: Tensor) -> Tensor:
     return RELATIVE_MARGIN * logits.abs().amax(dim=1).clamp(min=1.0)
 
 
+def excess_margins(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return :func:`margins` less :func:`success_margin`, [count]: above zero, adversarial."""
+    return margins(logits, labels) - success_margin(logits)
+
+
+def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return log((1 - p) / p) of the label's softmax probability p, [count].
+
+    The cross-entropy is softplus of this, so both have the same gradient up to a positive factor;
+    but this one does not vanish where the model is so sure that 1 - p rounds to zero.
+    """
+    own = logits.gather(1, labels[:, None]).squeeze(1)
+    others = logits.scatter(1, labels[:, None], -torch.inf)
+    return others.logsumexp(dim=1) - own
+
+
+def towards_errors(labels: Tensor) -> Objective:
+    """Return the objective for :meth:`Oracle.gradient` that :func:`log_odds` is, for `labels`."""
+    return lambda logits, rows: log_odds(logits, labels[rows])
+
+
 def is_adversarial(logits: Tensor, labels: Tensor) -> Tensor:
     """Return bool [count]: misclassified, with the margin that a success needs."""
     finite = logits.isfinite().all(dim=1)
-    return finite & (margins(logits, labels) > success_margin(logits))
+    return finite & (excess_margins(logits, labels) > 0)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,101 @@
+"""Single-step gradient attacks: gradient, and gradient-sign (Goodfellow, Shlens & Szegedy 2014).
+
+The image moves along one fixed direction: the gradient of the cross-entropy, scaled so that its
+root mean square per pixel is 1, or its sign. The magnitude grows over a grid of 1,000 values up to
+1; the first magnitude that is adversarial wins. Where that is one of the first twenty, the scan is
+repeated over twenty finer magnitudes up to it (as Foolbox 2.4 does).
+
+The grid is not walked value by value: :func:`nversion.attacks.ray.first_adversarial` finds the same
+magnitude with about a dozen evaluations.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from nversion.attacks.base import Attack, towards_errors
+from nversion.attacks.noise import Noise
+from nversion.attacks.oracle import Oracle
+from nversion.attacks.ray import first_adversarial
+from nversion.attacks.registry import register
+from nversion.errors import InputError
+
+__all__ = ["Gradient", "GradientSign"]
+
+FINER_STEPS = 20
+"""The scan is repeated this much finer where one of this many first magnitudes succeeds."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _SingleStep(Attack):
+    """A scan of growing magnitudes along one direction.
+
+    Attributes:
+        steps: magnitudes tried, evenly spaced up to `largest`.
+        largest: the largest magnitude, in units of the pixel range.
+    """
+
+    steps: int = 1000
+    largest: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise InputError(f"steps must be at least 1, not {self.steps!r}")
+        if not 0.0 < self.largest < float("inf"):
+            raise InputError(f"largest must be a finite number above 0, not {self.largest!r}")
+
+    @abc.abstractmethod
+    def _direction(self, gradients: Tensor) -> Tensor:
+        """Return the direction of magnitude 1, [count, ...]; zero where there is no gradient."""
+
+    @final
+    def propose(self, oracle: Oracle, images: Tensor, labels: Tensor, noise: Noise) -> Tensor:
+        """Return the images at the first adversarial magnitude."""
+        _, gradients = oracle.gradient(images, towards_errors(labels))
+        directions = self._direction(gradients)
+        largest = torch.full((len(images),), self.largest)
+        first = first_adversarial(oracle, images, directions, labels, largest, self.steps)
+        magnitudes = first * (self.largest / self.steps)
+        finer = ((first > 0) & (first <= FINER_STEPS)).nonzero().squeeze(1)
+        if len(finer) > 0:
+            first = first_adversarial(
+                oracle,
+                images[finer],
+                directions[finer],
+                labels[finer],
+                magnitudes[finer],
+                FINER_STEPS,
+            )
+            magnitudes[finer] *= first / FINER_STEPS
+        return (images + magnitudes[:, None, None, None] * directions).clamp(0.0, 1.0)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Gradient(_SingleStep):
+    """Along the gradient, scaled to a root mean square of 1 per pixel."""
+
+    name: ClassVar[str] = "gradient"
+    norm: ClassVar[str] = "l2"
+
+    def _direction(self, gradients: Tensor) -> Tensor:
+        scales = gradients.flatten(1).square().mean(dim=1).sqrt()
+        safe = torch.where(scales > 0, scales, 1.0)
+        return gradients / safe[:, None, None, None]
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class GradientSign(_SingleStep):
+    """Along the sign of the gradient (the fast gradient sign method)."""
+
+    name: ClassVar[str] = "gradient-sign"
+    norm: ClassVar[str] = "linf"
+
+    def _direction(self, gradients: Tensor) -> Tensor:
+        return gradients.sign()

@@ -1,0 +1,117 @@
+"""The first adversarial magnitude along a ray, found with few evaluations of the model.
+
+Whether an image is adversarial at magnitude m is not monotone in m: adversarial stretches can lie
+before harmless ones, so bisection may return a later one. But the margin is continuous in m. If it
+is below zero by g at a grid point and its slope stays below L, the next g / L cannot be adversarial
+and need not be looked at (the covering argument of Piyavskii 1972 and Shubert 1972 for global
+search). L is taken as :data:`SAFETY` times the steepest slope seen so far on the image's own ray;
+whenever a steeper one is seen, the stretches that were skipped are judged again.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nversion.attacks.base import excess_margins
+from nversion.attacks.oracle import Oracle
+
+__all__ = ["first_adversarial"]
+
+SAFETY = 2.0
+"""How much steeper than anything seen the margin may be between two grid points."""
+
+FIRST_LOOK = 16
+"""The first grid point to be looked at."""
+
+_Row = NDArray[np.float64]
+
+
+def first_adversarial(
+    oracle: Oracle,
+    images: Tensor,
+    directions: Tensor,
+    labels: Tensor,
+    largest: Tensor,
+    steps: int,
+) -> Tensor:
+    """Return the smallest k in 1..steps at which clamp(image + k/steps * largest * direction) is
+    adversarial, int64 [count]; 0 where none is.
+
+    Args:
+        oracle: the attacked model.
+        images: float32 [count, ...] in [0, 1].
+        directions: float32 [count, ...]; rows that are all zero are not searched.
+        labels: int64 [count].
+        largest: float32 [count], the magnitude at k = steps.
+        steps: grid points.
+    """  # noqa: D205
+    count = len(images)
+    unit = (largest.to(images.device) / steps)[:, None, None, None] * directions
+    excess = np.full((count, steps + 1), np.nan)
+    excess[:, 0] = _excess(oracle, images, labels)
+    active = directions.flatten(1).ne(0).any(dim=1).nonzero().squeeze(1).tolist()
+    while True:
+        asked = [(row, k) for row in active if (k := _next_look(excess[row])) is not None]
+        if not asked:
+            break
+        active = [row for row, _ in asked]
+        rows = torch.tensor(active, device=images.device)
+        magnitudes = torch.tensor([k for _, k in asked], device=images.device)
+        candidates = images[rows] + magnitudes[:, None, None, None] * unit[rows]
+        seen = _excess(oracle, candidates.clamp(0.0, 1.0), labels[rows])
+        for (row, k), value in zip(asked, seen, strict=True):
+            excess[row, k] = value
+    hits = np.nan_to_num(excess, nan=-1.0) > 0.0
+    return torch.from_numpy(hits.argmax(axis=1)).to(images.device)
+
+
+def _excess(oracle: Oracle, images: Tensor, labels: Tensor) -> _Row:
+    """Return by how much each image is adversarial (above 0) or not, float64 [count]."""
+    values: _Row = excess_margins(oracle.logits(images), labels).double().cpu().numpy()
+    # Where the model gives no number nothing can be skipped: a margin of 0 says just that.
+    return np.where(np.isfinite(values), values, 0.0)
+
+
+def _next_look(excess: _Row) -> int | None:
+    """Return the grid point to evaluate next on one ray, or None when the first hit is proven.
+
+    Args:
+        excess: float64 [steps + 1]; NaN where not yet evaluated; the point 0 is evaluated.
+    """
+    steps = len(excess) - 1
+    known = np.flatnonzero(~np.isnan(excess))
+    values = excess[known]
+    steepest = float(np.max(np.abs(np.diff(values)) / np.diff(known), initial=0.0))
+    bound = SAFETY * steepest
+    hits = np.flatnonzero(values > 0.0)
+    last = int(hits[0]) if len(hits) else len(known) - 1
+    for left in range(last):
+        a, b = int(known[left]), int(known[left + 1])
+        earliest = a + _skip(values[left], bound)
+        latest = b - (1 if values[left + 1] > 0.0 else _skip(values[left + 1], bound))
+        if earliest <= latest:
+            return _between(earliest, latest)
+    if len(hits) or known[-1] == steps:
+        return None
+    a = int(known[-1])
+    if len(known) == 1:
+        return min(FIRST_LOOK, steps)
+    forward = _skip(values[-1], steepest)
+    return min(a + forward, steps)
+
+
+def _skip(value: float, bound: float) -> int:
+    """Return the smallest distance in grid points at which the margin can be above zero."""
+    depth = max(-float(value), 0.0)
+    if bound == 0.0:
+        return 2**31
+    return min(math.floor(depth / bound) + 1, 2**31)
+
+
+def _between(earliest: int, latest: int) -> int:
+    return (earliest + latest) // 2
