@@ -1,0 +1,148 @@
+"""What a dataset is: images and labels, a train and a test split, checked when it is made.
+
+Everything downstream relies on these checks, so that no later stage has to ask again whether pixels
+lie in [0, 1] or whether a label exists.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import torch
+from torch import Tensor
+
+from nversion.errors import DatasetError, InputError
+from nversion.files import digest_of
+from nversion.models import check_images, check_labels
+
+__all__ = ["Dataset", "Split", "split_by_class"]
+
+TEST_EVERY = 5
+"""One image in so many of each class goes to the test split where a dataset has none."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """Images and their labels.
+
+    Attributes:
+        images: float32 [count, channels, height, width] in [0, 1]; at least one.
+        labels: int64 [count], at least 0.
+
+    Raises:
+        DatasetError: wrong type, shape, dtype or values, or no images.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        try:
+            check_images(self.images)
+            check_labels(self.labels, self.images.shape[0])
+        except InputError as error:
+            raise DatasetError(str(error)) from error
+        if self.images.dtype != torch.float32:
+            raise DatasetError(f"images must be float32, not {self.images.dtype}")
+        if self.images.numel() == 0:
+            raise DatasetError(f"there are no pixels: images have shape {list(self.images.shape)}")
+
+    def __len__(self) -> int:
+        return self.images.shape[0]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """A named dataset with a train and a test split.
+
+    Attributes:
+        name: what it is called, in files and in the report.
+        train: the split that versions learn from; holds every class.
+        test: the split that they are measured on.
+        classes: how many classes there are; labels are 0 .. classes - 1.
+        shape: (channels, height, width) of every image.
+
+    Raises:
+        DatasetError: the splits do not fit each other, the shape or the number of classes, or a
+            class has no training image.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    classes: int
+    shape: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        if self.classes < 2:
+            raise DatasetError(
+                f"{self.name}: {self.classes} class(es); a dataset needs two or more"
+            )
+        for title, split in (("train", self.train), ("test", self.test)):
+            if tuple(split.images.shape[1:]) != tuple(self.shape):
+                raise DatasetError(
+                    f"{self.name}: {title} images are {list(split.images.shape[1:])} "
+                    f"[channels, height, width], but the dataset's shape is {list(self.shape)}"
+                )
+            try:
+                check_labels(split.labels, len(split), self.classes)
+            except InputError as error:
+                raise DatasetError(f"{self.name}: {title} {error}") from error
+        counts = torch.bincount(self.train.labels, minlength=self.classes)
+        missing = (counts == 0).nonzero().flatten().tolist()
+        if missing:
+            raise DatasetError(
+                f"{self.name}: no training image has the label {_some(missing)}, though labels go "
+                f"up to {self.classes - 1}; number the classes 0, 1, 2, ... without gaps"
+            )
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 (hexadecimal) of the content: images, labels and number of classes.
+
+        The name is left out: the same content under another name is the same data.
+        """
+        return digest_of(
+            *(self.train.images, self.train.labels, self.test.images, self.test.labels),
+            self.classes,
+        )
+
+
+def _some(labels: list[int], limit: int = 10) -> str:
+    shown = ", ".join(map(str, labels[:limit]))
+    return shown if len(labels) <= limit else f"{shown}, ... ({len(labels)} labels in all)"
+
+
+def split_by_class(images: Tensor, labels: Tensor) -> tuple[Split, Split]:
+    """Divide images into a train and a test split, the same way every time.
+
+    Of each class, in the order given, the second image and every fifth one after it goes to the
+    test split: about 20 %, with no random numbers, and never a class without a training image.
+
+    Args:
+        images: float32 [count, channels, height, width] in [0, 1].
+        labels: int64 [count].
+
+    Returns:
+        The train and the test split, both in the order given.
+
+    Raises:
+        DatasetError: malformed images or labels, or a class with a single image.
+    """
+    whole = Split(images, labels)
+    counts = torch.bincount(whole.labels)
+    single = (counts == 1).nonzero().flatten().tolist()
+    if single:
+        raise DatasetError(
+            f"only one image has the label {_some(single)}; a class needs at least two, one to "
+            "learn from and one to test on"
+        )
+    chosen = torch.zeros(len(whole), dtype=torch.bool)
+    for label in range(len(counts)):
+        rows = (whole.labels == label).nonzero().squeeze(1)
+        chosen[rows[1::TEST_EVERY]] = True
+    return (
+        Split(whole.images[~chosen], whole.labels[~chosen]),
+        Split(whole.images[chosen], whole.labels[chosen]),
+    )

@@ -1,0 +1,143 @@
+"""Datasets by name or path: the one entry to this package."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from nversion.datasets.arrays import load_npz
+from nversion.datasets.dataset import Dataset
+from nversion.datasets.digits import load_digits
+from nversion.datasets.download import FASHION_MNIST, KMNIST, MNIST, Source, cache_folder, fetch
+from nversion.datasets.folder import load_image_folder
+from nversion.datasets.idx import find_file, holds_any, load_idx_folder
+from nversion.errors import DatasetError
+
+__all__ = ["ENVIRONMENT_VARIABLE", "load_dataset", "load_published", "names"]
+
+ENVIRONMENT_VARIABLE = "NVERSION_DATA"
+"""Names a folder to look for datasets in before downloading them."""
+
+SOURCES: Mapping[str, Source] = MappingProxyType(
+    {source.name: source for source in (MNIST, FASHION_MNIST, KMNIST)}
+)
+
+TELLING_FILE = "t10k-labels-idx1-ubyte"
+"""A small file that tells the published datasets apart."""
+
+
+def names() -> list[str]:
+    """Return the names of the datasets that come with nversion or that it can download."""
+    return ["digits", *SOURCES]
+
+
+def load_dataset(
+    name_or_path: str | Path, root: str | Path | None = None, download: bool = True
+) -> Dataset:
+    """Load a dataset by name, or the user's own from a path.
+
+    Args:
+        name_or_path: one of :func:`names`; or the path of a ``.npz`` file, of a folder of class
+            folders with images, or of a folder with four IDX files.
+        root: for a published dataset, the folder that holds its files, or that holds a folder of
+            its name with them. If given, it must have them. Otherwise the environment variable
+            ``NVERSION_DATA`` names such a folder, and what is not there is downloaded into the
+            user's cache.
+        download: whether to download what is not there.
+
+    Raises:
+        DatasetError: the name is unknown, or the files are missing or malformed.
+        DownloadError: no mirror gave the files.
+    """
+    name = str(name_or_path)
+    if name == "digits":
+        return load_digits()
+    if name in SOURCES:
+        return load_published(SOURCES[name], None if root is None else Path(root), download)
+    return _load_own(Path(name_or_path).expanduser())
+
+
+def load_published(
+    source: Source,
+    root: Path | None = None,
+    download: bool = True,
+    cache: Path | None = None,
+) -> Dataset:
+    """Load a published dataset: from `root`, else ``NVERSION_DATA``, else cached or downloaded.
+
+    Args:
+        source: which one, and its mirrors.
+        root: as in :func:`load_dataset`.
+        download: as in :func:`load_dataset`.
+        cache: where downloads go; by default a folder in the user's cache.
+
+    Raises:
+        DatasetError: the files are missing or malformed.
+        DownloadError: no mirror gave the files.
+    """
+    if root is not None:
+        folder = _find(source, root.expanduser())
+        if folder is None:
+            raise DatasetError(
+                f"{root}: no files of {source.name}; {_where_to_put(source)}, or leave the folder "
+                "out to have them downloaded"
+            )
+        return _load_from(source, folder)
+    named = os.environ.get(ENVIRONMENT_VARIABLE)
+    folder = _find(source, Path(named).expanduser()) if named else None
+    if folder is not None:
+        return _load_from(source, folder)
+    cache = cache or cache_folder(source.name)
+    if not download:
+        if not holds_any(cache):
+            raise DatasetError(
+                f"{source.name} is not on this machine and may not be downloaded; "
+                f"{_where_to_put(source)} and name it with --data-dir or {ENVIRONMENT_VARIABLE}"
+            )
+        return load_idx_folder(cache, source.name, source.classes)
+    return load_idx_folder(fetch(source, cache), source.name, source.classes)
+
+
+def _find(source: Source, root: Path) -> Path | None:
+    """Return the folder at or under `root` that holds the dataset's files; None if none does."""
+    if not root.is_dir():
+        raise DatasetError(f"{root}: no such folder; it was named to hold {source.name}")
+    candidates = [*(root / name for name in source.folders), root]
+    return next((folder for folder in candidates if holds_any(folder)), None)
+
+
+def _load_from(source: Source, folder: Path) -> Dataset:
+    _refuse_another(source, folder)
+    return load_idx_folder(folder, source.name, source.classes)
+
+
+def _refuse_another(source: Source, folder: Path) -> None:
+    """Raise if the folder holds another published dataset: all use the same file names."""
+    path = find_file(folder, TELLING_FILE)
+    if path is None or path.suffix != ".gz":
+        return
+    for other in SOURCES.values():
+        if other.name != source.name and other.matches(path, TELLING_FILE):
+            raise DatasetError(f"{folder}: these are the files of {other.name}, not {source.name}")
+
+
+def _where_to_put(source: Source) -> str:
+    return f"put its four IDX files (or their .gz archives) into a folder, or into {source.name}/"
+
+
+def _load_own(path: Path) -> Dataset:
+    if path.is_dir():
+        return load_idx_folder(path, path.name) if holds_any(path) else load_image_folder(path)
+    if path.is_file():
+        if path.suffix.lower() != ".npz":
+            raise DatasetError(f"{path}: not a .npz file; a single file must be one")
+        return load_npz(path)
+    close = difflib.get_close_matches(str(path).lower(), names(), n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    raise DatasetError(
+        f"{str(path)!r} is neither a dataset's name nor the path of a .npz file or a folder.{hint} "
+        f"The names are: {', '.join(names())}"
+    )

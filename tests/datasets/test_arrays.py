@@ -1,0 +1,109 @@
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from nversion.datasets import load_dataset
+from nversion.errors import DatasetError
+
+LABELS = np.array([0, 1] * 5)
+PIXELS = np.random.default_rng(1).integers(0, 256, (10, 4, 6), dtype=np.uint8)
+
+
+def save(tmp_path, **arrays):
+    path = tmp_path / "own.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+def test_images_and_labels_are_divided_by_class(tmp_path):
+    data = load_dataset(save(tmp_path, images=PIXELS, labels=LABELS))
+    assert (data.name, data.classes, data.shape) == ("own", 2, (1, 4, 6))
+    assert data.test.labels.tolist() == [0, 1]
+    assert torch.equal(data.test.images[0, 0], torch.from_numpy(PIXELS[2]).float() / 255)
+    assert len(data.train) == 8
+
+
+def test_a_given_division_is_kept(tmp_path):
+    path = save(
+        tmp_path,
+        train_images=PIXELS[:7],
+        train_labels=LABELS[:7].astype(np.uint8),
+        test_images=PIXELS[7:],
+        test_labels=LABELS[7:],
+        note=np.array(["ignored"]),
+    )
+    data = load_dataset(str(path))
+    assert data.train.labels.tolist() == LABELS[:7].tolist()
+    assert torch.equal(data.test.images[:, 0], torch.from_numpy(PIXELS[7:]).float() / 255)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((10, 4, 6), (1, 4, 6)),
+        ((10, 1, 4, 6), (1, 4, 6)),
+        ((10, 3, 4, 6), (3, 4, 6)),
+        ((10, 2, 4, 6), (2, 4, 6)),
+        ((10, 4, 6, 3), (3, 4, 6)),
+        ((10, 4, 6, 1), (1, 4, 6)),
+        ((10, 3, 4, 3), (3, 4, 3)),
+    ],
+)
+def test_layouts(tmp_path, shape, expected):
+    images = np.random.default_rng(2).random(shape).astype(np.float64)
+    data = load_dataset(save(tmp_path, images=images, labels=LABELS))
+    assert data.shape == expected
+    own = images[2] if shape[1:] != (4, 6, 3) else images[2].transpose(2, 0, 1)
+    own = own.reshape(expected) if len(shape) == 3 or shape[3] == 1 else own
+    assert np.array_equal(data.test.images[0].numpy(), own.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"images": PIXELS}, "the arrays are images; there must be images and labels, or train_"),
+        ({"x": PIXELS, "y": LABELS}, "the arrays are x, y"),
+        ({"images": PIXELS, "labels": LABELS[:9]}, "10 images, but labels holds 9"),
+        ({"images": PIXELS.astype(float), "labels": LABELS}, "divide values up to 255 by 255"),
+        ({"images": PIXELS / 255 - 0.5, "labels": LABELS}, "undo any normalisation"),
+        ({"images": PIXELS / 255 * np.nan, "labels": LABELS}, "NaN"),
+        ({"images": PIXELS.astype(np.int64), "labels": LABELS}, "uint8 .* not int64"),
+        ({"images": PIXELS[:, 0], "labels": LABELS}, re.escape("not [10, 6]")),
+        ({"images": PIXELS[:0], "labels": LABELS[:0]}, "empty"),
+        ({"images": PIXELS, "labels": LABELS.astype(float)}, "integers 0, 1, 2, ..., not float64"),
+        ({"images": PIXELS, "labels": LABELS == 1}, "integers 0, 1, 2, ..., not bool"),
+        ({"images": PIXELS, "labels": np.eye(10, dtype=int)}, "one-hot"),
+        ({"images": PIXELS, "labels": LABELS - 1}, "range from -1 to 0"),
+        ({"images": PIXELS, "labels": LABELS * 2}, "no training image has the label 1"),
+        ({"images": PIXELS, "labels": LABELS * 10**12}, "range from 0 to 1000000000000"),
+        ({"images": PIXELS, "labels": LABELS * 0}, "two or more"),
+    ],
+)
+def test_malformed_arrays_are_named(tmp_path, arrays, message):
+    path = save(tmp_path, **arrays)
+    with pytest.raises(DatasetError, match=f"^{re.escape(str(path))}: .*{message}"):
+        load_dataset(path)
+
+
+def test_pickled_objects_are_not_opened(tmp_path):
+    path = save(tmp_path, images=np.array([{"a": 1}], dtype=object), labels=LABELS)
+    with pytest.raises(DatasetError, match="without pickled objects"):
+        load_dataset(path)
+
+
+@pytest.mark.parametrize("kept", [0, 20, 400])
+def test_truncated_files_are_named(tmp_path, kept):
+    path = save(tmp_path, images=PIXELS, labels=LABELS)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(DatasetError, match=r"own\.npz: not readable"):
+        load_dataset(path)
+
+
+def test_a_single_array_under_the_suffix_is_refused(tmp_path):
+    path = tmp_path / "own.npz"
+    with path.open("wb") as file:
+        np.save(file, PIXELS)
+    with pytest.raises(DatasetError, match="not a complete zip archive"):
+        load_dataset(path)

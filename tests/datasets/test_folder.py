@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nversion.datasets import load_dataset
+from nversion.errors import DatasetError
+
+
+def picture(value, size=(5, 4), mode="L"):
+    return Image.new(mode, size, value if mode == "L" else (value, 0, 255))
+
+
+def write(folder, classes, count=4, mode="L"):
+    for position, name in enumerate(classes):
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            picture(position * 20 + number, mode=mode).save(folder / name / f"{number}.png")
+    return folder
+
+
+def test_class_folders_become_labels_in_the_order_of_their_names(tmp_path):
+    data = load_dataset(write(tmp_path / "pets", ["cat", "bee", "ant"]))
+    assert (data.name, data.classes, data.shape) == ("pets", 3, (1, 4, 5))
+    assert data.test.labels.tolist() == [0, 1, 2]
+    # "ant" was written last, with values from 40; its second image is the test image.
+    assert torch.equal(data.test.images[0], torch.full((1, 4, 5), 41 / 255))
+
+
+def test_folders_named_by_numbers_are_in_numerical_order(tmp_path):
+    data = load_dataset(write(tmp_path, [str(number) for number in range(12)], count=2))
+    values = data.test.images.mean(dim=(1, 2, 3)).mul(255).round().int().tolist()
+    assert values == [number * 20 + 1 for number in range(12)]
+
+
+def test_train_and_test_folders_are_kept_apart(tmp_path):
+    write(tmp_path / "train", ["a", "b"], count=3)
+    write(tmp_path / "test", ["b"], count=2)
+    data = load_dataset(tmp_path)
+    assert data.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert data.test.labels.tolist() == [1, 1]
+
+
+def test_colour_images_have_three_channels(tmp_path):
+    data = load_dataset(write(tmp_path, ["a", "b"], mode="RGB"))
+    assert data.shape == (3, 4, 5)
+    assert np.allclose(data.test.images[0, :, 0, 0], [1 / 255, 0, 1])
+
+
+def test_other_files_are_ignored(tmp_path):
+    write(tmp_path, ["a", "b"])
+    (tmp_path / "README.txt").write_text("about")
+    (tmp_path / "a" / "notes.txt").write_text("about")
+    (tmp_path / "a" / ".hidden.png").write_text("about")
+    (tmp_path / ".git").mkdir()
+    assert len(load_dataset(tmp_path).train) == 6
+
+
+def test_images_of_another_size_are_named(tmp_path):
+    write(tmp_path, ["a", "b"])
+    picture(0, size=(7, 4)).save(tmp_path / "b" / "odd.png")
+    with pytest.raises(DatasetError, match=r"odd\.png is 7 x 4 pixels, .* is 5 x 4 pixels"):
+        load_dataset(tmp_path)
+
+
+def test_colour_among_greyscale_is_named(tmp_path):
+    write(tmp_path, ["a", "b"])
+    picture(0, mode="RGB").save(tmp_path / "b" / "odd.png")
+    with pytest.raises(DatasetError, match=r"odd\.png is .* colour, but .* greyscale"):
+        load_dataset(tmp_path)
+
+
+def test_train_and_test_of_other_sizes_are_refused(tmp_path):
+    write(tmp_path / "train", ["a", "b"])
+    (tmp_path / "test" / "a").mkdir(parents=True)
+    picture(0, size=(7, 4)).save(tmp_path / "test" / "a" / "0.png")
+    with pytest.raises(DatasetError, match=r"test images are \[1, 4, 7\]"):
+        load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("kept", [0, 30, 50])
+def test_unreadable_images_are_named(tmp_path, kept):
+    write(tmp_path, ["a", "b"])
+    path = tmp_path / "a" / "1.png"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(DatasetError, match=r"a/1\.png: not readable as an image"):
+        load_dataset(tmp_path)
+
+
+def test_sixteen_bit_images_are_refused(tmp_path):
+    write(tmp_path, ["a", "b"])
+    Image.fromarray(np.full((4, 5), 40000, dtype=np.uint16)).save(tmp_path / "a" / "deep.png")
+    with pytest.raises(DatasetError, match=r"of mode I.*convert it to 8-bit"):
+        load_dataset(tmp_path)
+
+
+def test_a_class_without_images_says_which_number_it_has(tmp_path):
+    write(tmp_path, ["a", "c"])
+    (tmp_path / "b").mkdir()
+    with pytest.raises(DatasetError, match=r"0 = a, 1 = b, 2 = c\): .*the label 1"):
+        load_dataset(tmp_path)
+
+
+def test_an_unknown_class_in_the_test_folder_is_named(tmp_path):
+    write(tmp_path / "train", ["a", "b"])
+    write(tmp_path / "test", ["a", "z"])
+    with pytest.raises(DatasetError, match="classes z have no folder"):
+        load_dataset(tmp_path)
+
+
+def test_an_empty_folder_says_what_should_be_in_it(tmp_path):
+    with pytest.raises(DatasetError, match="one folder per class"):
+        load_dataset(tmp_path)
+
+
+def test_class_folders_without_images_are_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(DatasetError, match="hold no images"):
+        load_dataset(tmp_path)
