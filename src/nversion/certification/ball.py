@@ -1,0 +1,208 @@
+"""Balls of allowed changes, and the exact minimum of a linear function over them.
+
+Every bound ends in one question: how small can ``a . d`` get for a change ``d`` of the image with
+``|d|_p <= r`` and, where valid images are asked for, ``low <= x + d <= high``? Without the box it
+is the dual norm, ``-r |a|_q`` with ``1/p + 1/q = 1``. With it, write ``cap_i`` for how far ``d_i``
+may go in the direction that makes ``a_i d_i`` negative. Splitting ``a = b + (a - b)`` with
+``|b_i| <= |a_i|`` and equal signs gives, for any such b,
+
+    min a . d  >=  -r |b|_q - sum_i (|a_i| - |b_i|) cap_i,
+
+because the first part is in the ball and the second in the box. It is an equality
+
+- in L2 for ``|b_i| = min(|a_i|, cap_i / s)`` at the right s (water-filling),
+- in L1 for ``|b_i| = min(|a_i|, t)`` at the right t (fractional knapsack),
+- in Linf for ``b_i = a_i`` where ``cap_i > r`` and 0 elsewhere.
+
+As the inequality holds for every s and t, an s or t that is only nearly right, by rounding or
+because the iteration stopped, makes the bound a little looser and never wrong.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import torch
+from torch import Tensor
+
+from nversion.errors import InputError
+
+__all__ = ["Ball", "Reach", "parse_norm"]
+
+WATER_STEPS = 4
+KNAPSACK_STEPS = 6
+NEWTON_STEPS = 6
+
+
+def parse_norm(norm: float | str) -> float:
+    """Return 1.0, 2.0 or infinity.
+
+    Raises:
+        InputError: anything else.
+    """
+    try:
+        value = float(norm)
+    except (TypeError, ValueError):
+        value = math.nan
+    if value not in (1.0, 2.0, math.inf):
+        raise InputError(f"norm must be 1, 2 or inf, not {norm!r}")
+    return value
+
+
+@dataclasses.dataclass(frozen=True)
+class Ball:
+    """A norm, and the range that pixels stay in (None: the plain ball).
+
+    Attributes:
+        norm: 1.0, 2.0 or infinity.
+        box: the smallest and largest pixel value, or None.
+    """
+
+    norm: float
+    box: tuple[float, float] | None = (0.0, 1.0)
+
+    def reach(self, images: Tensor) -> Reach:
+        """Return how far the pixels of `images` may go: tensors of their shape."""
+        if self.box is None:
+            return Reach(self.norm, None, None)
+        low, high = self.box
+        return Reach(self.norm, (images - low).clamp(min=0.0), (high - images).clamp(min=0.0))
+
+    def sides(self, images: Tensor, radii: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the smallest interval per pixel that holds the ball: lower and upper ends."""
+        spread = radii.reshape(-1, *([1] * (images.ndim - 1)))
+        low, high = images - spread, images + spread
+        if self.box is not None:
+            low = torch.maximum(low, images.clamp(max=self.box[0]))
+            high = torch.minimum(high, images.clamp(min=self.box[1]))
+        return low, high
+
+
+@dataclasses.dataclass(frozen=True)
+class Reach:
+    """The set of changes around given images, laid out like the coefficients they meet.
+
+    Attributes:
+        norm: 1.0, 2.0 or infinity.
+        down: how far each pixel may go down, broadcastable to the coefficients; None: no box.
+        up: how far up.
+    """
+
+    norm: float
+    down: Tensor | None
+    up: Tensor | None
+
+    def minimum(self, a: Tensor, radii: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the minimum of ``a . d`` and its derivative by the radius.
+
+        Args:
+            a: coefficients [..., pixels].
+            radii: broadcastable to [...].
+
+        Returns:
+            Two tensors [...], both at most 0. The minimum is a convex function of the radius.
+        """
+        if self.down is None or self.up is None:
+            slope = dual_norm(a, self.norm)
+            return -slope * radii, -slope
+        caps = torch.where(a > 0, self.down, self.up)
+        return _boxed(a.abs(), caps, radii, self.norm)
+
+    def bounds(self, a: Tensor, radii: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the minimum and the maximum of ``a . d``, [...] each."""
+        low, _ = self.minimum(a, radii)
+        if self.down is None or self.up is None:
+            return low, -low
+        caps = torch.where(a > 0, self.up, self.down)
+        high, _ = _boxed(a.abs(), caps, radii, self.norm)
+        return low, -high
+
+    def largest_radius(self, a: Tensor, constant: Tensor, limit: Tensor) -> Tensor:
+        """Return the largest radius up to `limit` with ``constant + a . d >= 0`` in the ball.
+
+        Newton's method from the root of the plain ball: the minimum is convex in the radius, so
+        every step stays at or below the root.
+
+        Args:
+            a: coefficients [..., pixels].
+            constant: [...]; where it is negative the radius is 0.
+            limit: broadcastable to [...].
+        """
+        limit = limit.expand(constant.shape)
+        radii = constant.clamp(min=0.0) / dual_norm(a, self.norm).clamp(min=1e-30)
+        radii = torch.minimum(radii, limit)
+        if self.down is None:
+            return radii
+        for _ in range(NEWTON_STEPS):
+            value, slope = self.minimum(a, radii)
+            step = (constant + value).clamp(min=0.0) / (-slope).clamp(min=1e-30)
+            radii = torch.minimum(radii + step, limit)
+        value, _ = self.minimum(a, radii)
+        return torch.where(constant + value >= 0.0, radii, self._plain(a, constant, limit))
+
+    def _plain(self, a: Tensor, constant: Tensor, limit: Tensor) -> Tensor:
+        radii = constant.clamp(min=0.0) / dual_norm(a, self.norm).clamp(min=1e-30)
+        return torch.minimum(radii, limit)
+
+
+def dual_norm(a: Tensor, norm: float) -> Tensor:
+    """Return the norm dual to L1, L2 or Linf over the last axis."""
+    if norm == 1.0:
+        return a.abs().amax(dim=-1)
+    if norm == 2.0:
+        norms: Tensor = torch.linalg.vector_norm(a, dim=-1)
+        return norms
+    return a.abs().sum(dim=-1)
+
+
+def _boxed(size: Tensor, caps: Tensor, radii: Tensor, norm: float) -> tuple[Tensor, Tensor]:
+    if norm == 2.0:
+        return _water_filling(size, caps, radii)
+    if norm == 1.0:
+        return _knapsack(size, caps, radii)
+    free = caps > radii[..., None]
+    slope = (size * free).sum(dim=-1)
+    return -(size * torch.minimum(caps, radii[..., None])).sum(dim=-1), -slope
+
+
+def _water_filling(size: Tensor, caps: Tensor, radii: Tensor) -> tuple[Tensor, Tensor]:
+    """Solve ``|min(s size, caps)|_2 = r`` for s by active sets, from below."""
+    squares, limits = size.square(), caps.square()
+    scale = radii / (squares * (caps > 0)).sum(dim=-1).sqrt().clamp(min=1e-30)
+    for _ in range(WATER_STEPS):
+        free = size * scale[..., None] < caps
+        used = (limits * ~free).sum(dim=-1)
+        slack = (squares * free).sum(dim=-1)
+        left = (radii.square() - used).clamp(min=0.0)
+        new = (left / slack.clamp(min=1e-30)).sqrt()
+        scale = torch.maximum(scale, torch.where(slack > 0, new, scale))
+    part = torch.minimum(size, caps / scale.clamp(min=1e-30)[..., None])
+    slope = torch.linalg.vector_norm(part, dim=-1)
+    return -(slope * radii) - ((size - part) * caps).sum(dim=-1), -slope
+
+
+def _knapsack(size: Tensor, caps: Tensor, radii: Tensor) -> tuple[Tensor, Tensor]:
+    """Minimise ``r t + sum (size - t)+ caps`` over t by cutting planes, from both ends."""
+    left = torch.zeros_like(size[..., 0])
+    right = (size * (caps > 0)).amax(dim=-1)
+    left_value, left_slope = (size * caps).sum(dim=-1), radii - caps.sum(dim=-1)
+    right_value, right_slope = right * radii, radii + torch.zeros_like(right)
+    best, best_t = torch.minimum(left_value, right_value), None
+    best_t = torch.where(left_value < right_value, left, right)
+    for _ in range(KNAPSACK_STEPS):
+        gap = (right_slope - left_slope).clamp(min=1e-30)
+        cut = left_value - left_slope * left - right_value + right_slope * right
+        t = torch.minimum(torch.maximum(cut / gap, left), right)
+        above = (size - t[..., None]).clamp(min=0.0)
+        value = radii * t + (above * caps).sum(dim=-1)
+        slope = radii - (caps * (above > 0)).sum(dim=-1)
+        best_t = torch.where(value < best, t, best_t)
+        best = torch.minimum(best, value)
+        rising = slope >= 0
+        left, right = torch.where(rising, left, t), torch.where(rising, t, right)
+        left_value = torch.where(rising, left_value, value)
+        left_slope = torch.where(rising, left_slope, slope)
+        right_value = torch.where(rising, value, right_value)
+        right_slope = torch.where(rising, slope, right_slope)
+    return -best, -best_t

@@ -1,0 +1,208 @@
+"""The public calls: :func:`certify` gives radii, :func:`margin_bounds` bounds at given radii."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+
+from nversion.certification.ball import Ball, parse_norm
+from nversion.certification.graph import Network
+from nversion.certification.intervals import interval_margins
+from nversion.certification.rounding import rounded_down
+from nversion.certification.tracing import trace
+from nversion.errors import InputError
+from nversion.models import check_images, check_labels, evaluate, frozen
+
+__all__ = ["METHODS", "certify", "margin_bounds"]
+
+METHODS = ("interval", "linear", "alpha")
+LARGEST = {1.0: 1e4, 2.0: 1e3, float("inf"): 10.0}
+EVALUATION_MARGIN = 1e-5
+"""Of the largest absolute logit (at least 1): what a margin must exceed, so that the verdict also
+holds for the network as it is evaluated in float32 (the same as the attacks ask of a success)."""
+
+Target = str | Tensor | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What is to be certified: images, labels and which classes must stay below the label.
+
+    Attributes:
+        network: in float64.
+        images: float64 [count, *shape].
+        labels: int64 [count].
+        rivals: bool [count, classes]; never the label itself.
+        needed: float64 [count], what each margin must exceed.
+        ball: the norm and the box.
+    """
+
+    network: Network
+    images: Tensor
+    labels: Tensor
+    rivals: Tensor
+    needed: Tensor
+    ball: Ball
+
+    def rows(self, chosen: Tensor) -> Problem:
+        """Return the problem for some of the images."""
+        return dataclasses.replace(
+            self,
+            images=self.images[chosen],
+            labels=self.labels[chosen],
+            rivals=self.rivals[chosen],
+            needed=self.needed[chosen],
+        )
+
+
+def certify(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    norm: float | str,
+    *,
+    method: str = "linear",
+    box: tuple[float, float] | None = (0.0, 1.0),
+    target: Target = None,
+    seed: int = 0,
+) -> Tensor:
+    """Return radii within which no change of the image changes the class, float32 [count].
+
+    The radius of an image is sound: no image within it (and within the box) is classified
+    otherwise. It is a lower bound of the smallest adversarial distortion.
+
+    Args:
+        model: maps [count, channels, height, width] to logits [count, classes].
+        images: floating [count, channels, height, width] in [0, 1].
+        labels: int64 [count]; a misclassified image has the radius 0.
+        norm: 1, 2 or infinity (a float, or "inf").
+        method: "interval" (fast and loose), "linear" (backward linear relaxation) or "alpha"
+            (the same with optimised slopes, slower and tighter).
+        box: the range of valid pixels, which changed images keep; None for the plain ball.
+        target: None: the class must not change at all. An int64 tensor [count]: it must not
+            change to that class. "random": one class drawn per image that is neither the label,
+            the runner-up nor the least likely, which is what CNN-Cert's script measures.
+        seed: for the random targets.
+
+    Raises:
+        InputError: a malformed argument.
+        UnsupportedModuleError: the model holds a module that cannot be bounded; it is named.
+    """
+    problem, correct = _problem(model, images, labels, norm, box, method, target, seed)
+    radii = torch.zeros(len(images), dtype=torch.float64, device=images.device)
+    rows = correct.nonzero().squeeze(1)
+    if len(rows):
+        radii[rows] = _bisect(problem.rows(rows))
+    return rounded_down(radii)
+
+
+def margin_bounds(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    radii: Tensor,
+    norm: float | str,
+    *,
+    box: tuple[float, float] | None = (0.0, 1.0),
+    method: str = "linear",
+) -> Tensor:
+    """Return sound lower bounds of ``logit[label] - logit[j]`` over each ball.
+
+    Args:
+        model: maps [count, channels, height, width] to logits [count, classes].
+        images: floating [count, channels, height, width] in [0, 1].
+        labels: int64 [count]; any class, not only the predicted one.
+        radii: floating [count], not negative.
+        norm: 1, 2 or infinity.
+        box: the range of valid pixels; None for the plain ball.
+        method: as in :func:`certify`.
+
+    Returns:
+        float32 [count, classes], rounded down; 0 in the label's own column.
+    """
+    problem, _ = _problem(model, images, labels, norm, box, method, None, 0)
+    radii = radii.to(device=images.device, dtype=torch.float64)
+    bounds = interval_margins(problem.network, problem.images, problem.labels, radii, problem.ball)
+    rounded = bounds.to(torch.float32)
+    below = torch.nextafter(rounded, torch.full_like(rounded, -torch.inf))
+    return below.scatter(1, problem.labels[:, None], 0.0)
+
+
+def _problem(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    norm: float | str,
+    box: tuple[float, float] | None,
+    method: str,
+    target: Target,
+    seed: int,
+) -> tuple[Problem, Tensor]:
+    check_images(images)
+    check_labels(labels, len(images))
+    if method not in METHODS:
+        raise InputError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+    if box is not None and not box[0] < box[1]:
+        raise InputError(f"box must be (low, high) with low < high, or None, not {box!r}")
+    images = images.detach()
+    labels = labels.to(images.device)
+    network = trace(model, tuple(images.shape[1:])).to(torch.float64, images.device)
+    ball = Ball(parse_norm(norm), box)
+    if len(images) == 0:
+        logits = images.new_zeros(0, network.classes, dtype=torch.float32)
+    else:
+        with frozen(model):
+            logits = evaluate(model, images)
+    check_labels(labels, len(images), logits.shape[1])
+    needed = EVALUATION_MARGIN * logits.abs().amax(dim=1).clamp(min=1.0).to(torch.float64)
+    rivals = _rivals(logits, labels, target, seed)
+    correct = (logits.argmax(dim=1) == labels) & logits.isfinite().all(dim=1)
+    return Problem(network, images.to(torch.float64), labels, rivals, needed, ball), correct
+
+
+def _rivals(logits: Tensor, labels: Tensor, target: Target, seed: int) -> Tensor:
+    count, classes = logits.shape
+    if target is None:
+        return torch.ones_like(logits, dtype=torch.bool).scatter(1, labels[:, None], False)
+    if isinstance(target, str):
+        if target != "random":
+            raise InputError(f'target must be None, "random" or a tensor, not {target!r}')
+        target = _random_targets(logits, labels, seed)
+    check_labels(target, count, classes)
+    target = target.to(logits.device)
+    if bool((target == labels).any()):
+        raise InputError("target must differ from the label for every image")
+    return torch.zeros_like(logits, dtype=torch.bool).scatter(1, target[:, None], True)
+
+
+def _random_targets(logits: Tensor, labels: Tensor, seed: int) -> Tensor:
+    from nversion.randomness import generator
+
+    if logits.shape[1] < 4:
+        raise InputError('target="random" needs at least 4 classes')
+    order = logits.scatter(1, labels[:, None], torch.inf).argsort(dim=1, descending=True)
+    candidates = order[:, 2:-1]
+    draws = [
+        int(torch.randint(candidates.shape[1], (1,), generator=generator("target", seed, i)))
+        for i in range(len(labels))
+    ]
+    chosen = torch.tensor(draws, dtype=torch.int64, device=logits.device)
+    return candidates.gather(1, chosen[:, None]).squeeze(1)
+
+
+def _bisect(problem: Problem, steps: int = 40) -> Tensor:
+    """Return the largest radius, float64 [count], that interval bounds certify."""
+    count = len(problem.images)
+    low = problem.images.new_zeros(count)
+    high = torch.full_like(low, LARGEST[problem.ball.norm])
+    for _ in range(steps):
+        middle = torch.where(low > 0, (low * high).sqrt(), high * 0.05)
+        bounds = interval_margins(
+            problem.network, problem.images, problem.labels, middle, problem.ball
+        )
+        worst = bounds.masked_fill(~problem.rivals, torch.inf).amin(dim=1)
+        holds = worst > problem.needed
+        low, high = torch.where(holds, middle, low), torch.where(holds, high, middle)
+    return low

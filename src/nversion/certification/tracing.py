@@ -1,0 +1,353 @@
+"""From a ``torch.nn.Module`` to a :class:`~nversion.certification.graph.Network`.
+
+The module is traced with ``torch.fx`` in evaluation mode; each traced step becomes a node, or an
+error that names the module. A closing log-softmax is left out: it changes all logits of an image
+by one number, so margins between classes stay what they were.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from nversion.certification.graph import (
+    Activation,
+    Convolution,
+    Dense,
+    Flatten,
+    Image,
+    MaxPool,
+    Network,
+    Node,
+    Scale,
+    Sum,
+    fuse,
+)
+from nversion.errors import UnsupportedModuleError
+from nversion.models import device_of, dtype_of, frozen
+
+__all__ = ["trace"]
+
+SUPPORTED = (
+    "Conv2d, Linear, BatchNorm, ReLU, LeakyReLU, Sigmoid, Tanh, MaxPool2d, AvgPool2d, "
+    "AdaptiveAvgPool2d(1), Flatten, Dropout, Identity, sums of branches and arithmetic with "
+    "constants"
+)
+RESHAPES = {"flatten", "view", "reshape", "contiguous"}
+IDENTITIES = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+
+
+def trace(model: nn.Module, shape: tuple[int, ...]) -> Network:
+    """Return `model` as a network of the nodes that can be bounded.
+
+    Args:
+        model: maps [count, *shape] to logits [count, classes].
+        shape: of one image, [channels, height, width].
+
+    Raises:
+        UnsupportedModuleError: a module or operation that cannot be bounded; it is named.
+    """
+    with frozen(model):
+        try:
+            graph_module = fx.symbolic_trace(model)
+        except Exception as error:  # the tracer may raise anything that the model's code raises
+            raise UnsupportedModuleError(
+                f"{type(model).__name__} cannot be traced with torch.fx, so it cannot be "
+                f"certified: {error}"
+            ) from error
+        builder = _Builder(graph_module, dtype_of(model), device_of(model))
+        example = torch.zeros(1, *shape, dtype=dtype_of(model), device=device_of(model))
+        with torch.no_grad():
+            builder.run(example)
+    return fuse(builder.network())
+
+
+class _Builder(fx.Interpreter):
+    """Runs the traced module on one image and writes down a node for each step."""
+
+    def __init__(self, module: fx.GraphModule, dtype: torch.dtype, device: torch.device) -> None:
+        super().__init__(module, garbage_collect_values=False)
+        self.extra_traceback = False
+        self.nodes: list[Node] = []
+        self.index: dict[fx.Node, int] = {}
+        self.logits: fx.Node | None = None
+
+    def network(self) -> Network:
+        if self.logits is None or self.logits not in self.index:
+            raise UnsupportedModuleError("the model must return one tensor of logits")
+        nodes = self.nodes[: self.index[self.logits] + 1]
+        if len(nodes[-1].shape) != 1:
+            raise UnsupportedModuleError(
+                f"the model must return logits [count, classes], not [count, *{nodes[-1].shape}]"
+            )
+        return Network(_reachable(nodes))
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        if n.op == "output":
+            argument = n.args[0]
+            self.logits = argument if isinstance(argument, fx.Node) else None
+        elif n.op == "placeholder":
+            if self.nodes:
+                raise UnsupportedModuleError("the model must take one tensor of images only")
+            self._add(n, Image((), tuple(value.shape[1:]), "input"))
+        elif n.op != "get_attr" and any(parent in self.index for parent in n.all_input_nodes):
+            if isinstance(value, Tensor):
+                self._translate(n, value)
+            elif not isinstance(value, int | torch.Size):
+                raise self._unsupported(n)
+        return value
+
+    def _add(self, n: fx.Node, node: Node) -> None:
+        self.index[n] = len(self.nodes)
+        self.nodes.append(node)
+
+    def _unsupported(self, n: fx.Node) -> UnsupportedModuleError:
+        if n.op == "call_module":
+            module = self.module.get_submodule(str(n.target))
+            what = f"module '{n.target}' ({type(module).__name__})"
+        else:
+            what = f"operation '{getattr(n.target, '__name__', n.target)}' (node '{n.name}')"
+        return UnsupportedModuleError(
+            f"{what} cannot be certified with linear bounds; supported are {SUPPORTED}. "
+            "Randomised smoothing certifies any model"
+        )
+
+    def _translate(self, n: fx.Node, value: Tensor) -> None:
+        parents = [self.index[p] for p in n.all_input_nodes if p in self.index]
+        inputs, shape, name = tuple(parents[:1]), tuple(value.shape[1:]), str(n.target)
+        if value.shape[:1] != (1,):
+            raise self._unsupported(n)
+        node: Node | None
+        if n.op == "call_module":
+            module = self.module.get_submodule(str(n.target))
+            node = _from_module(module, inputs, shape, name, self.nodes[parents[0]].shape)
+        else:
+            node = self._from_call(n, inputs, shape)
+        if node is None:
+            raise self._unsupported(n)
+        if node is IDENTITY:
+            self.index[n] = parents[0]
+        else:
+            self._add(n, node)
+
+    def _from_call(
+        self, n: fx.Node, inputs: tuple[int, ...], shape: tuple[int, ...]
+    ) -> Node | None:
+        target = n.target
+        name = target if isinstance(target, str) else getattr(target, "__name__", "")
+        traced = [a for a in n.args if isinstance(a, fx.Node) and a in self.index]
+        arguments: Any = self.map_nodes_to_values(n.args, n)
+        options: Any = self.map_nodes_to_values(n.kwargs, n)
+        before = self.nodes[inputs[0]].shape
+        if name in RESHAPES:
+            return IDENTITY if before == shape else Flatten(inputs, shape, name)
+        if name in ("add", "iadd", "add_", "sub", "isub", "mul", "imul", "truediv", "div"):
+            if options:
+                return None
+            if len(traced) == 2:
+                pair = tuple(self.index[t] for t in traced)
+                same = all(self.nodes[i].shape == shape for i in pair)
+                return Sum(pair, shape, name) if "add" in name and same else None
+            return _arithmetic(name, arguments, traced[0] is n.args[0], inputs, shape)
+        rule = FUNCTIONS.get(name)
+        if rule is None or len(traced) != 1 or traced[0] is not n.args[0]:
+            return None
+        return _from_module(rule(*arguments[1:], **options), inputs, shape, n.name, before)
+
+
+IDENTITY = Flatten((), (), "identity")
+
+
+def _identity(*_: Any, **__: Any) -> nn.Module:
+    return nn.Identity()
+
+
+FUNCTIONS: dict[str, Callable[..., nn.Module]] = {
+    "relu": lambda inplace=False: nn.ReLU(),
+    "relu_": nn.ReLU,
+    "leaky_relu": lambda negative_slope=0.01, inplace=False: nn.LeakyReLU(negative_slope),
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "dropout": _identity,
+    "dropout2d": _identity,
+    "max_pool2d": nn.MaxPool2d,
+    "boolean_dispatch": nn.MaxPool2d,
+    "avg_pool2d": nn.AvgPool2d,
+    "adaptive_avg_pool2d": lambda output_size: nn.AdaptiveAvgPool2d(output_size),
+    "log_softmax": lambda dim=None, **_: nn.LogSoftmax(dim),
+}
+
+
+def _arithmetic(
+    name: str, values: Any, first: bool, inputs: tuple[int, ...], shape: tuple[int, ...]
+) -> Node | None:
+    """Return x + c, x - c, c - x, x * c or x / c as a scale."""
+    constant = torch.as_tensor(values[1] if first else values[0]).detach().to(torch.float64).cpu()
+    if constant.ndim == len(shape) + 1 and constant.shape[0] == 1:
+        constant = constant[0]
+    if constant.ndim > len(shape) or (constant.ndim and constant.ndim != len(shape)):
+        return None
+    one, zero = torch.ones_like(constant), torch.zeros_like(constant)
+    if "add" in name:
+        return Scale(inputs, shape, name, one, constant)
+    if "sub" in name:
+        return Scale(inputs, shape, name, one if first else -one, -constant if first else constant)
+    if "mul" in name:
+        return Scale(inputs, shape, name, constant, zero)
+    return Scale(inputs, shape, name, 1.0 / constant, zero) if first else None
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[1]))
+
+
+def _double(tensor: Tensor) -> Tensor:
+    return tensor.detach().to(torch.float64)
+
+
+def _from_module(
+    module: nn.Module,
+    inputs: tuple[int, ...],
+    shape: tuple[int, ...],
+    name: str,
+    before: tuple[int, ...],
+) -> Node | None:
+    """Return the node of one module, IDENTITY where it does nothing, None where there is none."""
+    match module:
+        case nn.ReLU():
+            return Activation(inputs, shape, name, "relu")
+        case nn.LeakyReLU():
+            slope = float(module.negative_slope)
+            return Activation(inputs, shape, name, "relu", slope) if 0.0 <= slope <= 1.0 else None
+        case nn.Sigmoid():
+            return Activation(inputs, shape, name, "sigmoid")
+        case nn.Tanh():
+            return Activation(inputs, shape, name, "tanh")
+        case nn.Flatten():
+            flat = module.start_dim == 1 and module.end_dim == -1
+            if not flat:
+                return None
+            return IDENTITY if before == shape else Flatten(inputs, shape, name)
+        case nn.LogSoftmax():
+            return IDENTITY if module.dim in (1, -1) and len(shape) == 1 else None
+        case nn.Linear():
+            if len(before) != 1:
+                return None
+            weight = _double(module.weight)
+            bias = weight.new_zeros(len(weight)) if module.bias is None else _double(module.bias)
+            return Dense(inputs, shape, name, weight, bias)
+        case nn.Conv2d():
+            return _convolution(module, inputs, shape, name)
+        case nn.BatchNorm2d() | nn.BatchNorm1d():
+            return _batch_norm(module, inputs, shape, name)
+        case nn.MaxPool2d():
+            return _max_pool(module, inputs, shape, name)
+        case nn.AvgPool2d() | nn.AdaptiveAvgPool2d():
+            return _average(module, inputs, shape, name, before)
+    return IDENTITY if isinstance(module, IDENTITIES) else None
+
+
+def _convolution(
+    module: nn.Conv2d, inputs: tuple[int, ...], shape: tuple[int, ...], name: str
+) -> Node | None:
+    if module.padding_mode != "zeros":
+        return None
+    kernel, dilation, stride = (
+        _pair(module.kernel_size),
+        _pair(module.dilation),
+        _pair(module.stride),
+    )
+    if module.padding == "valid":
+        padding = (0, 0)
+    elif module.padding == "same":
+        total = [dilation[i] * (kernel[i] - 1) for i in range(2)]
+        if total[0] % 2 or total[1] % 2:
+            return None
+        padding = (total[0] // 2, total[1] // 2)
+    else:
+        padding = _pair(module.padding)
+    weight = _double(module.weight)
+    bias = weight.new_zeros(len(weight)) if module.bias is None else _double(module.bias)
+    return Convolution(inputs, shape, name, weight, bias, stride, padding, dilation, module.groups)
+
+
+def _batch_norm(
+    module: nn.BatchNorm1d | nn.BatchNorm2d,
+    inputs: tuple[int, ...],
+    shape: tuple[int, ...],
+    name: str,
+) -> Node | None:
+    if module.running_mean is None or module.running_var is None:
+        return None
+    mean, variance = _double(module.running_mean), _double(module.running_var)
+    scale = 1.0 / (variance + module.eps).sqrt()
+    shift = -mean * scale
+    if module.weight is not None:
+        scale, shift = scale * _double(module.weight), shift * _double(module.weight)
+        shift = shift + _double(module.bias)
+    axes = (-1,) + (1,) * (len(shape) - 1)
+    return Scale(inputs, shape, name, scale.reshape(axes), shift.reshape(axes))
+
+
+def _max_pool(
+    module: nn.MaxPool2d, inputs: tuple[int, ...], shape: tuple[int, ...], name: str
+) -> Node | None:
+    if module.ceil_mode or module.return_indices or _pair(module.dilation) != (1, 1):
+        return None
+    size = _pair(module.kernel_size)
+    stride = _pair(module.kernel_size if module.stride is None else module.stride)
+    return MaxPool(inputs, shape, name, size, stride, _pair(module.padding))
+
+
+def _average(
+    module: nn.AvgPool2d | nn.AdaptiveAvgPool2d,
+    inputs: tuple[int, ...],
+    shape: tuple[int, ...],
+    name: str,
+    before: tuple[int, ...],
+) -> Node | None:
+    """Return average pooling as a convolution of each channel by itself."""
+    channels = before[0]
+    if isinstance(module, nn.AdaptiveAvgPool2d):
+        if shape[1:] != (1, 1):
+            return None
+        size, stride, padding, divisor = before[1:], before[1:], (0, 0), before[1] * before[2]
+    else:
+        size, padding = _pair(module.kernel_size), _pair(module.padding)
+        stride = _pair(module.stride)
+        divisor = module.divisor_override or size[0] * size[1]
+        padded = padding != (0, 0) and not module.count_include_pad
+        if module.ceil_mode or padded:
+            return None
+    weight = torch.full((channels, 1, *size), 1.0 / divisor, dtype=torch.float64)
+    bias = torch.zeros(channels, dtype=torch.float64)
+    return Convolution(
+        inputs,
+        shape,
+        name,
+        weight,
+        bias,
+        (stride[0], stride[1]),
+        padding,
+        (1, 1),
+        channels,
+    )
+
+
+def _reachable(nodes: list[Node]) -> tuple[Node, ...]:
+    """Return the nodes that the last one depends on, renumbered."""
+    wanted = {len(nodes) - 1, 0}
+    for index in range(len(nodes) - 1, -1, -1):
+        if index in wanted:
+            wanted.update(nodes[index].inputs)
+    kept = sorted(wanted)
+    position = {old: new for new, old in enumerate(kept)}
+    return tuple(
+        dataclasses.replace(nodes[old], inputs=tuple(position[i] for i in nodes[old].inputs))
+        for old in kept
+    )
