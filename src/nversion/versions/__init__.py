@@ -1,1 +1,20 @@
 """Versions: train one or many, save and load them."""
+
+from nversion.versions.many import Outcome, train_many
+from nversion.versions.recipe import Objective, Recipe, load_recipe, recipe_names
+from nversion.versions.training import Precision, resolve_precision, train
+from nversion.versions.version import Record, Version
+
+__all__ = [
+    "Objective",
+    "Outcome",
+    "Precision",
+    "Recipe",
+    "Record",
+    "Version",
+    "load_recipe",
+    "recipe_names",
+    "resolve_precision",
+    "train",
+    "train_many",
+]

@@ -1,0 +1,291 @@
+"""Train one version: the step, the schedule, and the checks that decide whether it counts.
+
+Speed on a processor comes from three things, measured in ``benchmarks/training.py``: bfloat16
+arithmetic for convolutions where the processor has it (parameters, gradients' accumulation and the
+optimiser stay float32), images in channels-last order, and optimisers that update all parameters
+in one call. The images stay in memory as one tensor; a batch is a selection of its rows.
+
+Everything random (weights, order of the images, dropout) comes from the one seed. PyTorch's
+dropout draws from the global generator; training borrows it inside ``fork_rng`` and gives it back
+as it was.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Callable, Iterator
+from typing import Literal, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
+from torch import Tensor, nn
+
+from nversion.architectures import Architecture
+from nversion.datasets import Dataset, Split
+from nversion.errors import InputError, TrainingError
+from nversion.models import evaluate, frozen
+from nversion.randomness import derive_seed, generator
+from nversion.versions.recipe import Recipe, load_recipe
+from nversion.versions.version import Record, Version
+
+__all__ = ["Precision", "check_precision", "resolve_precision", "train"]
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+MEASURED_IMAGES = 10_000
+"""On how many training images, evenly spread, the training accuracy is measured at the most."""
+
+ONE_CYCLE_WARM_UP = 0.3
+ONE_CYCLE_START = 1 / 25
+ONE_CYCLE_END = 1e-4
+
+
+def check_precision(precision: str) -> Precision:
+    """Return `precision` if it is one.
+
+    Raises:
+        InputError: it is not "auto", "float32" or "bfloat16".
+    """
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise InputError(f"precision must be auto, float32 or bfloat16, not {precision!r}")
+    return cast(Precision, precision)
+
+
+def resolve_precision(precision: Precision, architecture: Architecture) -> str:
+    """Return "float32" or "bfloat16" for a wish and an architecture.
+
+    "auto" is bfloat16 for convolutional architectures on processors with bfloat16 arithmetic, where
+    it trains 1.5 to 2 times as fast; dense ones gain nothing from it (``benchmarks/training.py``).
+
+    Raises:
+        InputError: `precision` is none of the three.
+    """
+    check_precision(precision)
+    if precision != "auto":
+        return precision
+    fast = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return "bfloat16" if fast and architecture.kind == "convolutional" else "float32"
+
+
+def train(
+    architecture: Architecture,
+    data: Dataset,
+    recipe: str | Recipe = "study",
+    seed: int = 0,
+    *,
+    name: str | None = None,
+    targets: Tensor | None = None,
+    precision: Precision = "auto",
+    advance: Callable[[], None] = lambda: None,
+) -> Version:
+    """Train a network of `architecture` on the train split and measure it on both splits.
+
+    One seed gives the same bits on one machine and thread count.
+
+    Args:
+        architecture: what to build.
+        data: the dataset; its labels are the targets unless `targets` is given.
+        recipe: a recipe, its name or the path of its TOML file.
+        seed: decides weights, order and dropout.
+        name: the version's name; by default the architecture's.
+        targets: soft labels, float32 [train images, classes] summing to 1, for distillation.
+        precision: of the arithmetic of training (see :func:`resolve_precision`).
+        advance: called after each epoch.
+
+    Returns:
+        The version, with its model in evaluation mode, its record and its logits on the test split.
+
+    Raises:
+        TrainingError: the loss became NaN or infinite, or the training accuracy stayed at chance.
+        ArchitectureError: the architecture does not fit the images.
+        ConfigError: the recipe is wrong.
+        InputError: `targets` or `precision` are malformed.
+    """
+    recipe = load_recipe(recipe)
+    name = name or architecture.name or "version"
+    resolved = resolve_precision(precision, architecture)
+    _check_targets(targets, data)
+    started = time.perf_counter()
+    model = architecture.build(data.shape, data.classes, seed=derive_seed(seed, "weights"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "dropout"))
+        wanted = data.train.labels if targets is None else targets
+        steps, loss = _fit(model, data.train.images, wanted, recipe, resolved, seed, name, advance)
+    _arrange(model, torch.contiguous_format)
+    model.eval()
+    accuracy, measured, test_accuracy, test_logits = _measure(model, data)
+    _check_learnt(name, accuracy, data.train.labels, data.classes)
+    record = Record(
+        name=name,
+        dataset=data.name,
+        dataset_digest=data.digest,
+        shape=data.shape,
+        classes=data.classes,
+        seed=seed,
+        recipe=recipe.model_dump(),
+        precision=resolved,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        steps=steps,
+        loss=loss,
+        train_accuracy=accuracy,
+        train_accuracy_images=measured,
+        test_accuracy=test_accuracy,
+        seconds=time.perf_counter() - started,
+        libraries={
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+    )
+    return Version(name, architecture, model, record, test_logits)
+
+
+def _fit(
+    model: nn.Sequential,
+    images: Tensor,
+    targets: Tensor,
+    recipe: Recipe,
+    precision: str,
+    seed: int,
+    name: str,
+    advance: Callable[[], None],
+) -> tuple[int, float]:
+    """Run the optimiser over all epochs; return the steps taken and the last epoch's mean loss."""
+    half = precision == "bfloat16"
+    if any(isinstance(module, nn.Conv2d) for module in model):
+        _arrange(model, torch.channels_last)
+    model.train()
+    inputs = images.to(torch.bfloat16) if half else images
+    optimiser = _optimiser(model, recipe)
+    per_epoch = math.ceil(len(inputs) / recipe.batch_size)
+    total = min(per_epoch * recipe.epochs, recipe.max_steps or per_epoch * recipe.epochs)
+    order = generator(seed, "order")
+    step, mean_loss = 0, math.nan
+    while step < total:
+        losses = []
+        for rows in _batches(len(inputs), recipe.batch_size, order, total - step):
+            _set_rate(optimiser, recipe, step, total)
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                logits = model(inputs[rows])
+            loss = _loss(logits.float(), targets[rows], recipe)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            losses.append(loss.detach())
+            step += 1
+        mean_loss = float(torch.stack(losses).mean())
+        if not math.isfinite(mean_loss):
+            raise TrainingError(
+                f"{name}: the loss became {mean_loss} by step {step} of {total}; "
+                "a smaller learning rate may help"
+            )
+        advance()
+    return step, mean_loss
+
+
+def _arrange(model: nn.Module, order: torch.memory_format) -> None:
+    """Put the filters of convolutions into the given order in memory."""
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=order)
+
+
+def _batches(count: int, size: int, order: torch.Generator, limit: int) -> Iterator[Tensor]:
+    rows = torch.randperm(count, generator=order)
+    for start in range(0, min(count, limit * size), size):
+        yield rows[start : start + size]
+
+
+def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    parameters = list(model.parameters())
+    if recipe.optimiser == "adadelta":
+        return torch.optim.Adadelta(
+            parameters, lr=recipe.learning_rate, rho=recipe.rho, eps=recipe.epsilon, foreach=True
+        )
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            nesterov=recipe.momentum > 0,
+            fused=True,
+        )
+    return torch.optim.AdamW(
+        parameters,
+        lr=recipe.learning_rate,
+        eps=recipe.epsilon,
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, recipe: Recipe, step: int, total: int) -> None:
+    """Set the learning rate of `step`: a cosine up to the peak, then one down to nearly nothing."""
+    if recipe.schedule == "constant":
+        return
+    position = step / max(total - 1, 1)
+    if position < ONE_CYCLE_WARM_UP:
+        factor = _cosine(ONE_CYCLE_START, 1.0, position / ONE_CYCLE_WARM_UP)
+    else:
+        done = (position - ONE_CYCLE_WARM_UP) / (1 - ONE_CYCLE_WARM_UP)
+        factor = _cosine(1.0, ONE_CYCLE_END, done)
+    for group in optimiser.param_groups:
+        group["lr"] = recipe.learning_rate * factor
+
+
+def _cosine(start: float, end: float, position: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * position)) / 2
+
+
+def _loss(logits: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
+    if recipe.objective == "cross-entropy":
+        return F.cross_entropy(logits, targets)
+    if targets.ndim == 1:
+        targets = F.one_hot(targets, logits.shape[1]).float()
+    return F.mse_loss(logits.softmax(dim=1), targets)
+
+
+def _measure(model: nn.Sequential, data: Dataset) -> tuple[float, int, float, Tensor]:
+    """Return training accuracy, the images it was measured on, test accuracy and test logits."""
+    stride = math.ceil(len(data.train.labels) / MEASURED_IMAGES)
+    sample = Split(data.train.images[::stride], data.train.labels[::stride])
+    with frozen(model):
+        on_train = evaluate(model, sample.images).argmax(dim=1) == sample.labels
+        test_logits = evaluate(model, data.test.images)
+    on_test = test_logits.argmax(dim=1) == data.test.labels
+    return (
+        float(on_train.double().mean()),
+        len(sample.labels),
+        float(on_test.double().mean()),
+        test_logits,
+    )
+
+
+def _check_learnt(name: str, accuracy: float, labels: Tensor, classes: int) -> None:
+    """Raise if the training accuracy is no better than naming the most frequent class."""
+    chance = float(labels.bincount(minlength=classes).max()) / len(labels)
+    if accuracy < chance + 0.05:
+        raise TrainingError(
+            f"{name}: the training accuracy stayed at chance ({accuracy:.1%}, where naming the "
+            f"most frequent class gives {chance:.1%})"
+        )
+
+
+def _check_targets(targets: Tensor | None, data: Dataset) -> None:
+    if targets is None:
+        return
+    expected = (len(data.train.labels), data.classes)
+    if tuple(targets.shape) != expected or targets.dtype != torch.float32:
+        raise InputError(
+            f"targets must be float32 {list(expected)}, soft labels of the training images, "
+            f"not {targets.dtype} {list(targets.shape)}"
+        )
+    sums = targets.sum(dim=1)
+    if not bool(targets.isfinite().all()) or float(targets.min()) < 0:
+        raise InputError("targets must be finite and not negative")
+    if float((sums - 1).abs().max()) > 1e-3:
+        raise InputError("targets must sum to 1 over the classes for each image")
