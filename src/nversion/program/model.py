@@ -1,0 +1,157 @@
+"""The N-version program: several versions and a voter, itself a model.
+
+N-version programming: Avizienis, "The N-version approach to fault-tolerant software", IEEE
+Transactions on Software Engineering 11(12), 1985. As the program is a ``torch.nn.Module`` with
+gradients through all versions at once, everything that attacks one network attacks the program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from nversion.errors import InputError
+from nversion.models import (
+    BATCH_SIZE,
+    check_images,
+    device_of,
+    dtype_of,
+    evaluate,
+    frozen,
+)
+from nversion.program.verdict import Verdict, blocks, check_weights, join, vote
+from nversion.program.voters import MOST_VERSIONS, KOfN, Outputs, Voter, create_voter
+
+__all__ = ["Program"]
+
+
+@final
+class Program(nn.Module):
+    """Several versions and a voter: images [count, channels, height, width] -> log-probabilities.
+
+    The versions may be any modules that map images in [0, 1] to logits or log-probabilities over
+    the same classes; other programs will do. Each computes in its own dtype and on its own
+    device. The output is differentiable. For the hard voters (``majority``, ``k-of-n``) it is the
+    mean softmax, a surrogate for attacks to follow, and only :meth:`vote` gives the verdict.
+
+    Args:
+        models: the versions, at least one.
+        voter: a voter or its name (``nversion.program.voter_names()``).
+        weights: one positive number per version; equal ones by default.
+
+    Raises:
+        InputError: no models, something that is no module, a wrong voter or wrong weights.
+
+    Attributes:
+        models: the versions, in order.
+        voter: the voter.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[nn.Module],
+        voter: str | Voter = "mean-softmax",
+        weights: Sequence[float] | Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        members = list(models)
+        if not 1 <= len(members) <= MOST_VERSIONS:
+            raise InputError(f"a program needs 1 to {MOST_VERSIONS} models, not {len(members)}")
+        for place, model in enumerate(members):
+            if not isinstance(model, nn.Module):
+                raise InputError(
+                    f"models[{place}] must be a torch.nn.Module, not {type(model).__name__}"
+                )
+        self.models = nn.ModuleList(members)
+        self.voter = create_voter(voter)
+        if isinstance(self.voter, KOfN) and (self.voter.k or 1) > len(members):
+            raise InputError(f"k is {self.voter.k}, but there are {len(members)} versions only")
+        self._weights = check_weights(weights, len(members))
+        if self._weights is not None:
+            # A voter that takes no weights says so here rather than at the first vote.
+            self.voter.ballots(
+                Outputs.from_logits([torch.zeros(1, 2)] * len(members)), self._weights
+            )
+
+    @property
+    def weights(self) -> Tensor | None:
+        """The weights, float64 [versions] with a largest of 1; None if they are equal."""
+        return self._weights
+
+    def extra_repr(self) -> str:
+        """Name the voter when the program is printed."""
+        return f"voter={self.voter.name}"
+
+    def members(self, images: Tensor) -> Tensor:
+        """Return the versions' log-probabilities [versions, count, classes], differentiable."""
+        logs: list[Tensor] = []
+        for place, model in enumerate(self.models):
+            inputs = images.to(device=device_of(model), dtype=_dtype_of(model, images))
+            outputs: Tensor = model(inputs)
+            if outputs.ndim != 2 or (logs and outputs.shape[1] != logs[0].shape[1]):
+                expected = f"[count, {logs[0].shape[1]}]" if logs else "[count, classes]"
+                raise InputError(
+                    f"models[{place}] must give logits {expected}, like the first version, "
+                    f"but gave {list(outputs.shape)}"
+                )
+            wide = torch.promote_types(outputs.dtype, torch.float32)
+            logs.append(outputs.to(device=images.device, dtype=wide).log_softmax(dim=1))
+        return torch.stack(logs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the program's log-probabilities [count, classes], as the voter has them."""
+        members = self.members(images)
+        if self._weights is None:
+            shares = torch.full((len(self.models),), 1 / len(self.models))
+        else:
+            shares = self._weights / self._weights.sum()
+        return self.voter.log_probabilities(members, shares.log().to(members))
+
+    def outputs(self, images: Tensor, batch_size: int = BATCH_SIZE) -> Tensor:
+        """Return the versions' softmax outputs, float32 [versions, count, classes], no gradient.
+
+        This is what :func:`nversion.program.vote_outputs` and the accuracies by N take.
+        """
+        return self._outputs(images, batch_size).probabilities
+
+    def vote(self, images: Tensor, batch_size: int = BATCH_SIZE) -> Verdict:
+        """Return the verdict on each image, by the true voter, in evaluation mode.
+
+        Args:
+            images: floating [count, channels, height, width] in [0, 1].
+            batch_size: images a version is given at once; the verdict does not depend on it.
+
+        Raises:
+            InputError: malformed images, none at all, or versions of different classes.
+        """
+        check_images(images)
+        return join(
+            [
+                vote(self._outputs(images[rows], batch_size), self.voter, self._weights)
+                for rows in blocks(max(len(images), 1))
+            ]
+        )
+
+    def _outputs(self, images: Tensor, batch_size: int) -> Outputs:
+        check_images(images)
+        logits = []
+        with frozen(self):
+            for place, model in enumerate(self.models):
+                logits.append(evaluate(model, images, batch_size).cpu())
+                if logits[-1].shape != logits[0].shape:
+                    raise InputError(
+                        f"models[{place}] gives {logits[-1].shape[1]} classes, "
+                        f"but the first version {logits[0].shape[1]}"
+                    )
+                if not bool(logits[-1].isfinite().all()):
+                    raise InputError(f"models[{place}] gives logits that are not finite")
+        return Outputs.from_logits(logits)
+
+
+def _dtype_of(model: nn.Module, images: Tensor) -> torch.dtype:
+    """Return the model's own dtype; the images' for one without parameters."""
+    holds = any(tensor.is_floating_point() for tensor in (*model.parameters(), *model.buffers()))
+    return dtype_of(model) if holds else images.dtype
