@@ -6,6 +6,7 @@ from nversion.architectures.architecture import (
     Architecture,
     LayerRow,
 )
+from nversion.architectures.generator import generate
 from nversion.architectures.layers import (
     ACTIVATIONS,
     AveragePooling,
@@ -19,9 +20,22 @@ from nversion.architectures.layers import (
     Shape,
     shape_text,
 )
+from nversion.architectures.shipped import (
+    CATALOGUE_CLASSES,
+    CATALOGUE_COUNT,
+    CATALOGUE_SEED,
+    CATALOGUE_SHAPE,
+    catalogue,
+    find_architecture,
+    student_architecture,
+)
 
 __all__ = [
     "ACTIVATIONS",
+    "CATALOGUE_CLASSES",
+    "CATALOGUE_COUNT",
+    "CATALOGUE_SEED",
+    "CATALOGUE_SHAPE",
     "PARAMETER_LIMIT",
     "VALUE_LIMIT",
     "Architecture",
@@ -35,5 +49,9 @@ __all__ = [
     "LayerRow",
     "MaxPooling",
     "Shape",
+    "catalogue",
+    "find_architecture",
+    "generate",
     "shape_text",
+    "student_architecture",
 ]

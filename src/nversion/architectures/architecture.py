@@ -18,6 +18,7 @@ from torch import nn
 from nversion.architectures.layers import Conv, Cost, Dense, Flatten, Layer, Shape, shape_text
 from nversion.architectures.text import LAYER_LIMIT, layer_text, read_layers, write_layers
 from nversion.errors import ArchitectureError, InputError
+from nversion.files import write_text as write_file
 from nversion.randomness import generator
 
 __all__ = ["PARAMETER_LIMIT", "VALUE_LIMIT", "Architecture", "LayerRow"]
@@ -123,6 +124,10 @@ class Architecture:
     def to_text(self) -> str:
         """Return the canonical text; parsing it gives an equal architecture."""
         return write_layers(self.layers)
+
+    def save(self, path: str | Path) -> None:
+        """Write the canonical text to `path`, atomically."""
+        write_file(Path(path), self.to_text())
 
     def named(self, name: str) -> Architecture:
         """Return the same layers under another name."""
