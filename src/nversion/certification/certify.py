@@ -7,13 +7,16 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
+from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball, parse_norm
 from nversion.certification.graph import Network
 from nversion.certification.intervals import interval_margins
 from nversion.certification.rounding import rounded_down
+from nversion.certification.search import linear_margins, local_radii, search_radii
 from nversion.certification.tracing import trace
 from nversion.errors import InputError
 from nversion.models import check_images, check_labels, evaluate, frozen
+from nversion.randomness import generator
 
 __all__ = ["METHODS", "certify", "margin_bounds"]
 
@@ -94,7 +97,8 @@ def certify(
     radii = torch.zeros(len(images), dtype=torch.float64, device=images.device)
     rows = correct.nonzero().squeeze(1)
     if len(rows):
-        radii[rows] = _bisect(problem.rows(rows))
+        chosen = problem.rows(rows)
+        radii[rows] = _bisect(chosen) if method == "interval" else _search(chosen)
     return rounded_down(radii)
 
 
@@ -125,6 +129,11 @@ def margin_bounds(
     problem, _ = _problem(model, images, labels, norm, box, method, None, 0)
     radii = radii.to(device=images.device, dtype=torch.float64)
     bounds = interval_margins(problem.network, problem.images, problem.labels, radii, problem.ball)
+    if method != "interval" and len(images):
+        others = torch.arange(bounds.shape[1], device=bounds.device).expand_as(bounds)
+        relaxation = relax_network(problem.network, problem.images, radii, problem.ball)
+        linear = linear_margins(relaxation, problem.labels, others)
+        bounds = torch.maximum(bounds, linear)
     rounded = bounds.to(torch.float32)
     below = torch.nextafter(rounded, torch.full_like(rounded, -torch.inf))
     return below.scatter(1, problem.labels[:, None], 0.0)
@@ -178,8 +187,6 @@ def _rivals(logits: Tensor, labels: Tensor, target: Target, seed: int) -> Tensor
 
 
 def _random_targets(logits: Tensor, labels: Tensor, seed: int) -> Tensor:
-    from nversion.randomness import generator
-
     if logits.shape[1] < 4:
         raise InputError('target="random" needs at least 4 classes')
     order = logits.scatter(1, labels[:, None], torch.inf).argsort(dim=1, descending=True)
@@ -190,6 +197,24 @@ def _random_targets(logits: Tensor, labels: Tensor, seed: int) -> Tensor:
     ]
     chosen = torch.tensor(draws, dtype=torch.int64, device=logits.device)
     return candidates.gather(1, chosen[:, None]).squeeze(1)
+
+
+def _search(problem: Problem) -> Tensor:
+    """Return the radii, float64 [count], that backward linear bounds certify."""
+    count, classes = problem.rivals.shape
+    per_image = int(problem.rivals.sum(dim=1).max())
+    order = problem.rivals.to(torch.int64).argsort(dim=1, descending=True, stable=True)
+    others = order[:, :per_image]
+    start = 0.3 * local_radii(problem.network, problem.images, problem.labels, others, problem.ball)
+    return search_radii(
+        problem.network,
+        problem.images,
+        problem.labels,
+        others,
+        problem.needed,
+        problem.ball,
+        start,
+    )
 
 
 def _bisect(problem: Problem, steps: int = 40) -> Tensor:

@@ -136,6 +136,14 @@ class Network:
                 return node.weight.dtype
         return torch.float64
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        for node in self.nodes:
+            if isinstance(node, Convolution | Dense):
+                return node.weight.device
+        return torch.device("cpu")
+
     def to(self, dtype: torch.dtype, device: torch.device | None = None) -> Network:
         """Return the network with its weights in `dtype`, on `device`."""
         return Network(tuple(_cast(node, dtype, device) for node in self.nodes))

@@ -27,7 +27,7 @@ from nversion.certification.graph import (
 )
 from nversion.certification.rounding import magnitudes, margin, path_terms
 
-__all__ = ["Bounds", "interval_bounds", "interval_margins"]
+__all__ = ["Bounds", "interval_bounds", "interval_margins", "interval_step"]
 
 Bounds = tuple[Tensor, Tensor]
 """Lower and upper bounds of one node's neurons, [count, *shape] each."""
@@ -43,10 +43,10 @@ def interval_bounds(network: Network, images: Tensor, radii: Tensor, ball: Ball)
         ball: the norm and the box.
     """
     low, high = ball.sides(images, radii)
-    sizes, terms = magnitudes(network, low, high), path_terms(network)
+    sizes, terms = magnitudes(network, images, radii), path_terms(network)
     bounds: list[Bounds] = [(low, high)]
     for index, node in enumerate(network.nodes[1:], start=1):
-        lower, upper = _step(node, [bounds[i] for i in node.inputs])
+        lower, upper = interval_step(node, [bounds[i] for i in node.inputs])
         if node.inputs == (0,) and isinstance(node, Convolution | Dense):
             spread = _dual(node, images, radii, ball.norm)
             center = _affine(node, images, absolute=False)
@@ -74,8 +74,7 @@ def interval_margins(
         center, spread = (before[0] + before[1]) / 2, (before[1] - before[0]) / 2
         value = (weight @ center[:, :, None]).squeeze(2) + bias
         loss = (weight.abs() @ spread[:, :, None]).squeeze(2)
-        low_side, high_side = ball.sides(images, radii)
-        size = magnitudes(network, low_side, high_side)[-1].amax(dim=1, keepdim=True)
+        size = magnitudes(network, images, radii)[-1].amax(dim=1, keepdim=True)
         slack = margin(2 * path_terms(network)[-1], size)
         result = torch.maximum(result, value - loss - 2 * slack)
     return result
@@ -101,7 +100,8 @@ def _dual(node: Convolution | Dense, images: Tensor, radii: Tensor, norm: float)
     return sizes.reshape(shape) * radii.reshape(-1, *([1] * len(node.shape)))
 
 
-def _step(node: Node, inputs: list[Bounds]) -> Bounds:
+def interval_step(node: Node, inputs: list[Bounds]) -> Bounds:
+    """Return bounds of a node's neurons from bounds of its inputs, up to rounding."""
     low, high = inputs[0]
     match node:
         case Convolution() | Dense():

@@ -72,15 +72,15 @@ def _numel(shape: tuple[int, ...]) -> int:
     return int(torch.Size(shape).numel())
 
 
-def magnitudes(network: Network, low: Tensor, high: Tensor) -> list[Tensor]:
+def magnitudes(network: Network, images: Tensor, radii: Tensor) -> list[Tensor]:
     """Return the magnitude of every node, float64 [count, *shape] each (module docstring).
 
     Args:
         network: in float64.
-        low: the least value of each pixel, [count, *shape].
-        high: the largest.
+        images: float64 [count, *shape].
+        radii: float64 [count].
     """
-    values = [torch.maximum(low.abs(), high.abs()) + (high - low)]
+    values = [images.abs() + radii.reshape(-1, *([1] * (images.ndim - 1)))]
     for node in network.nodes[1:]:
         x = values[node.inputs[0]]
         match node:

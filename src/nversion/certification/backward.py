@@ -1,0 +1,214 @@
+"""Backward linear bounds of every layer, and of the margins between classes.
+
+:func:`relax_network` goes through the nodes in order. Before each nonlinear node it bounds that
+node's inputs: rows for all of them are taken back to the image through the planes found so far,
+and minimised over the ball. The ranges are cut with the interval bounds, and with the bounds that
+the Jacobian's range gives where that is asked for; then planes are laid around the node.
+
+What comes out, a :class:`Relaxation`, holds for its radius and for every smaller one, because the
+ranges it was built from do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from nversion.certification.ball import Ball, Reach
+from nversion.certification.dense import DenseRows, stacked_rows
+from nversion.certification.graph import (
+    Activation,
+    Convolution,
+    Dense,
+    Flatten,
+    MaxPool,
+    Network,
+    Sum,
+)
+from nversion.certification.intervals import Bounds, interval_step
+from nversion.certification.patches import Geometry, PatchRows, convolution_rows
+from nversion.certification.relaxations import Planes, relax, tiles
+from nversion.certification.rounding import magnitudes, margin, path_terms
+
+__all__ = ["Relaxation", "Rows", "margin_rows", "relax_network", "walk"]
+
+Rows = DenseRows | PatchRows
+
+
+@dataclasses.dataclass(frozen=True)
+class Relaxation:
+    """Linear bounds of a network around some images.
+
+    Attributes:
+        network: in the precision of the bounds.
+        images: [count, *shape].
+        radii: [count], for which (and all smaller ones) the planes hold.
+        ball: the norm and the box.
+        planes: by node.
+        bounds: by node, of all nodes before the last.
+        slack: [count], by how much rounding may have raised a bound of a margin.
+    """
+
+    network: Network
+    images: Tensor
+    radii: Tensor
+    ball: Ball
+    planes: dict[int, Planes]
+    bounds: dict[int, Bounds]
+    slack: Tensor
+
+
+def relax_network(network: Network, images: Tensor, radii: Tensor, ball: Ball) -> Relaxation:
+    """Bound all layers and lay planes around all nonlinear nodes.
+
+    In float64 the bounds are moved outwards by a margin for rounding (see
+    :mod:`nversion.certification.rounding`); in float32 they are not, and prove nothing.
+    """
+    exact = images.dtype == torch.float64
+    sizes = magnitudes(network, images, radii) if exact else None
+    terms = path_terms(network)
+    values = network.forward(images)
+    bounds: dict[int, Bounds] = {0: ball.sides(images, radii)}
+    planes: dict[int, Planes] = {}
+    relaxed = {node.inputs[0] for node in network.nodes if isinstance(node, Activation | MaxPool)}
+    slack = images.new_zeros(len(images))
+    last = len(network.nodes) - 1
+    for index, node in enumerate(network.nodes):
+        if index == 0:
+            continue
+        if isinstance(node, Activation | MaxPool):
+            source = node.inputs[0]
+            planes[index] = relax(node, *bounds[source], values[source])
+        low, high = interval_step(node, [bounds[i] for i in node.inputs])
+        if index in relaxed:
+            lower, upper = layer_bounds(network, index, images, radii, ball, planes)
+            if sizes is not None:
+                spare = margin(terms[index], sizes[index])
+                lower, upper = lower - spare, upper + spare
+                low, high = low - spare, high + spare
+            low, high = torch.maximum(low, lower), torch.minimum(high, upper)
+        elif sizes is not None:
+            spare = margin(terms[index], sizes[index])
+            low, high = low - spare, high + spare
+        bounds[index] = (low, high)
+    if sizes is not None:
+        slack = margin(2 * terms[last], sizes[last].amax(dim=1)) * 2
+    return Relaxation(network, images, radii, ball, planes, bounds, slack)
+
+
+def layer_bounds(
+    network: Network,
+    index: int,
+    images: Tensor,
+    radii: Tensor,
+    ball: Ball,
+    planes: dict[int, Planes],
+) -> Bounds:
+    """Return backward bounds of one node's neurons, [count, *shape] each, up to rounding."""
+    start, rows = _layer_rows(network, index, planes, len(images))
+    rows = walk(network, start, rows, planes)
+    values = least(rows, images, radii, ball)[0]
+    half = values.shape[1] // 2
+    shape = network.nodes[index].shape
+    return (
+        values[:, :half].reshape(-1, *shape),
+        -values[:, half:].reshape(-1, *shape),
+    )
+
+
+def _layer_rows(
+    network: Network, index: int, planes: dict[int, Planes], count: int
+) -> tuple[int, Rows]:
+    """Return rows for the lower bounds of a node and of its negative, and where they start."""
+    node = network.nodes[index]
+    if isinstance(node, Convolution):
+        before = node.inputs[0]
+        return before, convolution_rows(node, count, network.nodes[before].shape)
+    if isinstance(node, Dense):
+        return node.inputs[0], stacked_rows(node.weight, node.bias, count)
+    size = node.shape[0]
+    identity = torch.eye(size, dtype=network.dtype, device=network.device)
+    zero = identity.new_zeros(size)
+    if len(node.shape) == 1:
+        return index, stacked_rows(identity, zero, count)
+    grid = (node.shape[1], node.shape[2])
+    geometry = Geometry(grid, (1, 1), (1, 1), (0, 0))
+    a = torch.cat([identity, -identity])[None, :, None].expand(count, -1, grid[0] * grid[1], -1)
+    return index, PatchRows(a, zero.new_zeros(a.shape[:3]), size, geometry)
+
+
+def walk(network: Network, start: int, rows: Rows, planes: dict[int, Planes]) -> Rows:
+    """Take rows over node `start` back to the image."""
+    pending: dict[int, Rows] = {start: rows}
+    for index in range(start, 0, -1):
+        if index not in pending:
+            continue
+        node, here = network.nodes[index], pending.pop(index)
+        if isinstance(node, Sum):
+            other = dataclasses.replace(here, constant=torch.zeros_like(here.constant))
+            _deposit(network, pending, node.inputs[0], here)
+            _deposit(network, pending, node.inputs[1], other)
+            continue
+        overlapping = isinstance(node, MaxPool) and not tiles(node)
+        if isinstance(here, PatchRows) and (
+            isinstance(node, Flatten) or overlapping or here.geometry.covers(node.shape)
+        ):
+            here = here.dense(node.shape)
+        before = node.inputs[0]
+        moved = here.back(node, planes.get(index), network.nodes[before].shape)
+        _deposit(network, pending, before, moved)
+    return pending[0]
+
+
+def _deposit(network: Network, pending: dict[int, Rows], index: int, rows: Rows) -> None:
+    present = pending.get(index)
+    if present is None:
+        pending[index] = rows
+    elif isinstance(present, PatchRows) and isinstance(rows, PatchRows):
+        pending[index] = present.plus(rows)
+    else:
+        shape = network.nodes[index].shape
+        first, second = (r.dense(shape) if isinstance(r, PatchRows) else r for r in (present, rows))
+        pending[index] = first.plus(second)
+
+
+def least(
+    rows: Rows, images: Tensor, radii: Tensor, ball: Ball
+) -> tuple[Tensor, Tensor, Tensor, Reach]:
+    """Minimise rows over the image.
+
+    Returns:
+        The minima [count, rows (and positions)], the values at the image itself, the coefficients
+        with pixels as the last axis, and the reach laid out to fit them.
+    """
+    reach = ball.reach(images)
+
+    def laid(x: Tensor) -> Tensor:
+        if isinstance(rows, PatchRows):
+            return rows.geometry.cut(x)[:, None]
+        return x.reshape(len(x), 1, -1)
+
+    a = rows.a if isinstance(rows, PatchRows) else rows.a.flatten(2)
+    if isinstance(rows, PatchRows):
+        center = rows.constant + (a * laid(images)).sum(dim=-1)
+    else:
+        center = rows.constant + (a @ images.flatten(1)[:, :, None]).squeeze(2)
+    if reach.down is not None and reach.up is not None:
+        reach = Reach(reach.norm, laid(reach.down), laid(reach.up))
+    spread = radii.reshape(-1, *([1] * (center.ndim - 1)))
+    return center + reach.minimum(a, spread)[0], center, a, reach
+
+
+def margin_rows(network: Network, labels: Tensor, others: Tensor) -> DenseRows:
+    """Return rows ``logit[label] - logit[other]`` over the last node.
+
+    Args:
+        network: gives the number of classes and the precision.
+        labels: int64 [count].
+        others: int64 [count, rows].
+    """
+    identity = torch.eye(network.classes, dtype=network.dtype, device=labels.device)
+    a = identity[labels][:, None] - identity[others]
+    return DenseRows(a, a.new_zeros(a.shape[:2]))

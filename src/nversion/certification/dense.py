@@ -1,0 +1,156 @@
+"""Linear functions of a whole layer, one row per bounded quantity, and their way back.
+
+A row says: the quantity is at least ``sum_i a_i x_i + constant`` for the neurons x of one node.
+Each step rewrites x by the node's own inputs: affine maps exactly, nonlinear ones by the plane
+below where ``a_i >= 0`` and the plane above where ``a_i < 0`` (Fast-Lin, Weng et al. 2018; CROWN,
+Zhang et al. 2018). Convolutions go back as transposed convolutions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nversion.certification.graph import (
+    Activation,
+    Convolution,
+    Dense,
+    Flatten,
+    MaxPool,
+    Node,
+    Scale,
+)
+from nversion.certification.relaxations import Planes, tiles
+
+__all__ = ["DenseRows", "output_padding"]
+
+
+@dataclasses.dataclass(frozen=True)
+class DenseRows:
+    """Rows over all neurons of a node.
+
+    Attributes:
+        a: coefficients [count, rows, *shape].
+        constant: [count, rows].
+    """
+
+    a: Tensor
+    constant: Tensor
+
+    def plus(self, other: DenseRows) -> DenseRows:
+        """Return the sum of two branches' rows."""
+        return DenseRows(self.a + other.a, self.constant + other.constant)
+
+    def back(self, node: Node, planes: Planes | None, shape: tuple[int, ...]) -> DenseRows:
+        """Return the rows over the node's inputs, of which each has `shape`."""
+        match node:
+            case Dense():
+                return DenseRows(self.a @ node.weight, self.constant + self.a @ node.bias)
+            case Flatten():
+                return DenseRows(self.a.reshape(*self.a.shape[:2], *shape), self.constant)
+            case Convolution():
+                return self._convolution(node, shape)
+            case Scale():
+                shift = node.shift.expand(node.shape).reshape(-1)
+                constant = self.constant + self.a.flatten(2) @ shift
+                return DenseRows(self.a * node.scale, constant)
+        if planes is None:
+            raise TypeError(f"no rule for {type(node).__name__}")
+        if isinstance(node, Activation):
+            return self._activation(planes)
+        if isinstance(node, MaxPool):
+            return self._pool(node, planes, shape)
+        raise TypeError(f"no rule for {type(node).__name__}")
+
+    def _convolution(self, node: Convolution, shape: tuple[int, ...]) -> DenseRows:
+        count, rows = self.a.shape[:2]
+        stacked = self.a.reshape(count * rows, *node.shape)
+        out = functional.conv_transpose2d(
+            stacked,
+            node.weight,
+            None,
+            node.stride,
+            node.padding,
+            output_padding(node, shape),
+            node.groups,
+            node.dilation,
+        )
+        constant = self.constant + self.a.sum(dim=(3, 4)) @ node.bias
+        return DenseRows(out.reshape(count, rows, *shape), constant)
+
+    def _shifted(self, planes: Planes, negative: Tensor) -> Tensor:
+        """Return the constants with what the planes' shifts add."""
+        added = negative.flatten(2) @ planes.upper_shift.flatten(1)[:, :, None]
+        constant = self.constant + added.squeeze(2)
+        if planes.lower_shift is not None:
+            positive = (self.a - negative).flatten(2)
+            added = positive @ planes.lower_shift.flatten(1)[:, :, None]
+            constant = constant + added.squeeze(2)
+        return constant
+
+    def _activation(self, planes: Planes) -> DenseRows:
+        negative = self.a.clamp(max=0.0)
+        constant = self._shifted(planes, negative)
+        a = (self.a * planes.lower[:, None]).addcmul_(negative, planes.rise[:, None])
+        return DenseRows(a, constant)
+
+    def _pool(self, node: MaxPool, planes: Planes, shape: tuple[int, ...]) -> DenseRows:
+        negative = self.a.clamp(max=0.0)
+        constant = self._shifted(planes, negative)
+        count, rows, channels, height, width = self.a.shape
+        if not tiles(node):
+            flat, least = (x.reshape(count, rows, channels, 1, -1) for x in (self.a, negative))
+            a = flat * planes.lower[:, None] + least * planes.rise[:, None]
+            a = functional.fold(
+                a.reshape(count * rows, channels * a.shape[3], -1),
+                shape[1:],
+                node.size,
+                1,
+                node.padding,
+                node.stride,
+            )
+            return DenseRows(a.reshape(count, rows, *shape), constant)
+        down, across = node.size
+        tall, wide = height * down, width * across
+
+        def tiled(x: Tensor) -> Tensor:
+            x = x[:, :, :tall, :wide]
+            return x.reshape(count, 1, channels, height, down, width, across)
+
+        lifted = self.a.reshape(count, rows, channels, height, 1, width, 1)
+        least = negative.reshape(lifted.shape)
+        a = (lifted * tiled(planes.lower)).addcmul_(least, tiled(planes.rise))
+        a = a.reshape(count, rows, channels, tall, wide)
+        below, beside = shape[1] - tall, shape[2] - wide
+        if below or beside:
+            a = functional.pad(a, (0, beside, 0, below))
+        return DenseRows(a, constant)
+
+
+def output_padding(node: Convolution, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return how many rows and columns at the far border a transposed convolution must add."""
+    extra = []
+    for axis in range(2):
+        reach = node.dilation[axis] * (node.weight.shape[2 + axis] - 1) + 1
+        covered = (node.shape[1 + axis] - 1) * node.stride[axis] - 2 * node.padding[axis] + reach
+        extra.append(shape[1 + axis] - covered)
+    return extra[0], extra[1]
+
+
+def stacked_rows(weight: Tensor, bias: Tensor, count: int) -> DenseRows:
+    """Return rows for the lower bounds of `weight x + bias` and of its negative.
+
+    Args:
+        weight: [rows, *shape]; the same for all images.
+        bias: [rows].
+        count: of images.
+
+    Returns:
+        2 rows for each row, first all lower bounds, then all negated upper bounds.
+    """
+    a = torch.cat([weight, -weight])
+    constant = torch.cat([bias, -bias])
+    return DenseRows(a.expand(count, *a.shape), constant.expand(count, -1))

@@ -1,0 +1,265 @@
+"""Linear functions of small windows of a layer: rows for every position of a convolution at once.
+
+The neuron of a convolution reads a window, and through earlier convolutions and pools a larger
+window; all others have the coefficient zero. Rows of the same channel at different positions have
+windows of the same size, ``kernel`` wide and ``stride`` apart, the first one starting ``padding``
+before the border. So the rows of a whole layer are one tensor [count, rows, positions, window],
+and a step back through a convolution is one matrix product with a small constant matrix.
+
+Coefficients that fall outside the layer are kept zero.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nversion.certification.dense import DenseRows
+from nversion.certification.graph import Activation, Convolution, MaxPool, Node, Scale
+from nversion.certification.relaxations import Planes, tiles
+
+__all__ = ["Geometry", "PatchRows"]
+
+WASTE = 6.0
+"""Through a convolution as one matrix product, unless that multiplies this many times more."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+    """Where the windows lie, (vertical, horizontal).
+
+    Attributes:
+        grid: how many positions.
+        kernel: the size of a window.
+        stride: from one window to the next.
+        padding: how far the first window starts before the border.
+    """
+
+    grid: tuple[int, int]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+
+    def before(self, node: Convolution | MaxPool) -> Geometry:
+        """Return the geometry over the inputs of a convolution or pool."""
+        size = node.weight.shape[2:] if isinstance(node, Convolution) else node.size
+        dilation = node.dilation if isinstance(node, Convolution) else (1, 1)
+        kernel, stride, padding = [], [], []
+        for i in range(2):
+            reach = dilation[i] * (size[i] - 1) + 1
+            kernel.append((self.kernel[i] - 1) * node.stride[i] + reach)
+            stride.append(self.stride[i] * node.stride[i])
+            padding.append(self.padding[i] * node.stride[i] + node.padding[i])
+        return Geometry(
+            self.grid, (kernel[0], kernel[1]), (stride[0], stride[1]), (padding[0], padding[1])
+        )
+
+    def inside(self, shape: tuple[int, ...]) -> bool:
+        """Tell whether all windows lie within a layer of this shape."""
+        return all(
+            self.padding[i] == 0
+            and (self.grid[i] - 1) * self.stride[i] + self.kernel[i] <= shape[1 + i]
+            for i in range(2)
+        )
+
+    def covers(self, shape: tuple[int, ...]) -> bool:
+        """Tell whether windows are so large that rows over the whole layer are as cheap."""
+        return self.kernel[0] * self.kernel[1] >= 0.7 * shape[1] * shape[2]
+
+    def cut(self, x: Tensor) -> Tensor:
+        """Return the windows of maps [count, channels, height, width], zero outside.
+
+        Returns:
+            [count, positions, channels * kernel].
+        """
+        far = [
+            (self.grid[i] - 1) * self.stride[i] + self.kernel[i] - self.padding[i] - x.shape[2 + i]
+            for i in range(2)
+        ]
+        vertical, horizontal = self.padding
+        if any(self.padding) or far[0] > 0 or far[1] > 0:
+            x = functional.pad(x, (horizontal, max(far[1], 0), vertical, max(far[0], 0)))
+        x = x.unfold(2, self.kernel[0], self.stride[0]).unfold(3, self.kernel[1], self.stride[1])
+        x = x[:, :, : self.grid[0], : self.grid[1]].permute(0, 2, 3, 1, 4, 5)
+        return x.reshape(len(x), self.grid[0] * self.grid[1], -1)
+
+
+@dataclasses.dataclass(frozen=True)
+class PatchRows:
+    """Rows over windows of a node.
+
+    Attributes:
+        a: coefficients [count, rows, positions, channels * kernel].
+        constant: [count, rows, positions].
+        channels: of the node.
+        geometry: of the windows.
+    """
+
+    a: Tensor
+    constant: Tensor
+    channels: int
+    geometry: Geometry
+
+    def plus(self, other: PatchRows) -> PatchRows:
+        """Return the sum of two branches' rows, the smaller windows widened to the larger."""
+        large, small = self, other
+        if small.geometry.kernel[0] > large.geometry.kernel[0]:
+            large, small = small, large
+        inner, outer = small.geometry, large.geometry
+        first = [outer.padding[i] - inner.padding[i] for i in range(2)]
+        last = [outer.kernel[i] - inner.kernel[i] - first[i] for i in range(2)]
+        if outer.stride != inner.stride or min(*first, *last) < 0:
+            raise ValueError("windows of two branches do not fit into each other")
+        windows = small.a.reshape(*small.a.shape[:3], small.channels, *inner.kernel)
+        widened = functional.pad(windows, (first[1], last[1], first[0], last[0]))
+        return dataclasses.replace(
+            large,
+            a=large.a + widened.flatten(3),
+            constant=large.constant + small.constant,
+        )
+
+    def dense(self, shape: tuple[int, ...]) -> DenseRows:
+        """Return the same rows over the whole node, row by row and position by position."""
+        geometry = self.geometry
+        count, rows, positions = self.constant.shape
+        sizes = [
+            max(
+                (geometry.grid[i] - 1) * geometry.stride[i] + geometry.kernel[i],
+                geometry.padding[i] + shape[1 + i],
+            )
+            for i in range(2)
+        ]
+        out = self.a.new_zeros(count, rows, positions, shape[0], *sizes)
+        windows = self.a.reshape(count, rows, positions, shape[0], *geometry.kernel)
+        for position in range(positions):
+            y = position // geometry.grid[1] * geometry.stride[0]
+            x = position % geometry.grid[1] * geometry.stride[1]
+            out[:, :, position, :, y : y + geometry.kernel[0], x : x + geometry.kernel[1]] = (
+                windows[:, :, position]
+            )
+        top, left = geometry.padding
+        out = out[..., top : top + shape[1], left : left + shape[2]]
+        return DenseRows(out.reshape(count, rows * positions, *shape), self.constant.flatten(1))
+
+    def back(self, node: Node, planes: Planes | None, shape: tuple[int, ...]) -> PatchRows:
+        """Return the rows over the inputs of a node, of which each has `shape`."""
+        if isinstance(node, Convolution):
+            return self._convolution(node, shape)
+        if isinstance(node, Scale):
+            scale, shift = (t.expand(node.shape)[None] for t in (node.scale, node.shift))
+            added = (self.a * self.geometry.cut(shift)[:, None]).sum(dim=3)
+            a = self.a * self.geometry.cut(scale)[:, None]
+            return dataclasses.replace(self, a=a, constant=self.constant + added)
+        if planes is None:
+            raise TypeError(f"no rule for {type(node).__name__}")
+        if isinstance(node, Activation):
+            return self._activation(planes)
+        if isinstance(node, MaxPool) and tiles(node):
+            return self._pool(node, planes)
+        raise TypeError(f"no rule for {type(node).__name__}")
+
+    def _convolution(self, node: Convolution, shape: tuple[int, ...]) -> PatchRows:
+        kernel = self.geometry.kernel
+        geometry = self.geometry.before(node)
+        leading = self.a.shape[:3]
+        area = kernel[0] * kernel[1]
+        waste = geometry.kernel[0] * geometry.kernel[1] / node.weight[0, 0].numel()
+        bias = node.bias.repeat_interleave(area)
+        constant = self.constant + self.a @ bias
+        if waste * node.groups <= WASTE:
+            a = self.a @ window_matrix(node, kernel)
+        else:
+            maps = self.a.reshape(-1, self.channels, *kernel)
+            a = window_transpose(node, maps).reshape(*leading, -1)
+        if not geometry.inside(shape):
+            a = a * geometry.cut(a.new_ones(1, *shape))[:, None]
+        return PatchRows(a, constant, shape[0], geometry)
+
+    def _shifted(self, planes: Planes, negative: Tensor) -> Tensor:
+        """Return the constants with what the planes' shifts add."""
+        shift = self.geometry.cut(planes.upper_shift)[:, None]
+        constant = self.constant + (negative * shift).sum(dim=3)
+        if planes.lower_shift is not None:
+            shift = self.geometry.cut(planes.lower_shift)[:, None]
+            constant = constant + ((self.a - negative) * shift).sum(dim=3)
+        return constant
+
+    def _activation(self, planes: Planes) -> PatchRows:
+        negative = self.a.clamp(max=0.0)
+        constant = self._shifted(planes, negative)
+        lower, rise = self.geometry.cut(planes.lower), self.geometry.cut(planes.rise)
+        a = (self.a * lower[:, None]).addcmul_(negative, rise[:, None])
+        return dataclasses.replace(self, a=a, constant=constant)
+
+    def _pool(self, node: MaxPool, planes: Planes) -> PatchRows:
+        negative = self.a.clamp(max=0.0)
+        constant = self._shifted(planes, negative)
+        geometry = self.geometry.before(node)
+        (tall, wide), (down, across) = self.geometry.kernel, node.size
+
+        def lifted(x: Tensor) -> Tensor:
+            return x.reshape(*x.shape[:3], self.channels, tall, 1, wide, 1)
+
+        def tiled(x: Tensor) -> Tensor:
+            x = geometry.cut(x)[:, None]
+            return x.reshape(*x.shape[:3], self.channels, tall, down, wide, across)
+
+        a = (lifted(self.a) * tiled(planes.lower)).addcmul_(lifted(negative), tiled(planes.rise))
+        return PatchRows(a.flatten(3), constant, self.channels, geometry)
+
+
+def window_transpose(node: Convolution, maps: Tensor) -> Tensor:
+    """Take windows [rows, out channels, kernel] back through a convolution, borders ignored."""
+    return functional.conv_transpose2d(
+        maps, node.weight, None, node.stride, 0, 0, node.groups, node.dilation
+    )
+
+
+def window_matrix(node: Convolution, kernel: tuple[int, int]) -> Tensor:
+    """Return :func:`window_transpose` as a matrix, [channels * kernel, channels' * kernel']."""
+    size = node.shape[0] * kernel[0] * kernel[1]
+    identity = torch.eye(size, dtype=node.weight.dtype, device=node.weight.device)
+    maps = identity.reshape(size, node.shape[0], *kernel)
+    return window_transpose(node, maps).reshape(size, -1)
+
+
+def convolution_rows(node: Convolution, count: int, shape: tuple[int, ...]) -> PatchRows:
+    """Return rows for all neurons of a convolution over the activation or image before it.
+
+    Two rows a channel, as in :func:`~nversion.certification.dense.stacked_rows`.
+    """
+    weight = node.weight
+    if node.groups > 1:
+        weight = _ungrouped(node)
+    grid = (node.shape[1], node.shape[2])
+    kernel = (
+        node.dilation[0] * (weight.shape[2] - 1) + 1,
+        node.dilation[1] * (weight.shape[3] - 1) + 1,
+    )
+    if node.dilation != (1, 1):
+        dilated = weight.new_zeros(*weight.shape[:2], *kernel)
+        dilated[:, :, :: node.dilation[0], :: node.dilation[1]] = weight
+        weight = dilated
+    geometry = Geometry(grid, kernel, node.stride, node.padding)
+    rows = torch.cat([weight, -weight]).flatten(1)
+    constant = torch.cat([node.bias, -node.bias])
+    positions = grid[0] * grid[1]
+    a = rows[None, :, None].expand(count, -1, positions, -1)
+    constant = constant[None, :, None].expand(count, -1, positions)
+    if not geometry.inside(shape):
+        a = a * geometry.cut(weight.new_ones(1, *shape))[:, None]
+    return PatchRows(a, constant, shape[0], geometry)
+
+
+def _ungrouped(node: Convolution) -> Tensor:
+    """Return a grouped convolution's weight with zeros for the channels it does not read."""
+    out, size = node.weight.shape[:2]
+    full = node.weight.new_zeros(out, size * node.groups, *node.weight.shape[2:])
+    each = out // node.groups
+    for group in range(node.groups):
+        rows = slice(group * each, (group + 1) * each)
+        full[rows, group * size : (group + 1) * size] = node.weight[rows]
+    return full

@@ -1,0 +1,175 @@
+"""Linear functions above and below each nonlinear neuron, over the range it can take.
+
+For a ReLU between l < 0 < u the upper plane is the chord, and the lower plane is the identity or
+zero, whichever leaves the smaller triangle (Zhang et al. 2018, "CROWN"). For the maximum ``z`` of
+neurons ``x_1 .. x_k`` with ranges [l_i, u_i], and of zero where a ReLU is fused with the pool:
+
+- below: the neuron with the largest value at the image itself, or zero if it is mostly negative;
+- above: for any g that is at least every l_i (and at least 0 where zero takes part),
+
+      z <= g + sum_i (u_i - g)+ / (u_i - l_i) (x_i - l_i).
+
+  Proof: if z <= g, the sum's terms are not negative. Otherwise z = x_j > g for some j; the j-th
+  term alone is a line in x_j which is at least x_j - g at both ends of [l_j, u_j]. The right side
+  at the image is a convex, piecewise linear function of g with corners at the u_i, so its smallest
+  value is found by trying them. CNN-Cert (Boopathy et al. 2019) uses one g of this family, a
+  constant plane is another.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nversion.certification.graph import Activation, MaxPool, activate
+
+__all__ = ["Planes", "relax", "windows"]
+
+TINY = 1e-30
+FAR = -1e30
+
+
+@dataclasses.dataclass(frozen=True)
+class Planes:
+    """Two linear functions around each neuron of a node, for each image.
+
+    For an activation all tensors are [count, *shape]. For a max-pool the slopes belong to the
+    pool's inputs: [count, channels, height, width] of its input where the windows tile it, and
+    [count, channels, window, positions] where they overlap or are padded; the shifts are
+    [count, *shape] of its output.
+
+    Attributes:
+        lower: slope of the function below.
+        rise: slope of the function above, less `lower`.
+        lower_shift: constant of the function below; None where it is zero everywhere.
+        upper_shift: constant of the function above.
+    """
+
+    lower: Tensor
+    rise: Tensor
+    lower_shift: Tensor | None
+    upper_shift: Tensor
+
+
+def tiles(node: MaxPool) -> bool:
+    """Tell whether the pool's windows neither overlap nor reach over the border."""
+    return node.size == node.stride and node.padding == (0, 0)
+
+
+def relax(node: Activation | MaxPool, low: Tensor, high: Tensor, center: Tensor) -> Planes:
+    """Return planes around the node's function.
+
+    Args:
+        node: the activation or pool.
+        low: lower bounds of its inputs, [count, *shape of its input].
+        high: upper bounds.
+        center: the inputs' values at the image itself (any values are sound).
+    """
+    if isinstance(node, MaxPool):
+        return _relax_pool(node, low, high, center)
+    if node.function == "relu":
+        return _relax_relu(node.slope, low, high)
+    return _relax_curve(node, low, high)
+
+
+def _relax_relu(slope: float, low: Tensor, high: Tensor) -> Planes:
+    negative, positive = low.clamp(max=0.0), high.clamp(min=0.0)
+    chord = (positive - slope * negative) / (positive - negative).clamp(min=TINY)
+    on = (low >= 0).to(low.dtype)
+    off = ((high <= 0) & (low < 0)).to(low.dtype)
+    crossing = 1.0 - on - off
+    steep = (positive > -negative).to(low.dtype)
+    lower = on + slope * off + crossing * (steep + slope * (1.0 - steep))
+    upper = on + slope * off + crossing * chord
+    shift = crossing * (slope - chord) * negative
+    return Planes(lower, upper - lower, None, shift)
+
+
+def _relax_curve(node: Activation, low: Tensor, high: Tensor) -> Planes:
+    """Bound a sigmoid or tanh: convex below 0, concave above, steepest at 0."""
+
+    def gradient(x: Tensor) -> Tensor:
+        y = activate(node, x)
+        return y * (1.0 - y) if node.function == "sigmoid" else 1.0 - y.square()
+
+    at_low, at_high = activate(node, low), activate(node, high)
+    flat = torch.minimum(gradient(low), gradient(high))
+    width = high - low
+    chord = torch.where(width > 1e-6, (at_high - at_low) / width.clamp(min=1e-6), flat)
+    # The chord's slope is that of some point between, so it is at least the smaller end's.
+    chord = torch.maximum(chord, flat)
+    middle = (low + high) / 2
+    tangent, at_middle = gradient(middle), activate(node, middle)
+    concave, convex = low >= 0, high <= 0
+    narrow = width <= 1e-6
+    concave, convex = concave & ~narrow, convex & ~narrow
+    lower = torch.where(concave, chord, torch.where(convex, tangent, flat))
+    upper = torch.where(concave, tangent, torch.where(convex, chord, flat))
+    tangent_shift = at_middle - tangent * middle
+    lower_shift = torch.where(convex, tangent_shift, at_low - lower * low)
+    upper_shift = torch.where(concave, tangent_shift, at_high - upper * high)
+    return Planes(lower, upper - lower, lower_shift, upper_shift)
+
+
+def windows(node: MaxPool, x: Tensor, fill: float) -> Tensor:
+    """Return the pool's windows, [count, channels, window, height, width] of its output."""
+    count, channels = x.shape[:2]
+    height, width = node.shape[1:]
+    if tiles(node):
+        rows, columns = node.size
+        x = x[:, :, : height * rows, : width * columns]
+        x = x.reshape(count, channels, height, rows, width, columns).permute(0, 1, 3, 5, 2, 4)
+    else:
+        vertical, horizontal = node.padding
+        x = functional.pad(x, (horizontal, horizontal, vertical, vertical), value=fill)
+        x = x.unfold(2, node.size[0], node.stride[0]).unfold(3, node.size[1], node.stride[1])
+        x = x[:, :, :height, :width].permute(0, 1, 4, 5, 2, 3)
+    return x.reshape(count, channels, -1, height, width)
+
+
+def spread(node: MaxPool, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Lay windows [count, channels, window, height, width] out as :class:`Planes` wants them."""
+    count, channels, _, height, width = x.shape
+    if not tiles(node):
+        return x.reshape(count, channels, -1, height * width)
+    rows, columns = node.size
+    x = x.reshape(count, channels, rows, columns, height, width).permute(0, 1, 4, 2, 5, 3)
+    x = x.reshape(count, channels, height * rows, width * columns)
+    below, beside = shape[1] - x.shape[2], shape[2] - x.shape[3]
+    return functional.pad(x, (0, beside, 0, below)) if below or beside else x.contiguous()
+
+
+def _relax_pool(node: MaxPool, low: Tensor, high: Tensor, center: Tensor) -> Planes:
+    shape = tuple(low.shape[1:])
+    low, high, center = (windows(node, x, FAR) for x in (low, high, center))
+    floor = low.amax(dim=2, keepdim=True)
+    if node.rectified:
+        floor = floor.clamp(min=0.0)
+    # Above: try the smallest g and every u_i; keep the one that is lowest at the image.
+    inverse = 1.0 / (high - low).clamp(min=TINY)
+    share = ((center - low) * inverse).clamp(0.0, 1.0)
+    best = floor
+    best_value = best + ((high - best).clamp(min=0.0) * share).sum(dim=2, keepdim=True)
+    for i in range(high.shape[2]):
+        g = torch.maximum(high[:, :, i : i + 1], floor)
+        value = g + ((high - g).clamp(min=0.0) * share).sum(dim=2, keepdim=True)
+        best = torch.where(value < best_value, g, best)
+        best_value = torch.minimum(value, best_value)
+    upper = ((high - best).clamp(min=0.0) * inverse).clamp(max=1.0)
+    # A neuron whose range is a point gets a slope of 0 or 1 by the clamps; both are sound.
+    upper_shift = (best - (upper * low).sum(dim=2, keepdim=True)).squeeze(2)
+    # Below: one neuron, the largest at the image.
+    chosen = center.argmax(dim=2, keepdim=True)
+    if node.rectified:
+        keep = (low.gather(2, chosen) + high.gather(2, chosen) > 0).to(low.dtype)
+    else:
+        keep = torch.ones_like(floor)
+    lower = torch.zeros_like(low).scatter_(2, chosen, keep)
+    if node.rectified:
+        dead = (high.amax(dim=2, keepdim=True) <= 0).to(low.dtype)
+        lower = lower * (1.0 - dead)
+    lower, upper = spread(node, lower, shape), spread(node, upper, shape)
+    return Planes(lower, upper - lower, None, upper_shift)

@@ -1,0 +1,128 @@
+"""The radius of each image by few bound passes.
+
+A relaxation built at radius e holds for every radius up to e. So one pass at e, whether or not it
+proves e itself, proves the closed-form radius g(e): the largest r for which the linear bounds of
+all margins stay positive on the ball of r (and at most e). As e grows the planes get looser and
+g(e) falls, so the best certificate is where g(e) = e, and both e and g(e) enclose it after a
+single pass. A secant on log g(e) - log e closes in on it.
+
+The search runs in float32. The radius that is returned comes from one last pass in float64 whose
+rounding is bounded, again in closed form, so nothing that the search did can make it unsound.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nversion.certification.backward import Relaxation, least, margin_rows, relax_network, walk
+from nversion.certification.ball import Ball, dual_norm
+from nversion.certification.graph import Network
+
+__all__ = ["closed_form", "linear_margins", "local_radii", "search_radii"]
+
+PASSES = 8
+TOLERANCE = 2e-3
+SMALLEST = 1e-6
+
+
+def closed_form(relaxation: Relaxation, labels: Tensor, others: Tensor, needed: Tensor) -> Tensor:
+    """Return g(e): the radius, not capped at e, up to which the linear bounds keep every margin.
+
+    Args:
+        relaxation: of the images.
+        labels: int64 [count].
+        others: int64 [count, rows], the classes that must stay below.
+        needed: [count], what each margin must exceed.
+    """
+    rows = margin_rows(relaxation.network, labels, others)
+    last = len(relaxation.network.nodes) - 1
+    back = walk(relaxation.network, last, rows, relaxation.planes)
+    _, center, a, reach = least(back, relaxation.images, relaxation.radii, relaxation.ball)
+    constant = center - (needed + relaxation.slack)[:, None]
+    limit = torch.full_like(constant, 1e6)
+    return reach.largest_radius(a, constant, limit).amin(dim=1)
+
+
+def linear_margins(relaxation: Relaxation, labels: Tensor, others: Tensor) -> Tensor:
+    """Return lower bounds of ``logit[label] - logit[other]`` over the balls, [count, rows]."""
+    rows = margin_rows(relaxation.network, labels, others)
+    last = len(relaxation.network.nodes) - 1
+    back = walk(relaxation.network, last, rows, relaxation.planes)
+    lower = least(back, relaxation.images, relaxation.radii, relaxation.ball)[0]
+    return lower - relaxation.slack[:, None]
+
+
+def local_radii(
+    network: Network, images: Tensor, labels: Tensor, others: Tensor, ball: Ball
+) -> Tensor:
+    """Return the radii at which the network's linearisation changes its verdict, [count]."""
+    with torch.enable_grad():
+        leaf = images.detach().requires_grad_(True)
+        logits = network.forward(leaf)[-1]
+        own = logits.gather(1, labels[:, None])
+        margins = own - logits.gather(1, others)
+        best = torch.full_like(margins[:, 0], torch.inf)
+        for i in range(others.shape[1]):
+            (gradient,) = torch.autograd.grad(margins[:, i].sum(), leaf, retain_graph=True)
+            size = dual_norm(gradient.flatten(1), ball.norm).clamp(min=1e-12)
+            best = torch.minimum(best, margins[:, i].detach() / size)
+    return best.clamp(min=SMALLEST, max=1e3)
+
+
+def search_radii(
+    network: Network,
+    images: Tensor,
+    labels: Tensor,
+    others: Tensor,
+    needed: Tensor,
+    ball: Ball,
+    start: Tensor,
+) -> Tensor:
+    """Return sound radii, float64 [count].
+
+    Args:
+        network: in float64.
+        images: float64 [count, *shape].
+        labels: int64 [count].
+        others: int64 [count, rows].
+        needed: float64 [count].
+        ball: the norm and the box.
+        start: float64 [count], a guess.
+    """
+    fast = network.to(torch.float32)
+    small = images.to(torch.float32)
+    guess = start.clone()
+    low, high = torch.zeros_like(start), torch.full_like(start, torch.inf)
+    open_rows = torch.arange(len(images), device=images.device)
+    old_e = torch.full_like(start, torch.nan)
+    old_h = torch.full_like(start, torch.nan)
+    for _ in range(PASSES):
+        rows = open_rows
+        e = guess[rows]
+        relaxation = relax_network(fast, small[rows], e.to(torch.float32), ball)
+        g = closed_form(relaxation, labels[rows], others[rows], needed[rows].to(torch.float32))
+        g = g.to(torch.float64).clamp(min=0.0).nan_to_num(0.0)
+        low[rows] = torch.maximum(low[rows], torch.minimum(e, g))
+        high[rows] = torch.minimum(high[rows], torch.maximum(e, g))
+        h = g.clamp(min=SMALLEST).log() - e.log()
+        guess[rows] = _next(e, g, h, old_e[rows], old_h[rows], low[rows], high[rows])
+        old_e[rows], old_h[rows] = e, h
+        done = (high[rows] - low[rows] <= TOLERANCE * high[rows]) | (guess[rows] < SMALLEST)
+        open_rows = rows[~done]
+        if len(open_rows) == 0:
+            break
+    relaxation = relax_network(network, images, guess, ball)
+    return torch.minimum(closed_form(relaxation, labels, others, needed), guess)
+
+
+def _next(
+    e: Tensor, g: Tensor, h: Tensor, old_e: Tensor, old_h: Tensor, low: Tensor, high: Tensor
+) -> Tensor:
+    """Return the next radius to try: a secant on h over log e, kept within the bracket."""
+    fallback = torch.where(g > SMALLEST, (e * g.clamp(min=SMALLEST)).sqrt(), e * 0.25)
+    slope = (h - old_h) / (e.log() - old_e.log())
+    secant = torch.exp(e.log() - h / slope)
+    usable = secant.isfinite() & (slope < -1e-3)
+    guess = torch.where(usable, secant, fallback)
+    return torch.minimum(torch.maximum(guess, low), high)

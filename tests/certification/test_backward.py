@@ -1,0 +1,72 @@
+"""No neuron of any layer leaves its bounds, and no margin its linear bound."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from nversion.certification.backward import least, margin_rows, relax_network, walk
+from nversion.certification.ball import Ball
+from nversion.certification.intervals import interval_bounds
+from nversion.certification.tracing import trace
+
+_spec = importlib.util.spec_from_file_location(
+    "certification_networks", Path(__file__).with_name("networks.py")
+)
+assert _spec is not None
+assert _spec.loader is not None
+networks = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(networks)
+
+RADII = {1.0: (0.05, 0.7, 4.0), 2.0: (0.03, 0.3, 1.0), math.inf: (0.005, 0.05, 0.3)}
+
+
+@pytest.mark.parametrize("name", networks.NAMES)
+@pytest.mark.parametrize("norm", [1.0, 2.0, math.inf])
+@pytest.mark.parametrize("boxed", [False, True])
+def test_every_neuron_stays_within_its_bounds(name: str, norm: float, boxed: bool) -> None:
+    network = trace(networks.network(name, seed=3), networks.SHAPE).to(torch.float64)
+    images = networks.images(3, seed=5).double()
+    radii = torch.tensor(RADII[norm], dtype=torch.float64)
+    ball = Ball(norm, (0.0, 1.0) if boxed else None)
+    relaxation = relax_network(network, images, radii, ball)
+    intervals = interval_bounds(network, images, radii, ball)
+    points = networks.points(images, radii, norm, boxed, 200, seed=7)
+    values = network.forward(points.flatten(0, 1))
+    for index, (low, high) in relaxation.bounds.items():
+        seen = values[index].reshape(200, 3, *low.shape[1:])
+        assert bool((seen >= low).all()), (index, network.nodes[index].name)
+        assert bool((seen <= high).all()), (index, network.nodes[index].name)
+        assert bool((seen >= intervals[index][0]).all())
+        assert bool((seen <= intervals[index][1]).all())
+    labels = torch.tensor([0, 1, 2])
+    others = torch.tensor([[1, 2, 3], [0, 2, 3], [0, 1, 3]])
+    rows = walk(
+        network,
+        len(network.nodes) - 1,
+        margin_rows(network, labels, others),
+        relaxation.planes,
+    )
+    lower = least(rows, images, radii, ball)[0] - relaxation.slack[:, None]
+    logits = values[-1].reshape(200, 3, -1)
+    margins = logits.gather(2, labels[None, :, None].expand(200, -1, 1)) - logits.gather(
+        2, others[None].expand(200, -1, -1)
+    )
+    assert bool((margins >= lower).all())
+    # The bounds must also say something: at the smallest radius they enclose tightly.
+    assert float((margins[:, 0].amin(dim=0) - lower[0]).max()) < 3.0
+
+
+@pytest.mark.parametrize("name", networks.NAMES)
+def test_radius_zero_gives_the_values_themselves(name: str) -> None:
+    network = trace(networks.network(name, seed=4), networks.SHAPE).to(torch.float64)
+    images = networks.images(2, seed=6).double()
+    relaxation = relax_network(network, images, torch.zeros(2, dtype=torch.float64), Ball(2.0))
+    values = network.forward(images)
+    for index, (low, high) in relaxation.bounds.items():
+        assert float((high - low).max()) < 1e-7
+        assert float((values[index] - low).abs().max()) < 1e-7
