@@ -89,7 +89,7 @@ def accuracy_by_n_orders(
     """Return mean and 95 % band of the accuracy by N over random orders of the versions.
 
     Takes well under two minutes on one core for 100 versions, 12,000 images, 10 classes and 1,000
-    orders, and less than 100 MB beside its arguments. ``median-softmax`` does not add up and takes
+    orders, and about 100 MB beside its arguments. ``median-softmax`` does not add up and takes
     many times longer.
 
     Args:

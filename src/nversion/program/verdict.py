@@ -13,7 +13,7 @@ from nversion.program.voters import MOST_VERSIONS, Outputs, Voter, create_voter
 
 __all__ = ["Verdict", "vote_outputs"]
 
-BLOCK = 2048
+BLOCK = 1024
 """Images whose ballots are held in float64 at once; no result depends on it."""
 
 
