@@ -1,1 +1,34 @@
-"""The adversarial set: build, filter, save, load and show it."""
+"""The adversarial set: build, filter, save, load and show it.
+
+An :class:`AttackRun` holds what one attack did to one version. :func:`build` makes the
+:class:`AdversarialSet` of all runs, leaving out what the :class:`PerceptibilityRule` says a person
+would see; :func:`summarise` makes the table of attacks, :func:`transfer_matrix` compares versions,
+and the functions of :mod:`nversion.adversarial.pictures` draw.
+"""
+
+from nversion.adversarial.adversarial_set import AdversarialSet
+from nversion.adversarial.build import build
+from nversion.adversarial.perceptibility import Medians, PerceptibilityRule
+from nversion.adversarial.pictures import attack_grid, comparison, contact_sheet
+from nversion.adversarial.runs import AttackRun, draw_indices
+from nversion.adversarial.similarity import structural_similarity
+from nversion.adversarial.summary import AttackSummary, summarise, wilson_interval
+from nversion.adversarial.transfer import Transfer, transfer_matrix
+
+__all__ = [
+    "AdversarialSet",
+    "AttackRun",
+    "AttackSummary",
+    "Medians",
+    "PerceptibilityRule",
+    "Transfer",
+    "attack_grid",
+    "build",
+    "comparison",
+    "contact_sheet",
+    "draw_indices",
+    "structural_similarity",
+    "summarise",
+    "transfer_matrix",
+    "wilson_interval",
+]

@@ -34,11 +34,10 @@ def load_npz(path: Path) -> Dataset:
     try:
         if all(key in arrays for key in DIVIDED):
             train, test = (
-                _split(path, arrays, f"{title}_images", f"{title}_labels")
-                for title in ("train", "test")
+                _split(arrays, f"{title}_images", f"{title}_labels") for title in ("train", "test")
             )
         elif all(key in arrays for key in WHOLE):
-            whole = _split(path, arrays, *WHOLE)
+            whole = _split(arrays, *WHOLE)
             train, test = split_by_class(whole.images, whole.labels)
         else:
             raise DatasetError(
@@ -69,9 +68,7 @@ def _read(path: Path) -> dict[str, npt.NDArray[np.generic]]:
     return arrays | {key: np.empty(0) for key in unknown}
 
 
-def _split(
-    path: Path, arrays: dict[str, npt.NDArray[np.generic]], images_key: str, labels_key: str
-) -> Split:
+def _split(arrays: dict[str, npt.NDArray[np.generic]], images_key: str, labels_key: str) -> Split:
     images = images_from_array(arrays[images_key], images_key)
     labels = labels_from_array(arrays[labels_key], labels_key)
     if len(images) != len(labels):

@@ -1,0 +1,107 @@
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from nversion.adversarial import PerceptibilityRule, summarise, wilson_interval
+from nversion.errors import InputError
+
+
+@given(st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+@settings(deadline=None, max_examples=100)
+def test_the_interval_is_wilsons(counts):
+    successes, trials = counts
+    low, high = wilson_interval(successes, trials)
+    expected = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
+    assert low == pytest.approx(expected.low, abs=1e-12)
+    assert high == pytest.approx(expected.high, abs=1e-12)
+    assert 0 <= low <= successes / trials <= high <= 1
+
+
+def test_impossible_counts_are_refused():
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+    with pytest.raises(InputError, match="successes"):
+        wilson_interval(3, 2)
+    with pytest.raises(InputError, match="confidence"):
+        wilson_interval(1, 2, confidence=1.0)
+
+
+def test_a_row_puts_versions_together(make_run):
+    runs = [make_run("a", seed=0), make_run("b", seed=1)]
+    (row,) = summarise(runs)
+    assert (row.name, row.norm, row.tried, row.succeeded) == ("gradient", "l2", 12, 8)
+    assert row.effectiveness == pytest.approx(8 / 12)
+    assert row.seconds == 0.5
+    l2 = np.concatenate([run.l2[run.success].numpy() for run in runs]).astype(np.float64)
+    assert row.medians.l2 == np.median(l2)
+    assert row.medians.rms == pytest.approx(np.median(l2) / math.sqrt(20))
+    assert row.in_adversarial_set
+
+
+def test_images_wrong_before_are_counted_apart(make_run):
+    run = make_run()
+    wrong = torch.tensor([False, False, True, False, False, False])
+    (row,) = summarise([dataclasses.replace(run, already_misclassified=wrong)])
+    assert (row.tried, row.succeeded, row.already_misclassified) == (5, 4, 1)
+
+
+def test_an_attack_that_never_succeeds_has_no_medians(make_run):
+    run = make_run()
+    failed = dataclasses.replace(run, success=torch.zeros(6, dtype=torch.bool))
+    (row,) = summarise([failed])
+    assert row.medians is None
+    assert row.effectiveness == 0.0
+    assert not row.in_adversarial_set
+    line = row.to_json()
+    assert line["median_l2"] is None
+    assert line["reason"] == "no image was made adversarial"
+
+
+def test_the_rule_decides(make_run):
+    runs = [make_run(attack="weak", strength=0.05), make_run(attack="strong", strength=0.9)]
+    weak, strong = summarise(runs)
+    assert weak.in_adversarial_set
+    assert not strong.in_adversarial_set
+    assert summarise(runs, PerceptibilityRule(None, None))[1].in_adversarial_set
+
+
+def test_a_row_for_the_results_file(make_run):
+    line = json.loads(json.dumps(summarise([make_run()])[0].to_json(), allow_nan=False))
+    assert set(line) >= {
+        "name",
+        "norm",
+        "tried",
+        "succeeded",
+        "already_misclassified",
+        "effectiveness",
+        "effectiveness_low",
+        "effectiveness_high",
+        "median_l0",
+        "median_l1",
+        "median_l2",
+        "median_linf",
+        "median_ssim",
+        "seconds",
+        "in_adversarial_set",
+        "reason",
+    }
+    assert line["reason"] is None
+
+
+def test_runs_that_do_not_go_together_are_refused(make_run):
+    with pytest.raises(InputError, match="gradient ran twice on a"):
+        summarise([make_run(), make_run()])
+    with pytest.raises(InputError, match="other options on b than on a"):
+        summarise([make_run("a"), make_run("b", options={"steps": 4})])
+    with pytest.raises(InputError, match=r"images of x on b are \[1, 5, 5\]"):
+        summarise([make_run("a"), make_run("b", attack="x", size=(1, 5, 5))])
+
+
+def test_no_runs_give_no_rows():
+    assert summarise([]) == []
