@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from nversion.adversarial.adversarial_set import AdversarialSet
 from nversion.errors import InputError
 from nversion.models import check_images
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["attack_grid", "comparison", "contact_sheet"]
 
@@ -63,7 +66,7 @@ def contact_sheet(adversarial: AdversarialSet, columns: int = 16) -> Figure:
 
     sheet_width, sheet_height = label_width + columns * step_x, len(rows) * step_y
     scale = INCH_PER_IMAGE / width
-    figure = Figure(figsize=(sheet_width * scale, sheet_height * scale), dpi=160)
+    figure = _figure(figsize=(sheet_width * scale, sheet_height * scale))
     axes = figure.add_axes((0, 0, 1, 1))
     for row, (name, members) in enumerate(rows):
         top = row * step_y
@@ -113,7 +116,7 @@ def comparison(
         InputError: malformed images, or images that differ in shape.
     """
     _check_pair(original, adversarial[None])
-    figure = Figure(figsize=(6.6, 2.9), dpi=160, layout="constrained")
+    figure = _figure(figsize=(6.6, 2.9), layout="constrained")
     axes = figure.subplots(1, 3)
     _show(axes[0], _pixels(original), f"original, class {label}")
     axes[0].set_xlabel(f"prediction: {original_prediction}", fontsize=9)
@@ -169,7 +172,7 @@ def attack_grid(
     changes = [_change(original, image) for image in images]
     scales = [_scale_of(change) for change in changes if change.any()]
     scale = float(np.median(scales)) if scales else 1.0
-    figure = Figure(figsize=(2.5 * columns, 1.75 * lines), dpi=160, layout="constrained")
+    figure = _figure(figsize=(2.5 * columns, 1.75 * lines), layout="constrained")
     cells = figure.subplots(lines, 2 * columns, squeeze=False)
     for axes in cells.flat:
         axes.set_axis_off()
@@ -190,6 +193,13 @@ def attack_grid(
     if title:
         figure.suptitle(title, fontsize=11)
     return figure
+
+
+def _figure(**options: Any) -> Figure:
+    # Matplotlib takes long to import, and the processes that run attacks draw nothing.
+    from matplotlib.figure import Figure
+
+    return Figure(dpi=160, **options)
 
 
 def _check_pair(original: Tensor, images: Tensor) -> None:

@@ -13,8 +13,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
-import pooch
-
 from nversion.datasets.idx import FILE_NAMES, read_content
 from nversion.errors import DatasetError, DownloadError
 from nversion.files import replacing
@@ -122,6 +120,8 @@ KMNIST = Source(
 
 def cache_folder(name: str) -> Path:
     """Return the folder in the user's cache that the dataset `name` is downloaded to."""
+    import pooch
+
     return Path(pooch.os_cache("nversion")) / name
 
 
@@ -160,6 +160,8 @@ def _fetch_from(
     mirror: str, source: Source, folder: Path, wanted: list[str], advance: Callable[[], None]
 ) -> str | None:
     """Fetch the `wanted` files, taking each off the list; return why it stopped, None if done."""
+    import pooch  # late, since it brings an HTTP client that most calls have no use for
+
     download = pooch.HTTPDownloader(progressbar=False, timeout=TIMEOUT_SECONDS)
     for file_name in list(wanted):
         url = f"{mirror}{file_name}.gz"
