@@ -25,9 +25,11 @@ from nversion.certification.graph import (
     Flatten,
     MaxPool,
     Network,
+    Node,
     Sum,
 )
 from nversion.certification.intervals import Bounds, interval_step
+from nversion.certification.jacobian import Derivatives, image_derivatives
 from nversion.certification.patches import Geometry, PatchRows, convolution_rows
 from nversion.certification.relaxations import Planes, relax, tiles
 from nversion.certification.rounding import magnitudes, margin, path_terms
@@ -49,6 +51,9 @@ class Relaxation:
         planes: by node.
         bounds: by node, of all nodes before the last.
         slack: [count], by how much rounding may have raised a bound of a margin.
+        logits: [count, classes], of the images themselves.
+        derivatives: of the neurons that the last node reads, if it is linear, otherwise of the
+            logits; None where they were not asked for or not found.
     """
 
     network: Network
@@ -58,11 +63,16 @@ class Relaxation:
     planes: dict[int, Planes]
     bounds: dict[int, Bounds]
     slack: Tensor
+    logits: Tensor
+    derivatives: Derivatives | None
 
 
-def relax_network(network: Network, images: Tensor, radii: Tensor, ball: Ball) -> Relaxation:
+def relax_network(
+    network: Network, images: Tensor, radii: Tensor, ball: Ball, *, jacobian: bool = False
+) -> Relaxation:
     """Bound all layers and lay planes around all nonlinear nodes.
 
+    With `jacobian`, the ranges of derivatives are carried along, and bounds drawn from them too.
     In float64 the bounds are moved outwards by a margin for rounding (see
     :mod:`nversion.certification.rounding`); in float32 they are not, and prove nothing.
     """
@@ -75,6 +85,8 @@ def relax_network(network: Network, images: Tensor, radii: Tensor, ball: Ball) -
     relaxed = {node.inputs[0] for node in network.nodes if isinstance(node, Activation | MaxPool)}
     slack = images.new_zeros(len(images))
     last = len(network.nodes) - 1
+    derivatives: dict[int, Derivatives | None] = {}
+    derivatives[0] = image_derivatives(images) if jacobian else None
     for index, node in enumerate(network.nodes):
         if index == 0:
             continue
@@ -82,8 +94,16 @@ def relax_network(network: Network, images: Tensor, radii: Tensor, ball: Ball) -
             source = node.inputs[0]
             planes[index] = relax(node, *bounds[source], values[source])
         low, high = interval_step(node, [bounds[i] for i in node.inputs])
+        first, second = derivatives[node.inputs[0]], derivatives[node.inputs[-1]]
+        here = None
+        if first is not None and second is not None and not (index == last and _linear(node)):
+            here = first.step(node, bounds[node.inputs[0]], second)
+        derivatives[index] = here
         if index in relaxed:
             lower, upper = layer_bounds(network, index, images, radii, ball, planes)
+            if here is not None:
+                low2, high2 = here.bounds(values[index], images, radii, ball)
+                lower, upper = torch.maximum(lower, low2), torch.minimum(upper, high2)
             if sizes is not None:
                 spare = margin(terms[index], sizes[index])
                 lower, upper = lower - spare, upper + spare
@@ -95,7 +115,13 @@ def relax_network(network: Network, images: Tensor, radii: Tensor, ball: Ball) -
         bounds[index] = (low, high)
     if sizes is not None:
         slack = margin(2 * terms[last], sizes[last].amax(dim=1)) * 2
-    return Relaxation(network, images, radii, ball, planes, bounds, slack)
+    final = network.nodes[last]
+    kept = derivatives[final.inputs[0] if _linear(final) else last]
+    return Relaxation(network, images, radii, ball, planes, bounds, slack, values[-1], kept)
+
+
+def _linear(node: Node) -> bool:
+    return isinstance(node, Dense)
 
 
 def layer_bounds(

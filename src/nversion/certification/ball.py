@@ -28,11 +28,12 @@ from torch import Tensor
 
 from nversion.errors import InputError
 
-__all__ = ["Ball", "Reach", "parse_norm"]
+__all__ = ["Ball", "Reach", "dual_norm", "largest_radius", "lowest", "parse_norm"]
 
 WATER_STEPS = 4
 KNAPSACK_STEPS = 6
 NEWTON_STEPS = 6
+TINY = 1e-30
 
 
 def parse_norm(norm: float | str) -> float:
@@ -103,47 +104,41 @@ class Reach:
         Returns:
             Two tensors [...], both at most 0. The minimum is a convex function of the radius.
         """
+        return lowest(a.abs(), self.caps(a), radii, self.norm)
+
+    def caps(self, a: Tensor) -> Tensor | None:
+        """Return how far each pixel may go against its coefficient; None: no box."""
         if self.down is None or self.up is None:
-            slope = dual_norm(a, self.norm)
-            return -slope * radii, -slope
-        caps = torch.where(a > 0, self.down, self.up)
-        return _boxed(a.abs(), caps, radii, self.norm)
+            return None
+        return torch.where(a > 0, self.down, self.up)
 
-    def bounds(self, a: Tensor, radii: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the minimum and the maximum of ``a . d``, [...] each."""
-        low, _ = self.minimum(a, radii)
-        if self.down is None or self.up is None:
-            return low, -low
-        caps = torch.where(a > 0, self.up, self.down)
-        high, _ = _boxed(a.abs(), caps, radii, self.norm)
-        return low, -high
 
-    def largest_radius(self, a: Tensor, constant: Tensor, limit: Tensor) -> Tensor:
-        """Return the largest radius up to `limit` with ``constant + a . d >= 0`` in the ball.
+def largest_radius(
+    sizes: Tensor, caps: Tensor | None, constant: Tensor, limit: Tensor, norm: float
+) -> Tensor:
+    """Return the largest radius up to `limit` with ``constant + a . d >= 0`` in the ball.
 
-        Newton's method from the root of the plain ball: the minimum is convex in the radius, so
-        every step stays at or below the root.
+    Newton's method from the root of the plain ball: the minimum is convex in the radius, so
+    every step stays at or below the root.
 
-        Args:
-            a: coefficients [..., pixels].
-            constant: [...]; where it is negative the radius is 0.
-            limit: broadcastable to [...].
-        """
-        limit = limit.expand(constant.shape)
-        radii = constant.clamp(min=0.0) / dual_norm(a, self.norm).clamp(min=1e-30)
-        radii = torch.minimum(radii, limit)
-        if self.down is None:
-            return radii
-        for _ in range(NEWTON_STEPS):
-            value, slope = self.minimum(a, radii)
-            step = (constant + value).clamp(min=0.0) / (-slope).clamp(min=1e-30)
-            radii = torch.minimum(radii + step, limit)
-        value, _ = self.minimum(a, radii)
-        return torch.where(constant + value >= 0.0, radii, self._plain(a, constant, limit))
-
-    def _plain(self, a: Tensor, constant: Tensor, limit: Tensor) -> Tensor:
-        radii = constant.clamp(min=0.0) / dual_norm(a, self.norm).clamp(min=1e-30)
-        return torch.minimum(radii, limit)
+    Args:
+        sizes: absolute coefficients [..., pixels].
+        caps: how far each pixel may go, broadcastable to them; None: no box.
+        constant: [...]; where it is negative the radius is 0.
+        limit: broadcastable to [...].
+        norm: 1.0, 2.0 or infinity.
+    """
+    limit = limit.expand(constant.shape)
+    plain = constant.clamp(min=0.0) / dual_norm(sizes, norm).clamp(min=TINY)
+    plain = radii = torch.minimum(plain, limit)
+    if caps is None:
+        return radii
+    for _ in range(NEWTON_STEPS):
+        value, slope = lowest(sizes, caps, radii, norm)
+        step = (constant + value).clamp(min=0.0) / (-slope).clamp(min=TINY)
+        radii = torch.minimum(radii + step, limit)
+    value, _ = lowest(sizes, caps, radii, norm)
+    return torch.where(constant + value >= 0.0, radii, plain)
 
 
 def dual_norm(a: Tensor, norm: float) -> Tensor:
@@ -156,7 +151,22 @@ def dual_norm(a: Tensor, norm: float) -> Tensor:
     return a.abs().sum(dim=-1)
 
 
-def _boxed(size: Tensor, caps: Tensor, radii: Tensor, norm: float) -> tuple[Tensor, Tensor]:
+def lowest(size: Tensor, caps: Tensor | None, radii: Tensor, norm: float) -> tuple[Tensor, Tensor]:
+    """Return the minimum of ``-sum_i size_i d_i`` for ``0 <= d_i <= caps_i`` in the ball.
+
+    Args:
+        size: [..., pixels], not negative.
+        caps: broadcastable to it, or None for the plain ball.
+        radii: broadcastable to [...].
+        norm: 1.0, 2.0 or infinity.
+
+    Returns:
+        The minimum and its derivative by the radius, [...] each and at most 0; the minimum is a
+        convex function of the radius.
+    """
+    if caps is None:
+        slope = dual_norm(size, norm)
+        return -slope * radii, -slope
     if norm == 2.0:
         return _water_filling(size, caps, radii)
     if norm == 1.0:
@@ -169,15 +179,15 @@ def _boxed(size: Tensor, caps: Tensor, radii: Tensor, norm: float) -> tuple[Tens
 def _water_filling(size: Tensor, caps: Tensor, radii: Tensor) -> tuple[Tensor, Tensor]:
     """Solve ``|min(s size, caps)|_2 = r`` for s by active sets, from below."""
     squares, limits = size.square(), caps.square()
-    scale = radii / (squares * (caps > 0)).sum(dim=-1).sqrt().clamp(min=1e-30)
+    scale = radii / (squares * (caps > 0)).sum(dim=-1).sqrt().clamp(min=TINY)
     for _ in range(WATER_STEPS):
         free = size * scale[..., None] < caps
         used = (limits * ~free).sum(dim=-1)
         slack = (squares * free).sum(dim=-1)
         left = (radii.square() - used).clamp(min=0.0)
-        new = (left / slack.clamp(min=1e-30)).sqrt()
+        new = (left / slack.clamp(min=TINY)).sqrt()
         scale = torch.maximum(scale, torch.where(slack > 0, new, scale))
-    part = torch.minimum(size, caps / scale.clamp(min=1e-30)[..., None])
+    part = torch.minimum(size, caps / scale.clamp(min=TINY)[..., None])
     slope = torch.linalg.vector_norm(part, dim=-1)
     return -(slope * radii) - ((size - part) * caps).sum(dim=-1), -slope
 
@@ -191,7 +201,7 @@ def _knapsack(size: Tensor, caps: Tensor, radii: Tensor) -> tuple[Tensor, Tensor
     best, best_t = torch.minimum(left_value, right_value), None
     best_t = torch.where(left_value < right_value, left, right)
     for _ in range(KNAPSACK_STEPS):
-        gap = (right_slope - left_slope).clamp(min=1e-30)
+        gap = (right_slope - left_slope).clamp(min=TINY)
         cut = left_value - left_slope * left - right_value + right_slope * right
         t = torch.minimum(torch.maximum(cut / gap, left), right)
         above = (size - t[..., None]).clamp(min=0.0)

@@ -201,7 +201,6 @@ def _random_targets(logits: Tensor, labels: Tensor, seed: int) -> Tensor:
 
 def _search(problem: Problem) -> Tensor:
     """Return the radii, float64 [count], that backward linear bounds certify."""
-    count, classes = problem.rivals.shape
     per_image = int(problem.rivals.sum(dim=1).max())
     order = problem.rivals.to(torch.int64).argsort(dim=1, descending=True, stable=True)
     others = order[:, :per_image]

@@ -231,9 +231,7 @@ def convolution_rows(node: Convolution, count: int, shape: tuple[int, ...]) -> P
 
     Two rows a channel, as in :func:`~nversion.certification.dense.stacked_rows`.
     """
-    weight = node.weight
-    if node.groups > 1:
-        weight = _ungrouped(node)
+    weight = ungrouped(node)
     grid = (node.shape[1], node.shape[2])
     kernel = (
         node.dilation[0] * (weight.shape[2] - 1) + 1,
@@ -254,8 +252,10 @@ def convolution_rows(node: Convolution, count: int, shape: tuple[int, ...]) -> P
     return PatchRows(a, constant, shape[0], geometry)
 
 
-def _ungrouped(node: Convolution) -> Tensor:
-    """Return a grouped convolution's weight with zeros for the channels it does not read."""
+def ungrouped(node: Convolution) -> Tensor:
+    """Return a convolution's weight with zeros for the channels that its groups do not read."""
+    if node.groups == 1:
+        return node.weight
     out, size = node.weight.shape[:2]
     full = node.weight.new_zeros(out, size * node.groups, *node.weight.shape[2:])
     each = out // node.groups

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from nversion.certification.backward import Relaxation, least, margin_rows, relax_network, walk
-from nversion.certification.ball import Ball, dual_norm
-from nversion.certification.graph import Network
+from nversion.certification.ball import Ball, dual_norm, largest_radius, lowest
+from nversion.certification.graph import Dense, Network
 
 __all__ = ["closed_form", "linear_margins", "local_radii", "search_radii"]
 
@@ -39,9 +39,15 @@ def closed_form(relaxation: Relaxation, labels: Tensor, others: Tensor, needed: 
     last = len(relaxation.network.nodes) - 1
     back = walk(relaxation.network, last, rows, relaxation.planes)
     _, center, a, reach = least(back, relaxation.images, relaxation.radii, relaxation.ball)
-    constant = center - (needed + relaxation.slack)[:, None]
-    limit = torch.full_like(constant, 1e6)
-    return reach.largest_radius(a, constant, limit).amin(dim=1)
+    spare = (needed + relaxation.slack)[:, None]
+    limit = torch.full_like(center, 1e6)
+    radii = largest_radius(a.abs(), reach.caps(a), center - spare, limit, reach.norm)
+    if relaxation.derivatives is not None:
+        margins, sizes, caps = _margin_derivatives(relaxation, rows.a)
+        radii = torch.maximum(
+            radii, largest_radius(sizes, caps, margins - spare, limit, reach.norm)
+        )
+    return radii.amin(dim=1)
 
 
 def linear_margins(relaxation: Relaxation, labels: Tensor, others: Tensor) -> Tensor:
@@ -50,7 +56,24 @@ def linear_margins(relaxation: Relaxation, labels: Tensor, others: Tensor) -> Te
     last = len(relaxation.network.nodes) - 1
     back = walk(relaxation.network, last, rows, relaxation.planes)
     lower = least(back, relaxation.images, relaxation.radii, relaxation.ball)[0]
+    if relaxation.derivatives is not None:
+        margins, sizes, caps = _margin_derivatives(relaxation, rows.a)
+        change, _ = lowest(sizes, caps, relaxation.radii[:, None], relaxation.ball.norm)
+        lower = torch.maximum(lower, margins + change)
     return lower - relaxation.slack[:, None]
+
+
+def _margin_derivatives(
+    relaxation: Relaxation, rows: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return margins at the images [count, rows], and how fast which pixels can lower them."""
+    margins = (rows @ relaxation.logits[:, :, None]).squeeze(2)
+    last = relaxation.network.nodes[-1]
+    weight = rows @ last.weight if isinstance(last, Dense) else rows
+    assert relaxation.derivatives is not None
+    ranges = relaxation.derivatives.combined(weight)
+    sizes, caps = ranges.items(relaxation.ball.reach(relaxation.images), upward=False)
+    return margins, sizes.squeeze(2), None if caps is None else caps.squeeze(2)
 
 
 def local_radii(
@@ -91,6 +114,7 @@ def search_radii(
         start: float64 [count], a guess.
     """
     fast = network.to(torch.float32)
+    jacobian = ball.norm == 1.0
     small = images.to(torch.float32)
     guess = start.clone()
     low, high = torch.zeros_like(start), torch.full_like(start, torch.inf)
@@ -100,7 +124,7 @@ def search_radii(
     for _ in range(PASSES):
         rows = open_rows
         e = guess[rows]
-        relaxation = relax_network(fast, small[rows], e.to(torch.float32), ball)
+        relaxation = relax_network(fast, small[rows], e.to(torch.float32), ball, jacobian=jacobian)
         g = closed_form(relaxation, labels[rows], others[rows], needed[rows].to(torch.float32))
         g = g.to(torch.float64).clamp(min=0.0).nan_to_num(0.0)
         low[rows] = torch.maximum(low[rows], torch.minimum(e, g))
@@ -112,7 +136,7 @@ def search_radii(
         open_rows = rows[~done]
         if len(open_rows) == 0:
             break
-    relaxation = relax_network(network, images, guess, ball)
+    relaxation = relax_network(network, images, guess, ball, jacobian=jacobian)
     return torch.minimum(closed_form(relaxation, labels, others, needed), guess)
 
 
