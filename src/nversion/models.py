@@ -5,11 +5,11 @@ to logits (or log-probabilities) ``[count, classes]``. This module checks images
 a model out in evaluation mode (:func:`frozen`), and evaluates it so that the result for one image
 does not depend on the images beside it (:func:`evaluate`).
 
-Why batches have a smallest size: matrix libraries choose another kernel, with another order of
-summation, for one to three rows than for more, so the same image gives other last bits alone than
-in a batch. From four rows up the result of each row was found to be the same bits whatever the
-batch; ``tests/test_models.py`` holds that. Smaller batches are therefore filled up with copies of
-their last row.
+Why batches are filled up: matrix libraries choose another kernel, with another order of summation,
+for the one to three rows that are left over when the rows are dealt out in blocks (and to threads),
+so the same image gives other last bits alone than in a batch. In batches of a multiple of four
+rows the result of each row was found to be the same bits whatever the batch, with one thread or
+several. Batches are therefore filled up to such a multiple with copies of their last row.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ __all__ = [
 BATCH_SIZE = 64
 """How many images a model is given at once, at the most."""
 
-SMALLEST_BATCH = 4
-"""How many rows a model is given at once, at the least (see the module's docstring)."""
+BLOCK = 4
+"""A model is given a multiple of this many rows at once (see the module's docstring)."""
 
 
 def check_images(images: Tensor, name: str = "images") -> None:
@@ -125,15 +125,17 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def chunks(count: int, size: int = BATCH_SIZE) -> Iterator[tuple[Tensor, int]]:
-    """Yield (row indices, how many of them count) so that batches have between 4 and `size` rows.
+    """Yield (row indices, how many of them count) for batches of about `size` rows at the most.
 
-    The indices past the ones that count repeat the last row.
+    Both `size` and each batch are rounded up to a multiple of four rows; the indices past the ones
+    that count repeat the last row.
     """
+    size += -size % BLOCK
     for start in range(0, count, size):
         rows = torch.arange(start, min(start + size, count))
         wanted = len(rows)
-        if wanted < SMALLEST_BATCH:
-            rows = torch.cat([rows, rows[-1:].expand(SMALLEST_BATCH - wanted)])
+        if wanted % BLOCK:
+            rows = torch.cat([rows, rows[-1:].expand(-wanted % BLOCK)])
         yield rows, wanted
 
 
@@ -145,7 +147,7 @@ def evaluate(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZE) -> 
     Args:
         model: maps [count, channels, height, width] to [count, classes].
         images: floating [count, channels, height, width]; cast to the model's dtype and device.
-        batch_size: images a batch, at the most; at least 4.
+        batch_size: images a batch, at the most; rounded up to a multiple of 4.
 
     Raises:
         InputError: there are no images, or the model's output is not [count, classes].
@@ -155,7 +157,7 @@ def evaluate(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZE) -> 
     dtype, device = dtype_of(model), device_of(model)
     pieces = []
     with torch.no_grad():
-        for rows, wanted in chunks(images.shape[0], max(batch_size, SMALLEST_BATCH)):
+        for rows, wanted in chunks(images.shape[0], batch_size):
             outputs = model(images[rows.to(images.device)].to(device=device, dtype=dtype))
             if outputs.ndim != 2 or outputs.shape[0] != len(rows):
                 raise InputError(

@@ -1,13 +1,9 @@
-"""What every attack shares: the call, the verification of its claims, and the result.
+"""What every attack shares: the call and the result.
 
 An attack is a configured value (a frozen dataclass whose fields are its options); model, images
-and labels arrive when it is called. A subclass only proposes images (:meth:`Attack.propose`); this
-module decides, by evaluating the model on exactly the images that are returned, whether each is a
-success, and puts the original back where it is not.
-
-Success asks for a margin: the largest other logit must exceed the label's by more than
-:func:`success_margin`, so that the verdict survives the rounding differences of another batch size
-or summation order.
+and labels arrive when it is called. A subclass only proposes images (:meth:`Attack.propose`).
+:mod:`nversion.attacks.verification` then decides, by evaluating the model on exactly the images
+that are returned, whether each is a success; where it is not, the original is returned.
 """
 
 from __future__ import annotations
@@ -19,14 +15,24 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor, nn
 
+from nversion.attacks.criteria import (
+    excess_margins,
+    is_adversarial,
+    log_odds,
+    margins,
+    success_margin,
+    towards_errors,
+)
 from nversion.attacks.noise import Noise
-from nversion.attacks.oracle import Objective, Oracle
+from nversion.attacks.oracle import Oracle
+from nversion.attacks.verification import settled
 from nversion.errors import InputError
 from nversion.models import check_images, check_labels, frozen
 
 __all__ = [
     "Attack",
     "AttackResult",
+    "check_count",
     "check_option",
     "excess_margins",
     "is_adversarial",
@@ -36,53 +42,10 @@ __all__ = [
     "towards_errors",
 ]
 
-RELATIVE_MARGIN = 1e-5
-"""Of the largest absolute logit (at least 1); float32 networks of the catalogue's size reproduce
-their logits to about 1e-6 of it across batch sizes and summation orders."""
-
-
-def margins(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the largest other logit minus the label's, [count]; positive means misclassified."""
-    own = logits.gather(1, labels[:, None]).squeeze(1)
-    others = logits.scatter(1, labels[:, None], -torch.inf)
-    return others.amax(dim=1) - own
-
-
-def success_margin(logits: Tensor) -> Tensor:
-    """Return by how much a misclassification must hold to count, [count] (module docstring)."""
-    return RELATIVE_MARGIN * logits.abs().amax(dim=1).clamp(min=1.0)
-
-
-def excess_margins(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return :func:`margins` less :func:`success_margin`, [count]: above zero, adversarial."""
-    return margins(logits, labels) - success_margin(logits)
-
-
-def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return log((1 - p) / p) of the label's softmax probability p, [count].
-
-    The cross-entropy is softplus of this, so both have the same gradient up to a positive factor;
-    but this one does not vanish where the model is so sure that 1 - p rounds to zero.
-    """
-    own = logits.gather(1, labels[:, None]).squeeze(1)
-    others = logits.scatter(1, labels[:, None], -torch.inf)
-    return others.logsumexp(dim=1) - own
-
-
-def towards_errors(labels: Tensor) -> Objective:
-    """Return the objective for :meth:`Oracle.gradient` that :func:`log_odds` is, for `labels`."""
-    return lambda logits, rows: log_odds(logits, labels[rows])
-
-
-def is_adversarial(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return bool [count]: misclassified, with the margin that a success needs."""
-    finite = logits.isfinite().all(dim=1)
-    return finite & (excess_margins(logits, labels) > 0)
-
 
 @dataclasses.dataclass(frozen=True)
 class AttackResult:
-    """What an attack returned, image by image.
+    """What an attack returned, image by image, on the device of the images it was given.
 
     Attributes:
         images: float32 [count, channels, height, width]; the original where it failed.
@@ -125,9 +88,16 @@ class Attack(abc.ABC):
     def propose(self, oracle: Oracle, images: Tensor, labels: Tensor, noise: Noise) -> Tensor:
         """Return a candidate for each image, [count, ...]; the original where none was found.
 
-        All `images` are float32 in [0, 1] and correctly classified (with the success margin's
-        sign reversed or not: merely ``argmax == label``). Each row must be treated by itself.
+        All `images` are float32 in [0, 1] and correctly classified. Each row must be treated by
+        itself. Rows that hold NaN are taken as failures; values outside [0, 1] are cut off.
         """
+
+    def constrain(self, originals: Tensor, images: Tensor) -> Tensor:
+        """Return `images` brought back to where this attack may return them: into [0, 1].
+
+        An attack with a budget of distance also brings them back into its ball.
+        """
+        return images.clamp(0.0, 1.0)
 
     @final
     def options(self) -> dict[str, Any]:
@@ -136,7 +106,13 @@ class Attack(abc.ABC):
 
     @final
     def __call__(
-        self, model: nn.Module, images: Tensor, labels: Tensor, *, seed: int = 0
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        seed: int = 0,
+        storable: bool = False,
     ) -> AttackResult:
         """Attack `model` on `images`.
 
@@ -146,66 +122,76 @@ class Attack(abc.ABC):
             images: floating [count, channels, height, width] in [0, 1].
             labels: int64 [count], the true classes.
             seed: for random attacks; one seed, image and label give one result in any batch.
+            storable: whether the returned images must stay adversarial when they are stored in 8
+                bits a value; they are moved by the smallest further step that makes them so.
 
         Raises:
             InputError: images or labels are malformed, or the model's output is not logits.
         """
         check_images(images)
         check_labels(labels, images.shape[0])
-        originals = images.detach().to(torch.float32)
-        labels = labels.to(originals.device)
         with frozen(model):
             oracle = Oracle(model)
+            originals = images.detach().to(device=oracle.device, dtype=torch.float32)
+            labels = labels.to(oracle.device)
             if len(originals) == 0:
-                return _result(originals, originals, labels.bool(), labels, oracle)
+                none = labels.bool()
+                return _result(originals, originals, none, none, labels, oracle, images.device)
             logits = oracle.logits(originals)
             check_labels(labels, len(originals), logits.shape[1])
-            correct = logits.argmax(dim=1) == labels
-            correct &= logits.isfinite().all(dim=1)
-            candidates = originals.clone()
-            if bool(correct.any()):
-                rows = correct.nonzero().squeeze(1)
-                noise = Noise(seed, self.name, originals[rows], labels[rows])
-                proposed = self.propose(oracle, originals[rows], labels[rows], noise)
-                candidates[rows] = proposed.detach().clamp(0.0, 1.0).nan_to_num(0.0)
-            return _verified(oracle, originals, candidates, labels, correct)
+            correct = (logits.argmax(dim=1) == labels) & ~logits.isnan().any(dim=1)
+            returned, success = originals.clone(), torch.zeros_like(correct)
+            rows = correct.nonzero().squeeze(1)
+            if len(rows) > 0:
+                returned[rows], success[rows] = self._verified(
+                    oracle, originals[rows], labels[rows], seed, storable=storable
+                )
+            predictions = logits.argmax(dim=1)
+            if bool(success.any()):
+                predictions[success] = oracle.logits(returned[success]).argmax(dim=1)
+            return _result(
+                originals, returned, success, correct, predictions, oracle, images.device
+            )
 
-
-def _verified(
-    oracle: Oracle, originals: Tensor, candidates: Tensor, labels: Tensor, correct: Tensor
-) -> AttackResult:
-    success = correct & is_adversarial(oracle.logits(candidates), labels)
-    returned = torch.where(success[:, None, None, None], candidates, originals)
-    return _result(originals, returned, success, labels, oracle, correct)
+    def _verified(
+        self, oracle: Oracle, originals: Tensor, labels: Tensor, seed: int, *, storable: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Return what the attack makes of correctly classified images, and whether each holds."""
+        noise = Noise(seed, self.name, originals, labels)
+        proposed = self.propose(oracle, originals, labels, noise).detach()
+        broken = proposed.flatten(1).isnan().any(dim=1)[:, None, None, None]
+        candidates = torch.where(broken, originals, proposed.clamp(0.0, 1.0))
+        candidates, held = settled(
+            oracle, originals, candidates, labels, self.constrain, storable=storable
+        )
+        return torch.where(held[:, None, None, None], candidates, originals), held
 
 
 def _result(
     originals: Tensor,
     returned: Tensor,
     success: Tensor,
-    labels: Tensor,
+    correct: Tensor,
+    predictions: Tensor,
     oracle: Oracle,
-    correct: Tensor | None = None,
+    device: torch.device,
 ) -> AttackResult:
-    if correct is None:
-        correct = success
-    predictions = oracle.logits(returned).argmax(dim=1) if len(returned) else labels
-    changes = (returned - originals).flatten(2)
-    flat = changes.flatten(1).abs()
-    infinite = torch.full((len(returned),), torch.inf, device=returned.device)
+    changes = (returned.double() - originals.double()).abs()
+    flat = changes.flatten(1)
+    largest = flat.amax(dim=1) if flat.numel() else flat.sum(dim=1)
 
     def where_successful(distances: Tensor) -> Tensor:
-        return torch.where(success, distances.to(torch.float32), infinite)
+        return torch.where(success, distances.float(), torch.inf).to(device)
 
     return AttackResult(
-        images=returned,
-        success=success,
-        already_misclassified=~correct,
-        predictions=predictions,
-        l0=where_successful((changes != 0).any(dim=1).sum(dim=1)),
-        l1=where_successful(flat.double().sum(dim=1)),
-        l2=where_successful(flat.double().square().sum(dim=1).sqrt()),
-        linf=where_successful(flat.amax(dim=1) if flat.shape[1] else infinite),
+        images=returned.to(device),
+        success=success.to(device),
+        already_misclassified=(~correct).to(device),
+        predictions=predictions.to(device),
+        l0=where_successful((changes != 0).any(dim=1).flatten(1).sum(dim=1)),
+        l1=where_successful(flat.sum(dim=1)),
+        l2=where_successful(flat.square().sum(dim=1).sqrt()),
+        linf=where_successful(largest),
         forwards=oracle.forwards,
         backwards=oracle.backwards,
     )
@@ -217,8 +203,18 @@ def check_option(name: str, value: float, *, low: float = 0.0, positive: bool = 
     Raises:
         InputError: it is not.
     """
-    good = value == value and abs(value) != float("inf")
-    good = good and (value > low if positive else value >= low)
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    good = good and abs(value) < float("inf") and (value > low if positive else value >= low)
     if not good:
         relation = "above" if positive else "at least"
         raise InputError(f"{name} must be a finite number {relation} {low:g}, not {value!r}")
+
+
+def check_count(name: str, value: int, *, low: int = 1) -> None:
+    """Raise unless an attack's option is a whole number of at least `low`.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        raise InputError(f"{name} must be a whole number of at least {low}, not {value!r}")

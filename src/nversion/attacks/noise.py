@@ -34,6 +34,13 @@ class Noise:
             for array, label in zip(arrays, labels, strict=True)
         ]
 
+    def of(self, rows: Tensor) -> Noise:
+        """Return the streams of some rows (not copies), numbered anew from 0 in that order."""
+        part = Noise.__new__(Noise)
+        part._device = self._device
+        part._generators = [self._generators[int(row)] for row in rows]
+        return part
+
     def uniform(self, rows: Tensor, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Return float32 [rows, *shape], uniform in [low, high), from the rows' own streams."""
         draws = [torch.rand(shape, generator=self._generators[int(row)]) for row in rows]

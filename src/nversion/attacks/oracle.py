@@ -3,6 +3,10 @@
 All answers are the same bits for an image whatever else is in the batch (see
 :mod:`nversion.models`), so an attack whose own arithmetic treats each row by itself gives the same
 result for an image in every batch.
+
+A model that has no gradient (its output does not depend on its input, or it decides by a hard
+vote) has the gradient zero here, and so have entries that are not finite: an attack that needs
+gradients then finds nothing to go by, and fails without harm.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from nversion.errors import InputError
 from nversion.models import BATCH_SIZE, chunks, device_of, dtype_of
 
 __all__ = ["Objective", "Oracle"]
@@ -24,20 +29,28 @@ class Oracle:
     """Answers an attack's questions about one model, which must be frozen already.
 
     Attributes:
+        dtype: the floating dtype that the model computes in.
+        device: where the model lives; the attack's tensors are there too.
         forwards: images that went forward through the model so far.
-        backwards: images whose gradient was taken so far.
+        backwards: images whose gradient was taken so far (one for each function of them).
     """
 
     def __init__(self, model: nn.Module, batch_size: int = BATCH_SIZE) -> None:
         self._model = model
         self._batch_size = batch_size
-        self._dtype = dtype_of(model)
-        self._device = device_of(model)
+        self.dtype = dtype_of(model)
+        self.device = device_of(model)
         self.forwards = 0
         self.backwards = 0
 
     def _call(self, images: Tensor) -> Tensor:
-        outputs: Tensor = self._model(images.to(device=self._device, dtype=self._dtype))
+        outputs = self._model(images.to(device=self.device, dtype=self.dtype))
+        if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(images):
+            shape = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+            raise InputError(
+                "the model must map images to logits [count, classes], but gave "
+                f"{shape} for {len(images)} images"
+            )
         return outputs.float()
 
     def logits(self, images: Tensor) -> Tensor:
@@ -60,11 +73,11 @@ class Oracle:
         self.backwards += images.shape[0]
         all_logits, gradients = [], []
         for rows, wanted in chunks(images.shape[0], self._batch_size):
-            leaf = images[rows].detach().requires_grad_(True)
-            logits = self._call(leaf)
-            with torch.enable_grad():
+            with torch.inference_mode(False), torch.enable_grad():
+                leaf = images[rows].detach().requires_grad_(True)
+                logits = self._call(leaf)
                 total = objective(logits, rows.to(logits.device)).sum()
-            (gradient,) = torch.autograd.grad(total, leaf)
+                gradient = _derivative(total, leaf, keep=False)
             all_logits.append(logits[:wanted].detach().to(images.device))
             gradients.append(gradient[:wanted])
         return torch.cat(all_logits), torch.cat(gradients)
@@ -83,13 +96,24 @@ class Oracle:
         self.backwards += images.shape[0] * classes.shape[1]
         all_logits, jacobians = [], []
         for rows, wanted in chunks(images.shape[0], self._batch_size):
-            leaf = images[rows].detach().requires_grad_(True)
-            logits = self._call(leaf)
-            picked = logits.gather(1, classes[rows].to(logits.device))
-            columns = [
-                torch.autograd.grad(picked[:, k].sum(), leaf, retain_graph=True)[0][:wanted]
-                for k in range(classes.shape[1])
-            ]
+            with torch.inference_mode(False), torch.enable_grad():
+                leaf = images[rows].detach().requires_grad_(True)
+                logits = self._call(leaf)
+                picked = logits.gather(1, classes[rows].to(logits.device))
+                columns = [
+                    _derivative(picked[:, k].sum(), leaf, keep=k + 1 < classes.shape[1])[:wanted]
+                    for k in range(classes.shape[1])
+                ]
             all_logits.append(logits[:wanted].detach().to(images.device))
             jacobians.append(torch.stack(columns, dim=1))
         return torch.cat(all_logits), torch.cat(jacobians)
+
+
+def _derivative(total: Tensor, leaf: Tensor, *, keep: bool) -> Tensor:
+    """Return d total / d leaf, with zeros where there is none (see the module's docstring)."""
+    if not total.requires_grad:
+        return torch.zeros_like(leaf)
+    (gradient,) = torch.autograd.grad(total, leaf, retain_graph=keep, allow_unused=True)
+    if gradient is None:
+        return torch.zeros_like(leaf)
+    return gradient.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nversion.attacks.base import excess_margins
+from nversion.attacks.criteria import excess_margins
 from nversion.attacks.oracle import Oracle
 
 __all__ = ["first_adversarial"]
@@ -72,7 +72,9 @@ def first_adversarial(
 
 def _excess(oracle: Oracle, images: Tensor, labels: Tensor) -> _Row:
     """Return by how much each image is adversarial (above 0) or not, float64 [count]."""
-    values: _Row = excess_margins(oracle.logits(images), labels).double().cpu().numpy()
+    values: _Row = (
+        excess_margins(oracle.logits(images), labels, oracle.dtype).double().cpu().numpy()
+    )
     # Where the model gives no number nothing can be skipped: a margin of 0 says just that.
     return np.where(np.isfinite(values), values, 0.0)
 
@@ -95,7 +97,7 @@ def _next_look(excess: _Row) -> int | None:
         earliest = a + _skip(values[left], bound)
         latest = b - (1 if values[left + 1] > 0.0 else _skip(values[left + 1], bound))
         if earliest <= latest:
-            return _between(earliest, latest)
+            return (earliest + latest) // 2
     if len(hits) or known[-1] == steps:
         return None
     a = int(known[-1])
@@ -111,7 +113,3 @@ def _skip(value: float, bound: float) -> int:
     if bound == 0.0:
         return 2**31
     return min(math.floor(depth / bound) + 1, 2**31)
-
-
-def _between(earliest: int, latest: int) -> int:
-    return (earliest + latest) // 2

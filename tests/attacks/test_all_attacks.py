@@ -1,0 +1,223 @@
+"""One table of cases that every attack must pass."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from nversion.attacks import create, names
+from nversion.attacks.criteria import is_adversarial
+from nversion.attacks.verification import eight_bit
+from nversion.errors import InputError
+
+# Cheaper options, for attacks whose defaults take long; what is asked of the result is the same.
+QUICK = {
+    "random-pgd": {"growing": 6, "bisecting": 6, "iterations": 10},
+}
+
+# How many of the first six digits an attack may miss with these options.
+MAY_MISS = {"gradient": 1, "gradient-sign": 1}
+
+COUNT = 6
+
+
+def quick(name):
+    return create(name, **QUICK.get(name, {}))
+
+
+each_attack = pytest.mark.parametrize("name", names())
+
+
+@each_attack
+def test_what_is_returned(name, dense):
+    images, labels = dense.images[:COUNT], dense.labels[:COUNT]
+    result = quick(name)(dense.model, images, labels, seed=1)
+    assert result.images.shape == images.shape
+    assert result.images.dtype == torch.float32
+    assert float(result.images.min()) >= 0.0
+    assert float(result.images.max()) <= 1.0
+    assert int(result.success.sum()) >= COUNT - MAY_MISS.get(name, 0)
+    assert not result.already_misclassified.any()
+    assert torch.equal(result.predictions != labels, result.success)
+    changes = (result.images - images).double().flatten(1).abs()
+    won, lost = result.success, ~result.success
+    assert torch.allclose(result.l0[won], (changes != 0).sum(dim=1).float()[won])
+    assert torch.allclose(result.l1[won], changes.sum(dim=1).float()[won])
+    assert torch.allclose(result.l2[won], changes.norm(dim=1).float()[won])
+    assert torch.allclose(result.linf[won], changes.amax(dim=1).float()[won])
+    for distances in (result.l0, result.l1, result.l2, result.linf):
+        assert distances.dtype == torch.float32
+        assert distances[lost].isposinf().all()
+    assert torch.equal(result.images[lost], images[lost])
+    assert result.forwards >= COUNT
+
+
+@each_attack
+def test_success_holds_alone(name, convolutional):
+    images, labels = convolutional.images[:COUNT], convolutional.labels[:COUNT]
+    result = quick(name)(convolutional.model, images, labels)
+    for image, label in zip(result.images[result.success], labels[result.success], strict=True):
+        with torch.no_grad():
+            assert int(convolutional.model(image[None]).argmax()) != int(label)
+
+
+@each_attack
+@pytest.mark.parametrize("victim", ["dense", "convolutional"])
+def test_storable(name, victim, request):
+    model, images, labels = request.getfixturevalue(victim)
+    images, labels = images[:COUNT], labels[:COUNT]
+    plain = quick(name)(model, images, labels)
+    result = quick(name)(model, images, labels, storable=True)
+    assert torch.equal(result.success, plain.success), "an adversarial image was lost"
+    won = result.success
+    for copies in (result.images[won], eight_bit(result.images[won])):
+        with torch.no_grad():
+            together = model(copies)
+            alone = torch.cat([model(image[None]) for image in copies])
+        assert (together.argmax(dim=1) != labels[won]).all()
+        assert is_adversarial(alone, labels[won]).float().mean() == 1.0
+
+
+@each_attack
+def test_already_misclassified(name, dense):
+    images, labels = dense.images[:4], dense.labels[:4].clone()
+    labels[1] = (labels[1] + 1) % 10
+    result = quick(name)(dense.model, images, labels)
+    assert result.already_misclassified.tolist() == [False, True, False, False]
+    assert not result.success[1]
+    assert result.l2[1].isposinf()
+    assert torch.equal(result.images[1], images[1])
+    assert int(result.predictions[1]) == int(dense.labels[1])
+
+
+@each_attack
+def test_batch_of_one_and_of_none(name, dense):
+    result = quick(name)(dense.model, dense.images[:1], dense.labels[:1])
+    assert result.images.shape == (1, 1, 8, 8)
+    empty = quick(name)(dense.model, dense.images[:0], dense.labels[:0])
+    assert empty.images.shape == (0, 1, 8, 8)
+    assert empty.success.shape == empty.l2.shape == empty.linf.shape == (0,)
+
+
+class Constant(nn.Module):
+    """Says 3 to everything; with or without an (all-zero) gradient."""
+
+    def __init__(self, connected):
+        super().__init__()
+        self.connected = connected
+        self.register_buffer("logits", torch.eye(10)[3:4])
+
+    def forward(self, images):
+        logits = self.logits.expand(len(images), 10)
+        return logits + 0.0 * images.sum() if self.connected else logits
+
+
+@each_attack
+@pytest.mark.parametrize("connected", [True, False])
+def test_constant_model(name, connected, dense):
+    images, labels = dense.images[:3], torch.full((3,), 3)
+    result = quick(name)(Constant(connected), images, labels)
+    assert not result.success.any()
+    assert torch.equal(result.images, images)
+    assert (result.predictions == 3).all()
+
+
+@each_attack
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda images: images.index_fill(0, torch.tensor([1]), torch.nan), "NaN"),
+        (lambda images: images * 255.0, r"\[0, 1\]"),
+        (lambda images: images - 0.5, r"\[0, 1\]"),
+        (lambda images: (images * 255.0).to(torch.uint8), "divide"),
+        (lambda images: images[0], "shape"),
+        (lambda images: images.numpy(), "torch.Tensor"),
+    ],
+)
+def test_refused_images(name, change, message, dense):
+    with pytest.raises(InputError, match=message):
+        quick(name)(dense.model, change(dense.images[:3]), dense.labels[:3])
+
+
+@each_attack
+def test_refused_labels(name, dense):
+    for labels in (torch.tensor([1]), torch.tensor([1, 2, 10]), torch.tensor([1.0, 2.0, 3.0])):
+        with pytest.raises(InputError, match="labels"):
+            quick(name)(dense.model, dense.images[:3], labels)
+
+
+@each_attack
+def test_model_is_handed_back_as_it_was(name, convolutional):
+    images, labels = convolutional.images[:3], convolutional.labels[:3]
+    expected = quick(name)(convolutional.model, images, labels)
+    model = copy.deepcopy(convolutional.model)
+    model.train()
+    model[0].eval()
+    model[0].weight.requires_grad_(False)
+    before = copy.deepcopy(model.state_dict())
+    result = quick(name)(model, images, labels)
+    assert torch.equal(result.images, expected.images), "not attacked in evaluation mode"
+    assert [module.training for module in model.children()] == [False] + [True] * (len(model) - 1)
+    wanted = [parameter.requires_grad for parameter in model.parameters()]
+    assert wanted == [False] + [True] * (len(wanted) - 1)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+@each_attack
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_dtypes(name, dtype, dense):
+    model = copy.deepcopy(dense.model).to(dtype)
+    images, labels = dense.images[:COUNT].double(), dense.labels[:COUNT]
+    result = quick(name)(model, images, labels)
+    assert result.images.dtype == torch.float32
+    won = result.success
+    assert int(won.sum()) >= COUNT - MAY_MISS.get(name, 0) - 1
+    for image, label in zip(result.images[won], labels[won], strict=True):
+        with torch.no_grad():
+            assert int(model(image[None].to(dtype)).argmax()) != int(label)
+
+
+@each_attack
+def test_inside_no_grad_and_inference_mode(name, dense):
+    images, labels = dense.images[:2], dense.labels[:2]
+    expected = quick(name)(dense.model, images, labels)
+    for context in (torch.no_grad, torch.inference_mode):
+        with context():
+            result = quick(name)(dense.model, images.clone(), labels)
+        assert torch.equal(result.images, expected.images)
+
+
+@each_attack
+@settings(deadline=None, max_examples=5, derandomize=True)
+@given(data=st.data())
+def test_same_bits_in_every_batch(name, dense, convolutional, data):
+    victim = data.draw(st.sampled_from([dense, convolutional]))
+    seed = data.draw(st.integers(0, 3))
+    rows = data.draw(st.lists(st.integers(0, 7), min_size=1, max_size=8, unique=True))
+    storable = data.draw(st.booleans())
+    whole = quick(name)(
+        victim.model, victim.images[:8], victim.labels[:8], seed=seed, storable=storable
+    )
+    part = quick(name)(
+        victim.model, victim.images[rows], victim.labels[rows], seed=seed, storable=storable
+    )
+    assert torch.equal(part.images, whole.images[rows])
+    assert torch.equal(part.success, whole.success[rows])
+    assert torch.equal(part.l2, whole.l2[rows])
+
+
+@each_attack
+def test_options_by_name(name):
+    attack = create(name)
+    assert create(name, **attack.options()) == attack
+    with pytest.raises(InputError, match="no option 'colour'"):
+        create(name, colour="red")
+
+
+def test_unknown_name():
+    with pytest.raises(InputError, match="gradient-sign"):
+        create("gradient-sine")
