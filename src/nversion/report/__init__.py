@@ -1,1 +1,10 @@
-"""Tables, figures and one HTML page, from results."""
+"""Tables, figures and one HTML page, from a study's results.
+
+``write_report`` makes the page and the figures' files, ``figures`` the figures alone. Every number
+is read from the results or computed from them; the sentences beside them are made by code.
+"""
+
+from nversion.report.figures import figures
+from nversion.report.page import write_report
+
+__all__ = ["figures", "write_report"]

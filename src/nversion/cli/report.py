@@ -1,0 +1,39 @@
+"""``nversion report``: write a study's report again from its results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["report"]
+
+
+def report(
+    folder: Annotated[
+        Path, typer.Argument(metavar="STUDY_FOLDER", help="A study's folder, with results.json.")
+    ],
+    show: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
+    ] = False,
+) -> None:
+    """Write the report of a study again, from its results.json, and say where it is."""
+    # Imported here: matplotlib takes a second that other commands need not wait for.
+    from nversion.errors import ArtefactError
+    from nversion.files import read_json
+    from nversion.report import write_report
+
+    source = folder / "results.json"
+    if not source.is_file():
+        raise ArtefactError(
+            f"{source}: no such file; give the folder of a finished study, or make one with "
+            f"`nversion study --out {folder}`"
+        )
+    results = read_json(source)
+    if not isinstance(results, dict):
+        raise ArtefactError(f"{source}: must hold a JSON object, not a {type(results).__name__}")
+    page = write_report(results, folder / "report")
+    typer.echo(str(page))
+    if show:
+        typer.launch(page.resolve().as_uri())

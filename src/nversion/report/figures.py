@@ -1,0 +1,75 @@
+"""The report's figures: which there are, and how to draw them.
+
+Figures 2, 4, 5 and 6 carry the numbers that they have in the study of 2019; figures 1 and 3 there
+are a diagram and a gallery. The others are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from nversion.report import plots_program, plots_versions
+from nversion.report.drawing import WIDE, Canvas, Drawing, house_style
+from nversion.report.values import Results, cleaned
+
+__all__ = ["FIGURES", "Entry", "draw", "figures"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One figure of the report: its number, its title, and the function that draws it.
+
+    The function returns None where the results lack what the figure shows.
+    """
+
+    number: str
+    title: str
+    plot: Callable[[Results, Canvas], Drawing | None]
+
+
+FIGURES: Mapping[str, Entry] = {
+    "figure-2-test-accuracy": Entry(
+        "Figure 2", "Test accuracy of each version", plots_versions.test_accuracy
+    ),
+    "figure-4-adversarial-accuracy": Entry(
+        "Figure 4",
+        "Test and adversarial accuracy of each version",
+        plots_versions.test_and_adversarial,
+    ),
+    "figure-4b-correlation": Entry(
+        "Figure 4b", "Adversarial accuracy against test accuracy", plots_versions.correlation
+    ),
+    "figure-5-program": Entry(
+        "Figure 5", "The program as it grows, over its single versions", plots_program.accuracy_by_n
+    ),
+    "figure-6-student": Entry(
+        "Figure 6", "The student among the versions", plots_versions.adversarial_box
+    ),
+    "figure-7-transfer": Entry(
+        "Figure 7", "Transfer of adversarial images between versions", plots_program.transfer
+    ),
+    "figure-8-certified": Entry(
+        "Figure 8", "Certified accuracy by radius", plots_program.certified_accuracy
+    ),
+}
+"""By the name of the figure's files."""
+
+
+def draw(results: Results, key: str, canvas: Canvas = WIDE) -> Drawing | None:
+    """Draw one figure of cleaned results for a canvas; None where they lack what it shows."""
+    with house_style(canvas.font):
+        return FIGURES[key].plot(results, canvas)
+
+
+def figures(results: Results) -> dict[str, Figure]:
+    """Return every figure that the results support, by the name of its files.
+
+    The figures are matplotlib's, drawn without pyplot; save them inside
+    :func:`nversion.report.drawing.house_style` to get the same bytes each time.
+    """
+    known = cleaned(results)
+    drawings = {key: draw(known, key) for key in FIGURES}
+    return {key: drawing.figure for key, drawing in drawings.items() if drawing is not None}

@@ -1,0 +1,247 @@
+"""The report as one HTML page: what stands where, and the files it is written to.
+
+The page needs nothing but itself: style and figures are inside, there are no scripts, and a
+content policy forbids the browser to load anything. All text from results is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import TypeAlias
+
+import jinja2
+from markupsafe import Markup
+
+from nversion.errors import ArtefactError
+from nversion.files import replacing, write_text
+from nversion.report import sentences, summary, tables
+from nversion.report.drawing import NARROW, WIDE, Drawing
+from nversion.report.figures import FIGURES, draw
+from nversion.report.palette import ROLES
+from nversion.report.reference import figure_note, reference_for
+from nversion.report.svg import inline_svg
+from nversion.report.tables import Table
+from nversion.report.values import Results, cleaned, rows
+
+__all__ = ["render", "write_report"]
+
+FIGURE_FOLDER = "figures"
+
+Drawings: TypeAlias = dict[str, tuple[Drawing, Drawing]]
+"""Each figure, by its key: for a wide and for a narrow screen."""
+
+_SENTENCES: dict[str, Callable[[Results], str | None]] = {
+    "figure-2-test-accuracy": sentences.test_accuracy,
+    "figure-4-adversarial-accuracy": sentences.adversarial_drop,
+    "figure-4b-correlation": sentences.correlation,
+    "figure-5-program": sentences.program_gain,
+    "figure-6-student": sentences.student_rank,
+    "figure-7-transfer": sentences.transfer,
+    "figure-8-certified": sentences.certified_radii,
+}
+
+
+@dataclass(frozen=True)
+class FigureBlock:
+    """A figure on the page, drawn for a wide and for a narrow screen."""
+
+    key: str
+    number: str
+    title: str
+    finding: str | None
+    then: str | None
+    wide: Markup
+    narrow: Markup
+    kind: str = "figure"
+
+
+@dataclass(frozen=True)
+class TableBlock:
+    """A table on the page; folded away where `folded` names what the fold holds."""
+
+    key: str
+    table: Table
+    finding: str | None
+    folded: str = ""
+    open: bool = False
+    kind: str = "table"
+
+    @property
+    def number(self) -> str:
+        """The table's number, such as "Table II", empty if it has none."""
+        return self.table.number
+
+
+@dataclass
+class Section:
+    """A section of the page."""
+
+    key: str
+    title: str
+    blocks: list[FigureBlock | TableBlock] = field(default_factory=list)
+
+
+def write_report(results: Results, folder: Path) -> Path:
+    """Write the report of a study and return the path of its page.
+
+    The folder gets ``index.html``, one self-contained file, and every figure as PNG and SVG in
+    ``figures/``. Files are replaced atomically; the same results give the same bytes.
+
+    Args:
+        results: what ``results.json`` holds; any key may be missing.
+        folder: the study's report folder, made if need be.
+
+    Raises:
+        ArtefactError: the results are not a mapping.
+    """
+    if not isinstance(results, dict):
+        raise ArtefactError(f"results must be a JSON object, not a {type(results).__name__}")
+    known = cleaned(results)
+    drawings = _draw_all(known)
+    for key in FIGURES:
+        path = folder / FIGURE_FOLDER / key
+        if key in drawings:
+            wide, _ = drawings[key]
+            write_text(path.with_suffix(".svg"), wide.svg)
+            with replacing(path.with_suffix(".png")) as temporary:
+                temporary.write_bytes(wide.png())
+        else:
+            for ending in (".svg", ".png"):
+                path.with_suffix(ending).unlink(missing_ok=True)
+    page = folder / "index.html"
+    write_text(page, _page(known, drawings))
+    return page
+
+
+def render(results: Results) -> str:
+    """Return the report's page as HTML."""
+    known = cleaned(results)
+    return _page(known, _draw_all(known))
+
+
+def _draw_all(results: Results) -> Drawings:
+    """Draw every figure that the results support, wide and narrow."""
+    found = {key: (draw(results, key, WIDE), draw(results, key, NARROW)) for key in FIGURES}
+    return {key: (wide, narrow) for key, (wide, narrow) in found.items() if wide and narrow}
+
+
+def _page(results: Results, drawings: Drawings) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("nversion.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(
+        title=summary.title(results),
+        lede=summary.lede(results),
+        facts=summary.facts(results),
+        failures=summary.failures(results),
+        questions=summary.questions(results),
+        tiles=summary.key_numbers(results),
+        sections=[section for section in _sections(results, drawings) if section.blocks],
+        networks=summary.networks(results),
+        config=summary.config(results),
+        with_2019=reference_for(results) is not None,
+        figure_folder=FIGURE_FOLDER,
+        styles=_styles(),
+    )
+
+
+def _sections(results: Results, drawings: Drawings) -> list[Section]:
+    few = len(rows(results, "versions")) <= 12
+
+    def figure(key: str) -> list[FigureBlock | TableBlock]:
+        return [_figure(results, key, *drawings[key])] if key in drawings else []
+
+    return [
+        Section(
+            "versions",
+            "The versions",
+            [
+                *figure("figure-2-test-accuracy"),
+                *_table(
+                    "table-versions",
+                    tables.version_table(results),
+                    sentences.version_sizes(results),
+                    folded="Show every version",
+                    unfolded=few,
+                ),
+            ],
+        ),
+        Section(
+            "adversarial-images",
+            "The adversarial images",
+            [
+                *_table(
+                    "table-2-attacks",
+                    tables.attack_table(results),
+                    sentences.attack_effectiveness(results),
+                ),
+                *figure("figure-4-adversarial-accuracy"),
+                *figure("figure-4b-correlation"),
+                *figure("figure-7-transfer"),
+            ],
+        ),
+        Section("program", "The program", figure("figure-5-program")),
+        Section(
+            "student",
+            "The student",
+            [
+                *figure("figure-6-student"),
+                *_table(
+                    "table-3-student",
+                    tables.distillation_table(results),
+                    sentences.student_against_baseline(results),
+                ),
+                *_table(
+                    "table-frequency",
+                    tables.frequency_table(results),
+                    None,
+                    folded="Show the adversarial frequency by attack",
+                ),
+                *figure("figure-8-certified"),
+            ],
+        ),
+        Section(
+            "run",
+            "How it was run",
+            _table("table-stages", tables.stage_table(results), sentences.stage_times(results)),
+        ),
+    ]
+
+
+def _figure(results: Results, key: str, wide: Drawing, narrow: Drawing) -> FigureBlock:
+    entry = FIGURES[key]
+    return FigureBlock(
+        key,
+        entry.number,
+        entry.title,
+        _SENTENCES[key](results),
+        figure_note(results, key),
+        Markup(inline_svg(wide, f"{key}-w", "wide")),
+        Markup(inline_svg(narrow, f"{key}-n", "narrow")),
+    )
+
+
+def _table(
+    key: str, table: Table | None, finding: str | None, *, folded: str = "", unfolded: bool = False
+) -> list[FigureBlock | TableBlock]:
+    return [] if table is None else [TableBlock(key, table, finding, folded, unfolded)]
+
+
+def _styles() -> Markup:
+    """Return the style sheet, with a variable for each colour of the palette."""
+    source = resources.files("nversion.report").joinpath("templates", "report.css")
+    light, dark = (
+        "".join(f"--{role.name}:{getattr(role, theme)};" for role in ROLES)
+        for theme in ("light", "dark")
+    )
+    return Markup(
+        f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
+        + source.read_text(encoding="utf-8")
+    )

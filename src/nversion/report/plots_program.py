@@ -1,0 +1,335 @@
+"""Figures of the program: accuracy by N, transfer between versions, certified accuracy.
+
+The first follows figure 5 of the study of 2019; the other two are ours.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import matplotlib
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.patches import Patch
+
+from nversion.report import palette
+from nversion.report.drawing import (
+    DASHED,
+    Canvas,
+    Drawing,
+    dots,
+    legend,
+    limits,
+    share_axis,
+    version_axis,
+)
+from nversion.report.values import (
+    Results,
+    decimal,
+    finite,
+    lookup,
+    norm_name,
+    number,
+    numbers,
+    percent,
+    plural,
+    rows,
+    text,
+)
+
+__all__ = ["accuracy_by_n", "certified_accuracy", "transfer"]
+
+Matrix: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.float64]]
+
+_BELOW = "#15151c"  # Cells below a heat map's scale.
+_ANNOTATED = 12  # Up to so many rows and columns, a heat map's cells carry their number.
+
+
+def accuracy_by_n(results: Results, canvas: Canvas) -> Drawing | None:
+    """Draw the program's adversarial accuracy for N = 1, 2, ... over bars of the single versions.
+
+    The line takes the versions in the given order; the dashed line and its band are the mean and
+    the middle 95 % over random orders.
+    """
+    measured = enumerate(numbers(results, "program.accuracy_by_n"), start=1)
+    curve = [(n, value) for n, value in measured if value is not None]
+    if not curve:
+        return None
+    drawing = Drawing.blank(canvas, 340 if canvas.narrow else 420)
+    axes = drawing.figure.add_subplot()
+    bars = _single_accuracies(results)
+    low, high = limits(
+        [value for _, value in curve] + [value for _, _, value in bars], least=0.04, top=1.005
+    )
+    # Bars invite the eye to compare their lengths: they start at zero unless all are long.
+    low = 0.0 if low < 0.4 else low
+    handles: list[Artist] = []
+    if bars:
+        handles.append(_bars(drawing, axes, bars, low))
+    handles += _orders(results, axes)
+    (line,) = axes.plot(
+        *zip(*curve, strict=True),
+        color=palette.PROGRAM,
+        linewidth=2.4,
+        label="program, versions in the given order",
+        zorder=4,
+        clip_on=False,
+    )
+    size = 7.0 if len(curve) <= 20 else 2.0
+    marks = dots(axes, *zip(*curve, strict=True), size=size, colour=palette.PROGRAM)
+    marks.set_zorder(5)
+    drawing.name_marks(marks, [f"N = {n}: {percent(value)}" for n, value in curve])
+    handles.insert(0, line)
+    axes.set_ylim(low, high)
+    note = f" (axis from {percent(low, 0)})" if low > 0 else ""
+    axes.set_ylabel(f"adversarial accuracy{note}")
+    share_axis(axes, "y")
+    version_axis(axes, max(curve[-1][0], len(bars)), "N, versions in the program")
+    legend(axes, handles, canvas, wide=2, narrow=1)
+    drawing.alt = (
+        f"Line of the program's adversarial accuracy, from {percent(curve[0][1])} with "
+        f"{plural(curve[0][0], 'version')} to {percent(curve[-1][1])} with {curve[-1][0]}, over "
+        "bars of the single versions."
+    )
+    return drawing
+
+
+def transfer(results: Results, canvas: Canvas) -> Drawing | None:
+    """Draw each version's accuracy on the images that were made against each other one."""
+    matrix = _matrix(results)
+    if matrix is None:
+        return None
+    cells = max(matrix.shape)
+    side = canvas.width - 130 if canvas.narrow else 500
+    cell = min(side / cells, 56)
+    width = canvas.width if canvas.narrow else int(cell * matrix.shape[1]) + 160
+    drawing = Drawing.blank(
+        replace(canvas, width=max(width, 300)), int(cell * matrix.shape[0]) + 70
+    )
+    axes = drawing.figure.add_subplot()
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    sources, targets = (_names(results, f"transfer.{key}") for key in ("sources", "targets"))
+    bottom = _floor(matrix, sources, targets)
+    lowest = float(np.nanmin(matrix))
+    shades = matplotlib.colormaps["bone"](np.linspace(0.32, 1.0, 128))
+    colours = ListedColormap(shades).with_extremes(bad=palette.GRID, under=_BELOW)
+    image = axes.imshow(matrix, cmap=colours, vmin=bottom, vmax=1.0, interpolation="nearest")
+    shown = image.to_rgba(matrix)
+    if cells <= _ANNOTATED and not (canvas.narrow and matrix.shape[1] > 6):
+        for (row, column), value in np.ndenumerate(matrix):
+            if np.isfinite(value):
+                light = _luminance(*shown[row, column, :3]) > 0.18
+                colour = palette.CELL_DARK if light else palette.CELL_LIGHT
+                axes.text(
+                    column,
+                    row,
+                    f"{100 * value:.0f}",
+                    ha="center",
+                    va="center",
+                    color=colour,
+                    fontsize=canvas.font - 1,
+                )
+    places = {text(v, "name"): str(n) for n, v in enumerate(rows(results, "versions"), start=1)}
+    for axis, names in ((axes.xaxis, targets), (axes.yaxis, sources)):
+        step = 1 if len(names) <= 20 else 10
+        chosen = [i for i in range(len(names)) if step == 1 or i == 0 or (i + 1) % step == 0]
+        axis.set_ticks(chosen, [places.get(names[i]) or _short(names[i], i + 1) for i in chosen])
+    axes.tick_params(length=0)
+    axes.set_xlabel("tested on version")
+    axes.set_ylabel("images made against version")
+    extend = "min" if lowest < bottom else "neither"
+    bar = drawing.figure.colorbar(
+        image, ax=axes, shrink=0.8, pad=0.03, aspect=24, extend=extend, extendfrac=0.04
+    )
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=0)
+    share_axis(bar.ax, "y", 5)
+    bar.set_label("accuracy")
+    drawing.alt = (
+        f"Heat map of {matrix.shape[0]} by {matrix.shape[1]} accuracies: a row for the version "
+        "that the images were made against, a column for the version that they were tested on; "
+        f"the lowest is {percent(lowest)}, the highest {percent(float(np.nanmax(matrix)))}."
+    )
+    return drawing
+
+
+def certified_accuracy(results: Results, canvas: Canvas) -> Drawing | None:
+    """Draw the share of images whose certified radius is at least r, for each norm."""
+    curves = _radii(results)
+    if not curves:
+        return None
+    count = len(curves)
+    drawing = Drawing.blank(canvas, 60 + 240 * count if canvas.narrow else 340)
+    shape = (count, 1) if canvas.narrow else (1, count)
+    panels = drawing.figure.subplots(*shape, squeeze=False).ravel()
+    said = []
+    for axes, (norm, pair) in zip(panels, curves.items(), strict=True):
+        handles: list[Artist] = []
+        for name, radii in pair.items():
+            colour, style = (
+                (palette.STUDENT, "-") if name == "student" else (palette.BASELINE, DASHED)
+            )
+            x, y = _survival(radii)
+            (line,) = axes.plot(
+                x,
+                y,
+                color=colour,
+                linestyle=style,
+                linewidth=2,
+                drawstyle="steps-pre",
+                label=name,
+            )
+            handles.append(line)
+            said.append(f"{name} in {norm_name(norm)} {decimal(float(np.median(radii)))}")
+        axes.set_ylim(0, 1.02)
+        axes.set_xlim(left=0)
+        axes.grid(visible=True, axis="both")
+        axes.locator_params(axis="x", nbins=5)
+        axes.set_xlabel(f"radius in {norm_name(norm)}, pixel range [0, 1]")
+        axes.set_ylabel("certified accuracy")
+        share_axis(axes, "y")
+        legend(axes, handles, canvas)
+    drawing.alt = (
+        "Share of images whose prediction is certified against every change up to a radius, "
+        f"falling as the radius grows. Median radius: {', '.join(said)}."
+    )
+    return drawing
+
+
+def _survival(radii: list[float]) -> tuple[list[float], list[float]]:
+    """Return the steps of the share of images certified up to r, as r grows from 0.
+
+    A radius of 0 says that there is no certificate, so it never counts. The share falls by one
+    image just past that image's radius.
+    """
+    certified = sorted(radius for radius in radii if radius > 0)
+    shares = [(len(certified) - passed) / len(radii) for passed in range(len(certified) + 1)]
+    return [0.0, *certified, *certified[-1:]], [shares[0], *shares[:-1], *([0.0] * bool(certified))]
+
+
+def _single_accuracies(results: Results) -> list[tuple[int, str, float]]:
+    """Return (N at which it joins, name, adversarial accuracy) for the program's versions."""
+    known = {
+        text(version, "name"): value
+        for version in rows(results, "versions")
+        if (value := finite(version.get("adversarial_accuracy"))) is not None
+    }
+    order = lookup(results, "program.versions")
+    names = order if isinstance(order, list) else list(known)
+    return [(n, str(name), known[name]) for n, name in enumerate(names, 1) if name in known]
+
+
+def _bars(drawing: Drawing, axes: Axes, bars: list[tuple[int, str, float]], low: float) -> Artist:
+    style: dict[str, Any] = {"color": palette.VERSIONS, "alpha": 0.5, "linewidth": 0}
+    container = axes.bar(
+        [place for place, _, _ in bars],
+        [value - low for *_, value in bars],
+        bottom=low,
+        width=0.72,
+        **style,
+    )
+    for patch, (_, name, value) in zip(container, bars, strict=True):
+        drawing.name_marks(patch, [f"{name} alone: {percent(value)}"])
+    return Patch(label="each version alone", **style)
+
+
+def _orders(results: Results, axes: Axes) -> list[Artist]:
+    """Draw the mean and the 95 % band over random orders, if they were measured."""
+    path = "program.accuracy_by_n_orders"
+    columns = [numbers(results, f"{path}.{key}") for key in ("mean", "low", "high")]
+    points = [
+        (float(n), mean, low, high)
+        for n, (mean, low, high) in enumerate(zip(*columns, strict=False), start=1)
+        if mean is not None and low is not None and high is not None
+    ]
+    if not points:
+        return []
+    x, mean, low, high = (list(column) for column in zip(*points, strict=True))
+    orders = number(results, f"{path}.orders")
+    several = f"{orders:,.0f} random orders" if orders else "random orders"
+    band = axes.fill_between(
+        x,
+        low,
+        high,
+        color=palette.PROGRAM,
+        alpha=0.2,
+        linewidth=0,
+        label="the middle 95\u202f% of them",
+    )
+    (line,) = axes.plot(
+        x,
+        mean,
+        color=palette.PROGRAM,
+        linestyle=DASHED,
+        linewidth=1.6,
+        label=f"mean over {several}",
+        zorder=3,
+    )
+    return [line, band]
+
+
+def _matrix(results: Results) -> Matrix | None:
+    """Return the transfer accuracies [sources, targets], NaN where unknown, or None."""
+    sources, targets = lookup(results, "transfer.sources"), lookup(results, "transfer.targets")
+    accuracy = lookup(results, "transfer.accuracy")
+    if not all(isinstance(part, list) and part for part in (sources, targets, accuracy)):
+        return None
+    if len(accuracy) != len(sources):
+        return None
+    if not all(isinstance(row, list) and len(row) == len(targets) for row in accuracy):
+        return None
+    cells = [[finite(cell) for cell in row] for row in accuracy]
+    matrix = np.array([[np.nan if cell is None else cell for cell in row] for row in cells])
+    return matrix if np.isfinite(matrix).sum() > 1 else None
+
+
+def _floor(
+    matrix: Matrix,
+    sources: list[str],
+    targets: list[str],
+) -> float:
+    """Return where the colours begin: below the accuracies on other versions' images.
+
+    On images made against itself a version is nearly always wrong; were those cells on the scale,
+    all the others would look the same.
+    """
+    own = np.array([[source == target for target in targets] for source in sources])
+    others = matrix[~own & np.isfinite(matrix)]
+    lowest = float(others.min()) if others.size else float(np.nanmin(matrix))
+    return max(0.0, min(math.floor(10 * lowest) / 10, 0.9))
+
+
+def _short(name: str, place: int) -> str:
+    """Return a name that fits a tick, or its place if the figures' font may lack its letters."""
+    return name[:10] if name.isascii() and name.isprintable() else str(place)
+
+
+def _luminance(*colour: float) -> float:
+    """Return the relative luminance of red, green, blue, by the Web's rules for contrast."""
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _names(results: Results, path: str) -> list[str]:
+    value = lookup(results, path)
+    return [str(name) for name in value] if isinstance(value, list) else []
+
+
+def _radii(results: Results) -> dict[str, dict[str, list[float]]]:
+    """Return the certified radii by norm and network, where there are any."""
+    norms = lookup(results, "certification.norms")
+    found: dict[str, dict[str, list[float]]] = {}
+    for norm in sorted(map(str, norms)) if isinstance(norms, dict) else ():
+        for name in ("student", "baseline"):
+            radii = numbers(results, f"certification.norms.{norm}.{name}.radii")
+            known = [radius for radius in radii if radius is not None]
+            if known:
+                found.setdefault(norm, {})[name] = known
+    return found

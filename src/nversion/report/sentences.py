@@ -1,0 +1,390 @@
+"""One sentence beside each figure and table, made from the numbers and never from hopes.
+
+Each function takes the results and returns the sentence that they support, or None where they
+lack what it would rest on. A difference that the data cannot tell from chance is called "not
+distinguishable"; an absent correlation is not claimed from a high p-value.
+"""
+
+from __future__ import annotations
+
+import statistics
+
+from nversion.report.comparisons import Correlation, distinguishable, paired_difference, spearman
+from nversion.report.values import (
+    Results,
+    count,
+    decimal,
+    duration,
+    finite,
+    join,
+    lookup,
+    norm_name,
+    number,
+    numbers,
+    ordinal,
+    percent,
+    plural,
+    points,
+    rows,
+    text,
+    trained,
+)
+
+__all__ = [
+    "adversarial_drop",
+    "attack_effectiveness",
+    "certified_radii",
+    "correlation",
+    "program_gain",
+    "stage_times",
+    "student_against_baseline",
+    "student_rank",
+    "test_accuracy",
+    "transfer",
+    "version_sizes",
+]
+
+_SIGNIFICANT = 0.05
+
+
+def test_accuracy(results: Results) -> str | None:
+    """Say where the versions' test accuracies lie (figure 2)."""
+    values = _accuracies(results, "test_accuracy")
+    if not values:
+        return None
+    failed = len(rows(results, "versions")) - len(trained(results))
+    rest = f"; {plural(failed, 'version')} failed and {'is' if failed == 1 else 'are'} left out"
+    rest = rest if failed else ""
+    if len(values) == 1:
+        return f"The one version is right on {percent(values[0])} of the test images{rest}."
+    return (
+        f"The {len(values)} versions are right on {percent(min(values))} to {percent(max(values))} "
+        f"of the test images, half of them on {percent(statistics.median(values))} or more{rest}."
+    )
+
+
+def adversarial_drop(results: Results) -> str | None:
+    """Say for how many versions the adversarial accuracy is the lower one (figure 4)."""
+    pairs = _pairs(results)
+    if not pairs:
+        return None
+    lower = sum(adversarial < test for test, adversarial in pairs)
+    drop = statistics.median(test - adversarial for test, adversarial in pairs)
+    change = f"{points(drop)} {'lower' if drop >= 0 else 'higher'}"
+    if len(pairs) == 1:
+        return f"The one version's accuracy is {change} on the adversarial images."
+    if lower == len(pairs):
+        who = f"All {lower} versions are"
+    elif lower == 0:
+        who = f"None of the {len(pairs)} versions is"
+    else:
+        who = f"{lower} of the {len(pairs)} versions {'is' if lower == 1 else 'are'}"
+    return (
+        f"{who} less accurate on the adversarial images than on the test images; the median "
+        f"version is {change} there."
+    )
+
+
+def correlation(results: Results) -> str | None:
+    """Say whether test accuracy tells anything about adversarial accuracy (figure 4b)."""
+    pairs = _pairs(results)
+    if not pairs:
+        return None
+    if len(pairs) < 3:
+        return (
+            f"{plural(len(pairs), 'version').capitalize()} cannot show whether test accuracy "
+            "and adversarial accuracy go together."
+        )
+    found = spearman([test for test, _ in pairs], [adversarial for _, adversarial in pairs])
+    if found is None:
+        return "A correlation cannot be computed: all versions have the same accuracy on one side."
+    return _correlation(found)
+
+
+def _correlation(found: Correlation) -> str:
+    p = "<\u00a00.001" if found.p < 0.001 else f"=\u00a0{found.p:.3f}"
+    shown = f"Spearman's \u03c1\u00a0=\u00a0{_rho(found.rho)}, p\u00a0{p}, {found.pairs} versions"
+    if found.p >= _SIGNIFICANT:
+        few = " (so few versions could hide a moderate one)" if found.pairs < 30 else ""
+        return f"No correlation can be told from chance{few}: {shown}."
+    size = abs(found.rho)
+    strength = "weak" if size < 0.3 else "moderate" if size < 0.6 else "strong"
+    sense = "more" if found.rho > 0 else "less"
+    return (
+        f"Versions that are more accurate on test images tend to be {sense} accurate on "
+        f"adversarial images, a {strength} correlation: {shown}."
+    )
+
+
+def program_gain(results: Results) -> str | None:
+    """Say whether the program beats its best and its mean single version (figure 5)."""
+    program = number(results, "program.accuracy")
+    if program is None:
+        return None
+    names = lookup(results, "program.versions")
+    size = len(names) if isinstance(names, list) else len(numbers(results, "program.accuracy_by_n"))
+    if size == 1:
+        return (
+            f"A program of one version is that version: it is right on {percent(program)} of the "
+            "adversarial images."
+        )
+    images = number(results, "adversarial_set.size")
+    said = [f"The program of {size} versions is right on {percent(program)} of the "]
+    said.append(f"{count(images)} adversarial images" if images else "adversarial images")
+    mean, best = (number(results, f"program.{key}_individual") for key in ("mean", "best"))
+    if mean is not None:
+        side = "above" if program >= mean else "below"
+        said.append(f", {points(program - mean)} {side} the mean of its single versions")
+    if best is not None:
+        name = text(results, "program.best_individual_name")
+        who = (
+            f"the best of them ({name}, {percent(best)})" if name else f"the best ({percent(best)})"
+        )
+        said.append(_against_best(program, best, who, images))
+    return "".join(said) + "."
+
+
+def _against_best(program: float, best: float, who: str, images: float | None) -> str:
+    if program == best:
+        return f", and exactly as often as {who}"
+    side = "above" if program > best else "below"
+    gap = f"{points(program - best)} {side} {who}"
+    if images and not distinguishable(program, best, images):
+        return f"; it is {gap}, but not distinguishable from it: their 95\u202f% intervals overlap"
+    return f", and {gap}"
+
+
+def student_rank(results: Results) -> str | None:
+    """Say where the student ranks among the versions, and against its twin (figure 6)."""
+    student = number(results, "distillation.student.adversarial_accuracy")
+    if student is None:
+        return None
+    rank, of = (number(results, f"distillation.{key}") for key in ("student_rank", "rank_of"))
+    said = f"The student is right on {percent(student)} of the adversarial images"
+    if rank is not None and of is not None:
+        said += f", the {ordinal(int(rank))} of {int(of)} when it is ranked among the versions"
+    baseline = number(results, "distillation.baseline.adversarial_accuracy")
+    if baseline is None:
+        return f"{said}."
+    twin = f"the baseline ({percent(baseline)})"
+    images = number(results, "adversarial_set.size")
+    if student == baseline:
+        return f"{said}, exactly as often as {twin}."
+    gap = f"{points(student - baseline)} {'above' if student > baseline else 'below'} {twin}"
+    if images and not distinguishable(student, baseline, images):
+        return f"{said}; it is {gap}, but not distinguishable from it: the intervals overlap."
+    return f"{said}; it is {gap}."
+
+
+def attack_effectiveness(results: Results) -> str | None:
+    """Say how effective the attacks are together, and which lead (table II)."""
+    known = [
+        (share, attack)
+        for attack in rows(results, "attacks")
+        if (share := finite(attack.get("effectiveness"))) is not None
+    ]
+    if not known:
+        return None
+    known.sort(key=lambda item: -item[0])
+    best, top = known[0]
+    name = text(top, "name") or "the first"
+    if len(known) == 1:
+        return f"The one attack, {name}, succeeds in {percent(best)} of its runs."
+    mean = statistics.fmean(share for share, _ in known)
+    said = f"The {len(known)} attacks succeed in {percent(mean)} of their runs on average"
+    floor = finite(top.get("effectiveness_low"))
+    leading = [
+        attack
+        for share, attack in known
+        if share == best
+        or (floor is not None and (finite(attack.get("effectiveness_high")) or 0.0) >= floor)
+    ]
+    behind = [text(attack, "name") or "?" for _, attack in known if attack not in leading]
+    if not behind:
+        return f"{said}; none is distinguishable from the most effective, {name}."
+    if len(behind) <= len(leading) / 2:
+        return (
+            f"{said}; all but {join(behind)} are not distinguishable from the most effective, "
+            f"{name} ({percent(best)})."
+        )
+    if len(leading) > 1:
+        names = join(text(attack, "name") or "?" for attack in leading)
+        return f"{said}; {names} lead with up to {percent(best)}, not distinguishable among them."
+    return f"{said}; {name} leads with {percent(best)}."
+
+
+_IMAGES = {"test_accuracy": "study.test_images", "adversarial_accuracy": "adversarial_set.size"}
+"""Where the results say how many images a share rests on."""
+
+_MEASURES = (
+    ("test_accuracy", "test accuracy", True),
+    ("certified_l1", "certified L1 radius", True),
+    ("certified_l2", "certified L2 radius", True),
+    ("adversarial_accuracy", "adversarial accuracy", True),
+    ("adversarial_frequency", "adversarial frequency", False),
+)
+
+
+def student_against_baseline(results: Results) -> str | None:
+    """Say in which measures the student is better and in which worse (table III)."""
+    better: list[str] = []
+    worse: list[str] = []
+    level: list[str] = []
+    for key, name, more_is_better in _MEASURES:
+        student, baseline = (
+            number(results, f"distillation.{who}.{key}") for who in ("student", "baseline")
+        )
+        if student is None or baseline is None:
+            continue
+        if student == baseline or verdict(results, key) is False:
+            level.append(name)
+        else:
+            (better if (student > baseline) == more_is_better else worse).append(name)
+    if not better and not worse and not level:
+        return None
+    parts = [
+        f"{word} {join(names)}"
+        for word, names in (("better in", better), ("worse in", worse))
+        if names
+    ]
+    if level:
+        parts.append(f"not distinguishable in {join(level)}")
+    closing = "; the measures disagree" if better and worse else ""
+    return f"Against the baseline the student is {'; '.join(parts)}{closing}."
+
+
+def verdict(results: Results, key: str) -> bool | None:
+    """Return whether student and baseline can be told apart in one measure of table III.
+
+    None where the results do not hold what it takes to say so.
+    """
+    student, baseline = (
+        number(results, f"distillation.{who}.{key}") for who in ("student", "baseline")
+    )
+    if student is None or baseline is None:
+        return None
+    if key in _IMAGES:
+        images = number(results, _IMAGES[key])
+        return distinguishable(student, baseline, images) if images else None
+    if key.startswith("certified_l"):
+        difference = _radius_difference(results, key.removeprefix("certified_l"))
+        return None if difference is None else difference[1] > 0 or difference[2] < 0
+    return None
+
+
+def certified_radii(results: Results) -> str | None:
+    """Say how the student's certified radii compare with the baseline's (figure 8)."""
+    norms = lookup(results, "certification.norms")
+    said = []
+    for norm in sorted(map(str, norms)) if isinstance(norms, dict) else ():
+        path = f"certification.norms.{norm}"
+        student, baseline = (
+            number(results, f"{path}.{who}.mean") for who in ("student", "baseline")
+        )
+        if student is None or baseline is None:
+            continue
+        difference = _radius_difference(results, norm)
+        name = norm_name(norm)
+        pair = f"{decimal(student)} against {decimal(baseline)}"
+        if difference is not None and difference[1] <= 0 <= difference[2]:
+            said.append(f"not distinguishable in {name} ({pair})")
+        else:
+            word = "larger" if student > baseline else "smaller" if student < baseline else "equal"
+            said.append(f"{word} in {name} ({pair})")
+    if not said:
+        return None
+    return f"The student's mean certified radius, against the baseline's, is {join(said)}."
+
+
+def transfer(results: Results) -> str | None:
+    """Say how often an image made against one version fools another (figure 7)."""
+    sources, targets = lookup(results, "transfer.sources"), lookup(results, "transfer.targets")
+    accuracy = lookup(results, "transfer.accuracy")
+    if not all(isinstance(part, list) for part in (sources, targets, accuracy)):
+        return None
+    own: list[float] = []
+    others: list[float] = []
+    for source, row in zip(sources, accuracy, strict=False):
+        for target, cell in zip(targets, row if isinstance(row, list) else [], strict=False):
+            value = finite(cell)
+            if value is not None:
+                (own if source == target else others).append(value)
+    if not others:
+        return None
+    fooled = percent(1 - statistics.fmean(others))
+    said = f"An image made against one version fools another in {fooled} of the cases on average"
+    if own:
+        said += f", and the version it was made against in {percent(1 - statistics.fmean(own))}"
+    return f"{said}."
+
+
+def version_sizes(results: Results) -> str | None:
+    """Say how the versions differ in kind and size (the table of versions)."""
+    listed = rows(results, "versions")
+    if not listed:
+        return None
+    dense = sum(version.get("kind") == "dense" for version in listed)
+    kinds = join(
+        plural(amount, f"{kind} version")
+        for amount, kind in ((len(listed) - dense, "convolutional"), (dense, "dense"))
+        if amount
+    )
+    sizes = [size for version in listed if (size := finite(version.get("parameters")))]
+    if not sizes:
+        return f"The study has {kinds}."
+    between = f"{count(min(sizes))} to {count(max(sizes))}"
+    span = f"{count(sizes[0])}" if len(set(sizes)) == 1 else between
+    return f"The study has {kinds}, with {span} parameters."
+
+
+def stage_times(results: Results) -> str | None:
+    """Say how long the study took, and which stage took most."""
+    seconds = lookup(results, "study.wall_seconds")
+    if not isinstance(seconds, dict):
+        return None
+    stages = {
+        str(stage): value
+        for stage, given in seconds.items()
+        if stage != "total" and (value := finite(given)) is not None
+    }
+    total = number(results, "study.wall_seconds.total") or sum(stages.values())
+    if not stages or not total:
+        return None
+    longest = max(stages, key=lambda stage: stages[stage])
+    return (
+        f"The study took {duration(total)}, of which {percent(stages[longest] / total, 0)} went "
+        f"into the stage “{longest}”."
+    )
+
+
+def _radius_difference(results: Results, norm: str) -> tuple[float, float, float] | None:
+    student, baseline = (
+        numbers(results, f"certification.norms.{norm}.{who}.radii")
+        for who in ("student", "baseline")
+    )
+    if len(student) != len(baseline):
+        return None
+    pairs = [
+        (ours, theirs)
+        for ours, theirs in zip(student, baseline, strict=True)
+        if ours is not None and theirs is not None
+    ]
+    return paired_difference([ours for ours, _ in pairs], [theirs for _, theirs in pairs])
+
+
+def _accuracies(results: Results, key: str) -> list[float]:
+    values = (finite(version.get(key)) for _, version in trained(results))
+    return [value for value in values if value is not None]
+
+
+def _pairs(results: Results) -> list[tuple[float, float]]:
+    """Return (test accuracy, adversarial accuracy) of each version that has both."""
+    pairs = (
+        (finite(version.get("test_accuracy")), finite(version.get("adversarial_accuracy")))
+        for _, version in trained(results)
+    )
+    return [(test, adv) for test, adv in pairs if test is not None and adv is not None]
+
+
+def _rho(value: float) -> str:
+    return f"{value:.2f}".replace("-", "\u2212")
