@@ -1,3 +1,96 @@
-"""N-version programming for neural networks."""
+"""N-version programming for neural networks.
+
+How robust are my networks, do N diverse versions voting together resist what one network does not,
+and can that robustness be put into one small network, provably?
+
+    import nversion as nv
+
+    data = nv.load_dataset("digits")
+    outcomes = nv.train_many(nv.catalogue(5, data.shape, data.classes), data, recipe="small")
+    program = nv.Program([outcome.version.model for outcome in outcomes])
+    verdict = program.vote(data.test.images)
+
+The public names are loaded when they are first used, so that ``nversion --help`` need not wait for
+PyTorch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from nversion import attacks
+    from nversion.architectures import Architecture, catalogue, generate, student_architecture
+    from nversion.certification import certify
+    from nversion.datasets import Dataset, Split, load_dataset
+    from nversion.errors import NVersionError
+    from nversion.program import Program, Verdict
+    from nversion.study import StudyConfig, run_study
+    from nversion.versions import Outcome, Recipe, Record, Version, load_recipe, train, train_many
+
+_HOMES = {
+    "Architecture": "nversion.architectures",
+    "Dataset": "nversion.datasets",
+    "NVersionError": "nversion.errors",
+    "Outcome": "nversion.versions",
+    "Program": "nversion.program",
+    "Recipe": "nversion.versions",
+    "Record": "nversion.versions",
+    "Split": "nversion.datasets",
+    "StudyConfig": "nversion.study",
+    "Verdict": "nversion.program",
+    "Version": "nversion.versions",
+    "attacks": "nversion",
+    "catalogue": "nversion.architectures",
+    "certify": "nversion.certification",
+    "generate": "nversion.architectures",
+    "load_dataset": "nversion.datasets",
+    "load_recipe": "nversion.versions",
+    "run_study": "nversion.study",
+    "student_architecture": "nversion.architectures",
+    "train": "nversion.versions",
+    "train_many": "nversion.versions",
+}
+
+__all__ = [
+    "Architecture",
+    "Dataset",
+    "NVersionError",
+    "Outcome",
+    "Program",
+    "Recipe",
+    "Record",
+    "Split",
+    "StudyConfig",
+    "Verdict",
+    "Version",
+    "__version__",
+    "attacks",
+    "catalogue",
+    "certify",
+    "generate",
+    "load_dataset",
+    "load_recipe",
+    "run_study",
+    "student_architecture",
+    "train",
+    "train_many",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'nversion' has no attribute {name!r}")
+    if home == "nversion":
+        return import_module(f"nversion.{name}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

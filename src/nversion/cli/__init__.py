@@ -1,1 +1,28 @@
-"""The command line: one file per command, thin."""
+"""The command line: one file per command, thin; what a command does is in the library.
+
+Exit codes: 0 done; 1 done, and something did not pass (a check, a version that failed to train);
+2 wrong use or bad input; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line, and turn nversion's own errors into one line and exit code 2."""
+    from nversion.cli.app import app
+    from nversion.errors import NVersionError
+
+    try:
+        app(prog_name="nversion")
+    except NVersionError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; run the same command again to go on where it stopped\n")
+        sys.exit(130)

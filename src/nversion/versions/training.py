@@ -31,7 +31,7 @@ from nversion.randomness import derive_seed, generator
 from nversion.versions.recipe import Recipe, load_recipe
 from nversion.versions.version import Record, Version
 
-__all__ = ["Precision", "check_precision", "resolve_precision", "train"]
+__all__ = ["Precision", "check_precision", "fit", "resolve_precision", "train"]
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -113,7 +113,7 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "dropout"))
         wanted = data.train.labels if targets is None else targets
-        steps, loss = _fit(model, data.train.images, wanted, recipe, resolved, seed, name, advance)
+        steps, loss = fit(model, data.train.images, wanted, recipe, resolved, seed, name, advance)
     _arrange(model, torch.contiguous_format)
     model.eval()
     accuracy, measured, test_accuracy, test_logits = _measure(model, data)
@@ -143,7 +143,7 @@ def train(
     return Version(name, architecture, model, record, test_logits)
 
 
-def _fit(
+def fit(
     model: nn.Sequential,
     images: Tensor,
     targets: Tensor,
@@ -151,9 +151,13 @@ def _fit(
     precision: str,
     seed: int,
     name: str,
-    advance: Callable[[], None],
+    advance: Callable[[], None] = lambda: None,
 ) -> tuple[int, float]:
-    """Run the optimiser over all epochs; return the steps taken and the last epoch's mean loss."""
+    """Run the optimiser over all epochs; return the steps taken and the last epoch's mean loss.
+
+    This is the training itself, without the measurements around it. `targets` are int64 labels
+    [count] or float32 soft labels [count, classes]; dropout draws from the global generator.
+    """
     half = precision == "bfloat16"
     if any(isinstance(module, nn.Conv2d) for module in model):
         _arrange(model, torch.channels_last)

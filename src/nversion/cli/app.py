@@ -1,0 +1,48 @@
+"""All commands in one table of contents."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from nversion import __version__
+from nversion.cli import architectures, datasets, report, study, train
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help=(
+        "N-version programming for neural networks: train diverse versions, attack them, let them "
+        "vote, distil the vote into one network, and certify it."
+    ),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+WHOLE, PARTS, MATERIAL = "The whole experiment", "Its parts", "What it is made of"
+
+app.command("study", rich_help_panel=WHOLE)(study.study)
+app.command("report", rich_help_panel=WHOLE)(report.report)
+app.command("train", rich_help_panel=PARTS)(train.train)
+app.add_typer(architectures.app, name="architectures", rich_help_panel=MATERIAL)
+app.command("datasets", rich_help_panel=MATERIAL)(datasets.datasets)
+app.command("recipes", rich_help_panel=MATERIAL)(train.recipes)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"nversion {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Hold the options of the program itself."""

@@ -1,0 +1,124 @@
+"""``nversion train`` and ``nversion recipes``: versions without a study around them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["recipes", "train"]
+
+
+def train(
+    architectures: Annotated[
+        list[str],
+        typer.Argument(help="Architecture files, or names from the catalogue, or student."),
+    ],
+    out: Annotated[Path, typer.Option(help="The folder that gets one folder per version.")],
+    data: Annotated[
+        str, typer.Option(help="A dataset's name, an .npz file or a folder of images.")
+    ] = "digits",
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where the dataset's files are.", show_default=False)
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option(help="A recipe's name or file; see `nversion recipes`.")
+    ] = "fast",
+    seed: Annotated[int, typer.Option(min=0, help="Each version's seed is derived from it.")] = 0,
+    precision: Annotated[
+        str, typer.Option(help="auto, float32 or bfloat16, of the arithmetic of training.")
+    ] = "auto",
+    workers: Annotated[str, typer.Option(help="Processes, or auto for one per core.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False,
+) -> None:
+    """Train one version of each architecture, several at the same time.
+
+    Example:
+    nversion train student v001 v002 --data mnist --data-dir data --out versions
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from nversion.architectures import find_architecture
+    from nversion.datasets import load_dataset
+    from nversion.versions import train_many
+    from nversion.versions.training import check_precision
+
+    dataset = load_dataset(data, root=data_dir)
+    found = [find_architecture(name, dataset.shape, dataset.classes) for name in architectures]
+    outcomes = train_many(
+        found,
+        dataset,
+        recipe,
+        seed,
+        workers=workers,
+        precision=check_precision(precision),
+    )
+    rows: list[dict[str, Any]] = []
+    for outcome in outcomes:
+        if outcome.version is not None:
+            outcome.version.save(out / outcome.name)
+            record = outcome.version.record
+            rows.append(
+                {
+                    "name": outcome.name,
+                    "train_accuracy": record.train_accuracy,
+                    "test_accuracy": record.test_accuracy,
+                    "parameters": record.parameters,
+                    "precision": record.precision,
+                    "seconds": record.seconds,
+                    "error": None,
+                }
+            )
+        else:
+            rows.append({"name": outcome.name, "error": outcome.error})
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    else:
+        table = Table("version", "train", "test", "parameters", "precision", "seconds")
+        for row in rows:
+            if row["error"]:
+                table.add_row(row["name"], "failed", str(row["error"]))
+            else:
+                table.add_row(
+                    row["name"],
+                    f"{row['train_accuracy']:.2%}",
+                    f"{row['test_accuracy']:.2%}",
+                    f"{row['parameters']:,}",
+                    row["precision"],
+                    f"{row['seconds']:.1f}",
+                )
+        Console().print(table)
+    if any(row["error"] for row in rows):
+        raise typer.Exit(1)
+
+
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(help="Show one whole, as TOML.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the recipes that versions can be trained with, or show one.
+
+    A file of your own with the same keys is a recipe too: nversion study --recipe mine.toml
+    """
+    import tomli_w
+
+    from nversion.versions import load_recipe, recipe_names
+
+    chosen = [load_recipe(name)] if name else [load_recipe(known) for known in recipe_names()]
+    if as_json:
+        typer.echo(json.dumps([recipe.model_dump() for recipe in chosen], indent=2))
+    elif name:
+        typer.echo(
+            tomli_w.dumps(chosen[0].model_dump(exclude={"name"}, exclude_none=True)), nl=False
+        )
+    else:
+        for recipe in chosen:
+            typer.echo(
+                f"{recipe.name:8} {recipe.optimiser}, {recipe.schedule}, {recipe.epochs} epochs, "
+                f"batches of {recipe.batch_size}"
+            )

@@ -1,0 +1,240 @@
+"""The configuration of a study: every choice, with its default, as data.
+
+A study's ``study.toml`` holds the whole resolved configuration. A user's own file may hold any part
+of it; command-line flags override the file, the file overrides the defaults for its dataset.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from nversion.attacks import Attack
+from nversion.attacks import create as create_attack
+from nversion.errors import ConfigError, InputError, NVersionError
+from nversion.files import write_text
+from nversion.program import create_voter
+from nversion.versions import Objective, Precision, load_recipe
+from nversion.versions.recipe import describe_validation_error
+
+__all__ = [
+    "STUDY_FILE",
+    "AttackSection",
+    "CertificationSection",
+    "DistillationSection",
+    "EvaluationSection",
+    "ProgramSection",
+    "RunSection",
+    "StudyConfig",
+    "VersionsSection",
+    "load_config",
+    "make_config",
+    "save_config",
+]
+
+STUDY_FILE = "study.toml"
+
+SMALL_DATASETS = ("digits",)
+"""Datasets of a few thousand images, for which the recipe ``small`` is the default."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VersionsSection(_Section):
+    """The versions.
+
+    Attributes:
+        count: how many, from the start of the catalogue.
+        recipe: a recipe's name, or the path of a TOML file.
+        architectures: "catalogue", or a folder of architecture text files.
+        precision: of the arithmetic of training.
+    """
+
+    count: int = Field(default=10, ge=1)
+    recipe: str = "fast"
+    architectures: str = "catalogue"
+    precision: Precision = "auto"
+
+    @field_validator("recipe")
+    @classmethod
+    def _known_recipe(cls, value: str) -> str:
+        load_recipe(value)
+        return value
+
+
+class AttackSection(_Section):
+    """The adversarial set.
+
+    Attributes:
+        names: the attacks, in the order of the tables.
+        images: correctly classified test images per version, drawn with the study's seed.
+        options: per attack, options in place of its defaults.
+    """
+
+    names: tuple[str, ...] = Field(
+        default=("gradient", "gradient-sign", "random-pgd"), min_length=1
+    )
+    images: int = Field(default=13, ge=1)
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @field_validator("names")
+    @classmethod
+    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("an attack is named twice")
+        return value
+
+
+class ProgramSection(_Section):
+    """The N-version program.
+
+    Attributes:
+        voter: how the versions' outputs become one verdict.
+        orders: random orders of the versions behind the band of accuracy by N.
+    """
+
+    voter: str = "mean-softmax"
+    orders: int = Field(default=1000, ge=1)
+
+    @field_validator("voter")
+    @classmethod
+    def _known_voter(cls, value: str) -> str:
+        create_voter(value)
+        return value
+
+
+class DistillationSection(_Section):
+    """Student and baseline.
+
+    Attributes:
+        recipe: for both; "" is the versions' recipe.
+        objective: what the student minimises between the teacher's labels and its outputs.
+    """
+
+    recipe: str = ""
+    objective: Objective = "mean-squared-error"
+
+
+class EvaluationSection(_Section):
+    """What is measured on student and baseline.
+
+    Attributes:
+        frequency_images: correctly classified test images that every attack is run on.
+    """
+
+    frequency_images: int = Field(default=100, ge=1)
+
+
+class CertificationSection(_Section):
+    """Certified radii of student and baseline.
+
+    Attributes:
+        method: "interval" or a tighter one.
+        norms: of the radii; 1, 2 or "inf".
+        images: the first so many test images.
+        domains: "ball" is every perturbation in the ball, as CNN-Cert has it; "box" only those
+            that leave a valid image, in [0, 1].
+    """
+
+    method: Literal["interval", "linear", "alpha"] = "interval"
+    norms: tuple[Literal[1, 2, "inf"], ...] = Field(default=(1, 2), min_length=1)
+    images: int = Field(default=200, ge=1)
+    domains: tuple[Literal["ball", "box"], ...] = Field(default=("ball", "box"), min_length=1)
+
+
+class RunSection(_Section):
+    """Where and how the work runs; nothing here changes a result.
+
+    Attributes:
+        workers: processes, or "auto" for one per core.
+    """
+
+    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+
+
+class StudyConfig(_Section):
+    """One whole study."""
+
+    name: str = Field(default="digits", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    dataset: str = "digits"
+    data_dir: str = ""
+    seed: int = Field(default=7, ge=0, lt=2**63)
+    versions: VersionsSection = Field(default_factory=VersionsSection)
+    attacks: AttackSection = Field(default_factory=AttackSection)
+    program: ProgramSection = Field(default_factory=ProgramSection)
+    distillation: DistillationSection = Field(default_factory=DistillationSection)
+    evaluation: EvaluationSection = Field(default_factory=EvaluationSection)
+    certification: CertificationSection = Field(default_factory=CertificationSection)
+    run: RunSection = Field(default_factory=RunSection)
+
+    def create_attacks(self) -> dict[str, Attack]:
+        """Return the study's attacks by name, with their options.
+
+        Raises:
+            ConfigError: an attack or an option is unknown or out of range.
+        """
+        unused = sorted(set(self.attacks.options) - set(self.attacks.names))
+        if unused:
+            raise ConfigError(f"attacks.options: {unused[0]!r} is not among attacks.names")
+        try:
+            return {
+                name: create_attack(name, **self.attacks.options.get(name, {}))
+                for name in self.attacks.names
+            }
+        except InputError as error:
+            raise ConfigError(f"attacks: {error}") from error
+
+    def what_matters(self) -> dict[str, Any]:
+        """Return the configuration without the parts that change no result."""
+        return self.model_dump(mode="json", exclude={"run", "name", "data_dir"})
+
+
+def make_config(values: Mapping[str, Any], source: str = "the configuration") -> StudyConfig:
+    """Return a configuration from nested values, with the defaults for its dataset filled in.
+
+    Raises:
+        ConfigError: a key is unknown or a value is wrong; one line per problem.
+    """
+    dataset = values.get("dataset", "digits")
+    versions = dict(values.get("versions") or {})
+    versions.setdefault("recipe", "small" if dataset in SMALL_DATASETS else "fast")
+    name = values.get("name") or Path(str(dataset)).stem
+    try:
+        config = StudyConfig(**{**values, "name": name, "versions": versions})
+    except ValidationError as error:
+        raise ConfigError(describe_validation_error(source, error)) from error
+    except NVersionError as error:
+        raise ConfigError(f"{source}: {error}") from error
+    config.create_attacks()
+    return config
+
+
+def load_config(path: Path) -> dict[str, Any]:
+    """Return the nested values of a TOML configuration file, unchecked.
+
+    Raises:
+        ConfigError: the file is missing or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: not readable as TOML: {error}") from error
+
+
+def save_config(config: StudyConfig, path: Path) -> None:
+    """Write the whole configuration as TOML, atomically."""
+    write_text(path, config_text(config))
+
+
+def config_text(config: StudyConfig) -> str:
+    """Return the whole configuration as TOML."""
+    return tomli_w.dumps(config.model_dump(mode="json"))

@@ -1,0 +1,125 @@
+"""Where a study keeps what: the one place that knows the names of its files.
+
+A study is a folder (see the README of the project for the tree). While a study runs, a lock on
+``.lock`` keeps a second one out of the same folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+
+from nversion.errors import StudyError
+
+__all__ = ["StudyFolder"]
+
+
+class StudyFolder:
+    """The files of one study.
+
+    Attributes:
+        root: the study's folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def config(self) -> Path:
+        """The whole resolved configuration."""
+        return self.root / "study.toml"
+
+    @property
+    def results(self) -> Path:
+        """Every number that the report shows."""
+        return self.root / "results.json"
+
+    @property
+    def timings(self) -> Path:
+        """Wall-clock seconds per stage, added up over interrupted runs."""
+        return self.root / ".units" / "timings.json"
+
+    @property
+    def report(self) -> Path:
+        """The report's folder."""
+        return self.root / "report"
+
+    @property
+    def adversarial(self) -> Path:
+        """The folder of the adversarial set."""
+        return self.root / "adversarial"
+
+    @property
+    def program_summary(self) -> Path:
+        """Accuracies of the program and its versions."""
+        return self.root / "program" / "summary.json"
+
+    @property
+    def teacher(self) -> Path:
+        """The teacher's labels: the program's mean softmax on the training images."""
+        return self.root / "distillation" / "teacher.safetensors"
+
+    def version(self, name: str) -> Path:
+        """The folder of a version."""
+        return self.root / "versions" / name
+
+    def network(self, role: str) -> Path:
+        """The folder of the baseline or the student, which is laid out like a version's."""
+        return self.root / "distillation" / role
+
+    def run(self, version: str, attack: str) -> Path:
+        """The file of one attack's run on one version."""
+        return self.root / "adversarial" / "runs" / version / f"{attack_file(attack)}.safetensors"
+
+    def network_run(self, role: str, attack: str) -> Path:
+        """The file of one attack's run on the baseline or the student."""
+        return self.root / "distillation" / "runs" / role / f"{attack_file(attack)}.safetensors"
+
+    def outputs(self, version: str) -> Path:
+        """The file of a version's softmax outputs on the adversarial set."""
+        return self.root / "program" / "outputs" / f"{version}.safetensors"
+
+    def teacher_part(self, part: int) -> Path:
+        """The file of the teacher's labels for one part of the training images."""
+        return self.root / "distillation" / "teacher" / f"{part:03d}.safetensors"
+
+    def network_outputs(self, role: str) -> Path:
+        """The file of the baseline's or student's outputs on the adversarial set."""
+        return self.root / "distillation" / "outputs" / f"{role}.safetensors"
+
+    def certificates(self, role: str, norm: str, domain: str, part: int) -> Path:
+        """The file of one part of the images' radii."""
+        return self.root / "certificates" / role / f"l{norm}-{domain}-{part:03d}.safetensors"
+
+    def relative(self, path: Path) -> str:
+        """Return a path inside the study as text relative to its root."""
+        return path.relative_to(self.root).as_posix()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the study's folder for the time of the block.
+
+        Raises:
+            StudyError: another study is running in it.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.root / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise StudyError(
+                f"{self.root}: another study is running in this folder; wait for it to end, "
+                "or name another folder with --out"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def attack_file(attack: str) -> str:
+    """Return an attack's name as a file name ("foolbox:BoundaryAttack" holds a colon)."""
+    return attack.replace(":", "--")

@@ -1,0 +1,126 @@
+"""results.json: every number that the report shows, assembled from the stages' values."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import nversion
+from nversion.architectures import Architecture
+from nversion.datasets import Dataset
+from nversion.files import read_json
+from nversion.study.config import StudyConfig
+from nversion.study.folder import StudyFolder
+
+__all__ = ["TIMES", "study_section", "version_rows", "without_times"]
+
+TIMES = frozenset({"wall_seconds", "seconds"})
+"""The keys of results.json that differ from run to run."""
+
+
+def study_section(
+    config: StudyConfig,
+    versions: int,
+    workers: int,
+    timings: Mapping[str, float],
+    failures: Sequence[tuple[str, str]],
+) -> dict[str, Any]:
+    """Return the key "study": what was run, with what, where, and how long each stage took."""
+    return {
+        "name": config.name,
+        "dataset": config.dataset,
+        "seed": config.seed,
+        "versions": versions,
+        "recipe": config.versions.recipe,
+        "voter": config.program.voter,
+        "commit": commit(),
+        "nversion": nversion.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": "cpu",
+        "workers": workers,
+        "wall_seconds": {**timings, "total": sum(timings.values())},
+        "failures": [{"unit": unit, "error": error} for unit, error in failures],
+        "config": config.model_dump(mode="json", exclude={"run", "data_dir"}),
+    }
+
+
+def commit() -> str | None:
+    """Return the commit of the source tree that runs, with "+" if it is changed; None outside git.
+
+    Only a checkout of nversion itself counts, not a repository that merely holds its installation.
+    """
+    tree = Path(__file__).resolve().parents[3]
+    if not (tree / ".git").exists() or not (tree / "src" / "nversion").is_dir():
+        return None
+    try:
+        head = _git(tree, "rev-parse", "--short=12", "HEAD")
+        return head + ("+" if _git(tree, "status", "--porcelain", "--", "src") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(tree: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(tree), *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def version_rows(
+    architectures: Sequence[Architecture],
+    data: Dataset,
+    folder: StudyFolder,
+    errors: Mapping[str, str],
+    accuracies: Mapping[str, Mapping[str, float | None]],
+) -> list[dict[str, Any]]:
+    """Return the key "versions": one row per architecture, those that failed included.
+
+    Args:
+        architectures: in the study's order.
+        data: the dataset.
+        folder: the study's.
+        errors: by name, of the versions that failed.
+        accuracies: by name: adversarial_accuracy, adversarial_accuracy_own and _others.
+    """
+    rows = []
+    for architecture in architectures:
+        name = str(architecture.name)
+        error = errors.get(name)
+        record = {} if error else read_json(folder.version(name) / "record.json")
+        rows.append(
+            {
+                "name": name,
+                "architecture": architecture.to_text(),
+                "kind": architecture.kind,
+                "parameters": architecture.parameters(data.shape, data.classes),
+                "status": "failed" if error else "trained",
+                "error": error,
+                "train_accuracy": record.get("train_accuracy"),
+                "test_accuracy": record.get("test_accuracy"),
+                "precision": record.get("precision"),
+                "seconds": record.get("seconds"),
+                "adversarial_accuracy": None,
+                "adversarial_accuracy_own": None,
+                "adversarial_accuracy_others": None,
+                **accuracies.get(name, {}),
+            }
+        )
+    return rows
+
+
+def without_times(results: Any) -> Any:
+    """Return results without the numbers that differ from run to run, to compare two of them."""
+    if isinstance(results, dict):
+        return {key: without_times(value) for key, value in results.items() if key not in TIMES}
+    if isinstance(results, list):
+        return [without_times(value) for value in results]
+    return results

@@ -1,0 +1,224 @@
+"""A whole study, stage by stage: each receives values from the ones before it.
+
+versions -> attacks and the adversarial set -> program -> distillation -> evaluation ->
+certification -> results.json. Every stage keeps what is done and makes what is not, so that
+running a study again after an interruption, or with another setting, does only what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nversion.adversarial import AdversarialSet, PerceptibilityRule, transfer_matrix
+from nversion.datasets import Dataset, load_dataset
+from nversion.datasets.shared import SharedDataset
+from nversion.errors import StudyError
+from nversion.evaluation import adversarial_frequency, rank
+from nversion.files import read_json, write_json
+from nversion.study.attack_stage import attack_networks, attack_versions, build_set
+from nversion.study.certify_stage import certify_networks
+from nversion.study.config import StudyConfig, load_config, save_config
+from nversion.study.distil_stage import distil
+from nversion.study.engine import Engine
+from nversion.study.folder import StudyFolder
+from nversion.study.program_stage import measure_program, outputs_unit, read_outputs
+from nversion.study.questions import answer_questions
+from nversion.study.results import study_section, version_rows
+from nversion.study.train_stage import (
+    TrainedVersion,
+    study_architectures,
+    train_versions,
+)
+from nversion.versions import load_recipe
+from nversion.workers import resolve_workers
+
+__all__ = ["run_study"]
+
+
+def run_study(
+    config: StudyConfig,
+    folder: str | Path,
+    *,
+    say: Callable[[str], None] = lambda message: None,
+) -> dict[str, Any]:
+    """Run a study in `folder`, or go on with it, and return what ``results.json`` holds.
+
+    Args:
+        config: what to run.
+        folder: the study's; made if it is not there.
+        say: called with a line of text when something begins, is kept or fails.
+
+    Raises:
+        StudyError: the folder is in use, belongs to a study of another dataset, or nothing worked.
+        NVersionError: the dataset or an architecture is at fault, or a stage failed that the rest
+            needs.
+    """
+    place = StudyFolder(Path(folder))
+    with place.locked():
+        _claim(place, config)
+        workers = resolve_workers(config.run.workers)
+        engine = Engine(place, workers, say)
+        data = load_dataset(config.dataset, root=config.data_dir or None)
+        return _run(config, place, data, engine, workers)
+
+
+def _claim(place: StudyFolder, config: StudyConfig) -> None:
+    """Write study.toml, unless the folder belongs to a study of another dataset."""
+    if place.config.is_file():
+        before = load_config(place.config).get("dataset")
+        if before != config.dataset:
+            raise StudyError(
+                f"{place.root}: this folder holds a study of {before!r}, not of "
+                f"{config.dataset!r}; name another folder with --out"
+            )
+    save_config(config, place.config)
+
+
+def _run(
+    config: StudyConfig, place: StudyFolder, data: Dataset, engine: Engine, workers: int
+) -> dict[str, Any]:
+    shared = SharedDataset.of(data)
+    rule = PerceptibilityRule()
+    with engine.stage("versions"):
+        versions = train_versions(config, place, data, shared, engine)
+    with engine.stage("attacks"):
+        runs = attack_versions(config, place, data, versions, engine)
+        adversarial, table = build_set(place, runs, rule, engine)
+    with engine.stage("program"):
+        program = measure_program(
+            config, place, data, versions, adversarial, adversarial.digest, engine
+        )
+    with engine.stage("distillation"):
+        networks = distil(config, place, data, shared, versions, engine)
+    with engine.stage("evaluation"):
+        measured = _evaluate(config, place, data, networks, adversarial, engine)
+    with engine.stage("certification"):
+        certification = certify_networks(config, place, data, networks, engine)
+    accuracies, transfer = _transfer(place, versions, adversarial)
+    _add_certificates(measured, certification)
+    errors = {
+        name.removeprefix("versions/"): error
+        for name, error in engine.failures
+        if name.startswith("versions/")
+    }
+    architectures = study_architectures(config, data)
+    results = {
+        "study": study_section(config, len(versions), workers, engine.timings(), engine.failures),
+        "versions": version_rows(architectures, data, place, errors, accuracies),
+        "attacks": [row.to_json() for row in table],
+        "adversarial_set": {
+            "size": len(adversarial),
+            "per_attack": adversarial.per_attack,
+            "per_version": adversarial.per_version,
+            "perceptibility_rule": rule.explain(),
+        },
+        "transfer": transfer,
+        "program": program,
+        "distillation": _distillation(config, place, measured, accuracies),
+        "certification": certification,
+    }
+    results["questions"] = answer_questions(results)
+    write_json(place.results, results)
+    return results
+
+
+def _evaluate(
+    config: StudyConfig,
+    place: StudyFolder,
+    data: Dataset,
+    networks: Mapping[str, TrainedVersion],
+    adversarial: AdversarialSet,
+    engine: Engine,
+) -> dict[str, dict[str, Any]]:
+    """Return accuracies and adversarial frequency of baseline and student, by role."""
+    units = [
+        outputs_unit(
+            f"evaluation/{role}",
+            network.folder,
+            network.weights,
+            place,
+            adversarial.digest,
+            place.network_outputs(role),
+        )
+        for role, network in networks.items()
+    ]
+    engine.require("evaluating baseline and student", units)
+    runs = attack_networks(config, place, data, networks, engine)
+    measured = {}
+    for role, network in networks.items():
+        predictions = read_outputs(place.network_outputs(role)).argmax(dim=1)
+        right = (predictions == adversarial.labels).double()
+        record = read_json(network.folder / "record.json")
+        frequency = adversarial_frequency(runs[role])
+        measured[role] = {
+            "train_accuracy": record["train_accuracy"],
+            "test_accuracy": record["test_accuracy"],
+            "adversarial_accuracy": float(right.mean()) if len(right) else None,
+            "adversarial_frequency": frequency.share,
+            "adversarial_frequency_low": frequency.low,
+            "adversarial_frequency_high": frequency.high,
+            "attack_runs": frequency.tried,
+            "attacks": {run.attack: adversarial_frequency([run]).share for run in runs[role]},
+            "seconds": record["seconds"],
+        }
+    return measured
+
+
+def _transfer(
+    place: StudyFolder, versions: list[TrainedVersion], adversarial: AdversarialSet
+) -> tuple[dict[str, dict[str, float | None]], dict[str, Any]]:
+    """Return each version's accuracies on the set, and the key "transfer" of the results."""
+    predictions = [read_outputs(place.outputs(v.name)).argmax(dim=1) for v in versions]
+    names = [version.name for version in versions]
+    transfer = transfer_matrix(torch.stack(predictions), names, adversarial)
+    accuracies = {
+        name: {
+            "adversarial_accuracy": _number(transfer.overall[index]),
+            "adversarial_accuracy_own": _number(transfer.own[index]),
+            "adversarial_accuracy_others": _number(transfer.others[index]),
+        }
+        for index, name in enumerate(names)
+    }
+    return accuracies, transfer.to_json()
+
+
+def _number(value: float) -> float | None:
+    return float(value) if value == value else None
+
+
+def _add_certificates(
+    measured: Mapping[str, dict[str, Any]], certification: Mapping[str, Any]
+) -> None:
+    """Add the mean radii in the plain ball, or where only the box was asked for, in the box."""
+    norms = certification.get("norms") or certification.get("norms_box", {})
+    for role, values in measured.items():
+        for norm in ("1", "2", "inf"):
+            if norm in norms or norm != "inf":
+                radii = norms.get(norm, {}).get(role)
+                values[f"certified_l{norm}"] = radii["mean"] if radii else None
+
+
+def _distillation(
+    config: StudyConfig,
+    place: StudyFolder,
+    measured: Mapping[str, Any],
+    accuracies: Mapping[str, Mapping[str, float | None]],
+) -> dict[str, Any]:
+    others = [row["adversarial_accuracy"] for row in accuracies.values()]
+    accuracy = measured["student"]["adversarial_accuracy"]
+    known = [other for other in others if other is not None]
+    place_among = None if accuracy is None else rank(accuracy, known)
+    recipe = load_recipe(config.distillation.recipe or config.versions.recipe)
+    return {
+        "architecture": (place.network("student") / "architecture.txt").read_text("utf-8"),
+        "recipe": recipe.name,
+        "objective": config.distillation.objective,
+        **measured,
+        "student_rank": place_among and place_among.rank,
+        "student_rank_tied": place_among and place_among.tied,
+        "rank_of": len(known) + 1,
+    }

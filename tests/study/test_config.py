@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nversion.errors import ConfigError
+from nversion.study.config import config_text, load_config, make_config, save_config
+
+
+def test_nothing_given_is_the_digits_study() -> None:
+    config = make_config({})
+    assert (config.name, config.dataset, config.versions.recipe) == ("digits", "digits", "small")
+    assert (config.versions.count, config.attacks.images) == (10, 13)
+
+
+def test_mnist_gets_its_own_defaults() -> None:
+    config = make_config({"dataset": "mnist"})
+    assert (config.name, config.versions.recipe) == ("mnist", "fast")
+
+
+def test_what_is_saved_loads_back_the_same(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    config = make_config(tiny)
+    save_config(config, tmp_path / "study.toml")
+    assert make_config(load_config(tmp_path / "study.toml")) == config
+
+
+def test_where_it_runs_changes_nothing_that_matters(tiny: dict[str, Any]) -> None:
+    one, two = make_config(tiny), make_config({**tiny, "run": {"workers": 7}})
+    assert one.what_matters() == two.what_matters()
+    assert make_config({**tiny, "seed": 4}).what_matters() != one.what_matters()
+
+
+def test_the_whole_configuration_is_shown() -> None:
+    text = config_text(make_config({}))
+    for section in ("versions", "attacks", "program", "distillation", "certification", "run"):
+        assert f"[{section}]" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"version": {}}, "version: no such key"),
+        ({"versions": {"count": 0}}, "versions.count"),
+        ({"versions": {"recipe": "slow"}}, "no recipe is called 'slow'"),
+        ({"attacks": {"names": ["gradient", "gradient"]}}, "twice"),
+        ({"attacks": {"names": ["gradiant"]}}, "no attack is called 'gradiant'"),
+        ({"attacks": {"options": {"random-pgd": {"epsilom": 1}}}}, "no option 'epsilom'"),
+        ({"attacks": {"options": {"deepfool": {"steps": 1}}}}, "not among attacks.names"),
+        ({"program": {"voter": "loudest"}}, "loudest"),
+        ({"certification": {"norms": [3]}}, "certification.norms"),
+        ({"certification": {"method": "magic"}}, "certification.method"),
+        ({"run": {"workers": 0}}, "run.workers"),
+        ({"seed": -1}, "seed"),
+        ({"name": "../x"}, "name"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_key(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_config(values, "mine.toml")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["seed = ", "\xff"])
+def test_an_unreadable_file_is_refused_by_its_name(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"mine\.toml"):
+        load_config(path)
+    with pytest.raises(ConfigError, match="no such file"):
+        load_config(tmp_path / "other.toml")

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nversion.adversarial import AdversarialSet
+from nversion.errors import StudyError
+from nversion.study import make_config, run_study, without_times
+from nversion.study.config import save_config
+from nversion.study.folder import StudyFolder
+from nversion.versions import Version
+
+KEYS = {
+    "study": "name dataset seed versions commit device wall_seconds",
+    "program": "voter accuracy_by_n mean_individual best_individual accuracy test_accuracy",
+    "adversarial_set": "size per_attack per_version",
+}
+VERSION = "name architecture parameters train_accuracy test_accuracy adversarial_accuracy"
+ATTACK = (
+    "name tried succeeded effectiveness median_l0 median_l1 median_l2 median_linf seconds "
+    "in_adversarial_set"
+)
+NETWORK = "test_accuracy certified_l1 certified_l2 adversarial_accuracy adversarial_frequency"
+
+
+@pytest.fixture(scope="module")
+def study(
+    tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("study") / "tiny"
+    return folder, run_study(make_config(tiny), folder)
+
+
+def test_results_have_every_key_of_the_design(study: tuple[Path, dict[str, Any]]) -> None:
+    folder, results = study
+    assert json.loads((folder / "results.json").read_text()) == results
+    for section, keys in KEYS.items():
+        assert set(keys.split()) <= results[section].keys()
+    assert all(set(VERSION.split()) <= row.keys() for row in results["versions"])
+    assert all(set(ATTACK.split()) <= row.keys() for row in results["attacks"])
+    for role in ("baseline", "student"):
+        assert set(NETWORK.split()) <= results["distillation"][role].keys()
+        assert all(results["distillation"][role][key] is not None for key in NETWORK.split())
+    assert 1 <= results["distillation"]["student_rank"] <= 4
+    assert len(results["questions"]) == 4
+    for question in results["questions"]:
+        for path in question["rests_on"]:
+            value: Any = results
+            for key in path.split("."):
+                value = value[key]
+            assert value is not None
+
+
+def test_the_numbers_are_what_the_artefacts_say(study: tuple[Path, dict[str, Any]]) -> None:
+    folder, results = study
+    place = StudyFolder(folder)
+    adversarial = AdversarialSet.load(place.adversarial)
+    assert results["adversarial_set"]["size"] == len(adversarial)
+    assert sum(row["succeeded"] for row in results["attacks"]) >= len(adversarial)
+    for row in results["versions"]:
+        version = Version.load(place.version(row["name"]))
+        assert row["test_accuracy"] == version.record.test_accuracy
+        predictions = version.model(adversarial.images).argmax(dim=1)
+        right = (predictions == adversarial.labels).double().mean()
+        assert row["adversarial_accuracy"] == pytest.approx(float(right))
+    assert results["program"]["accuracy_by_n"][-1] == results["program"]["accuracy"]
+
+
+def test_baseline_and_student_start_from_the_same_weights_and_learn_from_other_labels(
+    study: tuple[Path, dict[str, Any]],
+) -> None:
+    place = StudyFolder(study[0])
+    baseline, student = (Version.load(place.network(role)) for role in ("baseline", "student"))
+    assert baseline.record.seed == student.record.seed
+    assert baseline.architecture.layers == student.architecture.layers
+    assert baseline.record.recipe["objective"] == "cross-entropy"
+    assert student.record.recipe["objective"] == "mean-squared-error"
+
+
+def test_a_finished_study_does_nothing_again(
+    study: tuple[Path, dict[str, Any]], tiny: dict[str, Any]
+) -> None:
+    said: list[str] = []
+    again = run_study(make_config(tiny), study[0], say=said.append)
+    assert _comparable(again) == _comparable(study[1])
+    assert said == []
+
+
+def test_the_number_of_workers_changes_nothing(
+    study: tuple[Path, dict[str, Any]], tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    two = run_study(make_config({**tiny, "run": {"workers": 2}}), tmp_path / "two")
+    assert _comparable(two) == _comparable(study[1])
+
+
+def test_a_damaged_artefact_is_made_again(
+    study: tuple[Path, dict[str, Any]], tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(study[0], folder)
+    for file in ("versions/b/weights.safetensors", "adversarial/images.safetensors"):
+        data = bytearray((folder / file).read_bytes())
+        data[-20] ^= 1
+        (folder / file).write_bytes(data)
+    said: list[str] = []
+    again = run_study(make_config(tiny), folder, say=said.append)
+    assert _comparable(again) == _comparable(study[1])
+    assert "training versions: 1 to do, 2 kept" in said
+    assert "building the adversarial set: 1 to do" in said
+
+
+def test_another_voter_keeps_versions_and_attacks(
+    study: tuple[Path, dict[str, Any]], tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "voter"
+    shutil.copytree(study[0], folder)
+    said: list[str] = []
+    config = make_config({**tiny, "program": {"orders": 20, "voter": "majority"}})
+    results = run_study(config, folder, say=said.append)
+    assert results["program"]["voter"] == "majority"
+    assert not any(line.startswith(("training versions", "attacking versions")) for line in said)
+
+
+def test_a_version_that_fails_is_reported_and_left_out(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "architectures"
+    shutil.copytree(tiny["versions"]["architectures"], folder)
+    (folder / "a.txt").write_text("flatten\ndropout, 0.99\ndense, 1, relu\ndropout, 0.99")
+    config = make_config({**tiny, "versions": {**tiny["versions"], "architectures": str(folder)}})
+    results = run_study(config, tmp_path / "study")
+    assert [row["status"] for row in results["versions"]] == ["failed", "trained", "trained"]
+    assert "at chance" in results["versions"][0]["error"]
+    assert results["versions"][0]["test_accuracy"] is None
+    assert results["program"]["versions"] == ["b", "c"]
+    assert results["study"]["failures"][0]["unit"] == "versions/a"
+    said: list[str] = []
+    again = run_study(config, tmp_path / "study", say=said.append)
+    assert _comparable(again) == _comparable(results)
+    assert not any(line.startswith("training") for line in said)
+
+
+def test_a_folder_of_another_dataset_is_refused(
+    study: tuple[Path, dict[str, Any]], tiny: dict[str, Any]
+) -> None:
+    with pytest.raises(StudyError, match="holds a study of 'digits'"):
+        run_study(make_config({**tiny, "dataset": "mnist"}), study[0])
+
+
+def test_a_second_study_in_the_same_folder_is_refused(
+    study: tuple[Path, dict[str, Any]], tiny: dict[str, Any]
+) -> None:
+    with (
+        StudyFolder(study[0]).locked(),
+        pytest.raises(StudyError, match="another study is running"),
+    ):
+        run_study(make_config(tiny), study[0])
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
+def test_a_study_killed_at_random_moments_ends_with_the_same_results(
+    study: tuple[Path, dict[str, Any]], tiny: dict[str, Any], tmp_path: Path, kills: int
+) -> None:
+    folder, draw = tmp_path / "killed", random.Random(5)
+    save_config(make_config(tiny), tmp_path / "tiny.toml")
+    command = [sys.executable, "-m", "nversion", "study", "--config", str(tmp_path / "tiny.toml")]
+    killed = 0
+    for _ in range(kills):
+        process = subprocess.Popen([*command, "--out", str(folder)], stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while not (folder / "study.toml").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(draw.uniform(0.0, 5.0))
+        killed += process.poll() is None
+        process.kill()
+        process.wait()
+    assert killed
+    assert _comparable(run_study(make_config(tiny), folder)) == _comparable(study[1])
+
+
+def _comparable(results: dict[str, Any]) -> Any:
+    """Return results without times, and without where and by which commit they were made."""
+    values = without_times(results)
+    del values["study"]["workers"], values["study"]["commit"]
+    return values
