@@ -6,7 +6,11 @@ and labels gives an :class:`AttackResult`. ``nversion.attacks.names()`` lists al
 
 from __future__ import annotations
 
-from nversion.attacks import gradient, random_pgd  # noqa: F401  (registers the attacks)
+from nversion.attacks import (  # noqa: F401  (registers the attacks)
+    deepfool,
+    gradient,
+    random_pgd,
+)
 from nversion.attacks.base import Attack, AttackResult, is_adversarial, margins, success_margin
 from nversion.attacks.registry import create, names
 

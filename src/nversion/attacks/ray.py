@@ -1,11 +1,15 @@
-"""The first adversarial magnitude along a ray, found with few evaluations of the model.
+"""Searches along a straight line: the first adversarial magnitude, the way back to the boundary.
 
-Whether an image is adversarial at magnitude m is not monotone in m: adversarial stretches can lie
-before harmless ones, so bisection may return a later one. But the margin is continuous in m. If it
-is below zero by g at a grid point and its slope stays below L, the next g / L cannot be adversarial
+:func:`first_adversarial` scans a grid of magnitudes with few evaluations of the model. Whether
+an image is adversarial at magnitude m is not monotone in m: adversarial stretches can lie before
+harmless ones, so bisection may return a later one. But the margin is continuous in m. If it is
+below zero by g at a grid point and its slope stays below L, the next g / L cannot be adversarial
 and need not be looked at (the covering argument of Piyavskii 1972 and Shubert 1972 for global
 search). L is taken as :data:`SAFETY` times the steepest slope seen so far on the image's own ray;
 whenever a steeper one is seen, the stretches that were skipped are judged again.
+
+:func:`drawn_in` moves an adversarial image straight back towards its original, as far as it stays
+adversarial, by a safeguarded false-position search on the margin (Dowell & Jarratt 1971).
 """
 
 from __future__ import annotations
@@ -20,13 +24,19 @@ from torch import Tensor
 from nversion.attacks.criteria import excess_margins
 from nversion.attacks.oracle import Oracle
 
-__all__ = ["first_adversarial"]
+__all__ = ["drawn_in", "first_adversarial"]
 
 SAFETY = 2.0
 """How much steeper than anything seen the margin may be between two grid points."""
 
 FIRST_LOOK = 16
 """The first grid point to be looked at."""
+
+TOLERANCE = 2.0**-10
+"""Up to which share of its length a perturbation is drawn in as far as can be."""
+
+LONGEST_SEARCH = 12
+"""Evaluations of an image that is drawn in, at the most."""
 
 _Row = NDArray[np.float64]
 
@@ -53,7 +63,7 @@ def first_adversarial(
     count = len(images)
     unit = (largest.to(images.device) / steps)[:, None, None, None] * directions
     excess = np.full((count, steps + 1), np.nan)
-    excess[:, 0] = _excess(oracle, images, labels)
+    excess[:, 0] = _margins(oracle, images, labels).cpu().numpy()
     active = directions.flatten(1).ne(0).any(dim=1).nonzero().squeeze(1).tolist()
     while True:
         asked = [(row, k) for row in active if (k := _next_look(excess[row])) is not None]
@@ -63,20 +73,11 @@ def first_adversarial(
         rows = torch.tensor(active, device=images.device)
         magnitudes = torch.tensor([k for _, k in asked], device=images.device)
         candidates = images[rows] + magnitudes[:, None, None, None] * unit[rows]
-        seen = _excess(oracle, candidates.clamp(0.0, 1.0), labels[rows])
+        seen = _margins(oracle, candidates.clamp(0.0, 1.0), labels[rows]).tolist()
         for (row, k), value in zip(asked, seen, strict=True):
             excess[row, k] = value
     hits = np.nan_to_num(excess, nan=-1.0) > 0.0
     return torch.from_numpy(hits.argmax(axis=1)).to(images.device)
-
-
-def _excess(oracle: Oracle, images: Tensor, labels: Tensor) -> _Row:
-    """Return by how much each image is adversarial (above 0) or not, float64 [count]."""
-    values: _Row = (
-        excess_margins(oracle.logits(images), labels, oracle.dtype).double().cpu().numpy()
-    )
-    # Where the model gives no number nothing can be skipped: a margin of 0 says just that.
-    return np.where(np.isfinite(values), values, 0.0)
 
 
 def _next_look(excess: _Row) -> int | None:
@@ -113,3 +114,55 @@ def _skip(value: float, bound: float) -> int:
     if bound == 0.0:
         return 2**31
     return min(math.floor(depth / bound) + 1, 2**31)
+
+
+def drawn_in(oracle: Oracle, originals: Tensor, points: Tensor, labels: Tensor) -> Tensor:
+    """Return adversarial `points` moved straight back to where they are only just adversarial.
+
+    Points that are not adversarial are returned as they are.
+
+    Args:
+        oracle: the attacked model.
+        originals: float32 [count, ...] in [0, 1], classified correctly.
+        points: float32 [count, ...] in [0, 1].
+        labels: int64 [count].
+
+    Returns:
+        float32 [count, ...], on the line from the original to the point.
+    """
+    count = len(originals)
+    both = torch.cat([originals, points])
+    margins = _margins(oracle, both, labels.repeat(2))
+    low_value, high_value = margins[:count], margins[count:]
+    low, high = torch.zeros_like(high_value), torch.ones_like(high_value)
+    best = points.clone()
+    # What false position takes for the margins at the ends: halved at an end that keeps its place.
+    low_weight, high_weight = low_value.clone(), high_value.clone()
+    rows = ((low_value <= 0.0) & (high_value > 0.0)).nonzero().squeeze(1)
+    for _ in range(LONGEST_SEARCH):
+        span = high - low
+        guess = low - span * low_weight / (high_weight - low_weight)
+        open_ = (span > TOLERANCE * high) & (high - guess > TOLERANCE * high)
+        rows = rows[open_[rows]]
+        if len(rows) == 0:
+            break
+        # Half the tolerance past the guess: where the margin is straight, this is adversarial.
+        share = guess + 0.5 * TOLERANCE * high
+        share = share.clamp(low + 0.02 * span, high - 0.02 * span)[rows]
+        moved = torch.lerp(originals[rows], points[rows], share.float()[:, None, None, None])
+        value = _margins(oracle, moved, labels[rows])
+        hit = value > 0.0
+        won, lost = rows[hit], rows[~hit]
+        best[won] = moved[hit]
+        high[won], high_weight[won] = share[hit], value[hit]
+        low_weight[won] /= 2.0
+        low[lost], low_weight[lost] = share[~hit], value[~hit]
+        high_weight[lost] /= 2.0
+    return best
+
+
+def _margins(oracle: Oracle, images: Tensor, labels: Tensor) -> Tensor:
+    """Return by how much each image is adversarial (above 0) or not, float64 [count]."""
+    values = excess_margins(oracle.logits(images), labels, oracle.dtype).double()
+    # Where the model gives no number, the image is not adversarial and nothing is known around it.
+    return values.nan_to_num(nan=0.0, posinf=1e30, neginf=0.0)
