@@ -12,6 +12,7 @@ ranges it was built from do.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -30,7 +31,14 @@ from nversion.certification.graph import (
 )
 from nversion.certification.intervals import Bounds, interval_step
 from nversion.certification.jacobian import Derivatives, image_derivatives
-from nversion.certification.patches import Geometry, PatchRows, convolution_rows
+from nversion.certification.patches import (
+    BLOCK,
+    Geometry,
+    PatchRows,
+    convolution_rows,
+    own_geometry,
+    through_two,
+)
 from nversion.certification.relaxations import Planes, relax, tiles
 from nversion.certification.rounding import magnitudes, margin, path_terms
 
@@ -133,36 +141,67 @@ def layer_bounds(
     planes: dict[int, Planes],
 ) -> Bounds:
     """Return backward bounds of one node's neurons, [count, *shape] each, up to rounding."""
-    start, rows = _layer_rows(network, index, planes, len(images))
-    rows = walk(network, start, rows, planes)
-    values = least(rows, images, radii, ball)[0]
-    half = values.shape[1] // 2
+    lower, upper = [], []
+    for start, rows in _layer_rows(network, index, planes, len(images)):
+        values = least(walk(network, start, rows, planes), images, radii, ball)[0]
+        half = values.shape[1] // 2
+        lower.append(values[:, :half].flatten(1))
+        upper.append(values[:, half:].flatten(1))
     shape = network.nodes[index].shape
-    return (
-        values[:, :half].reshape(-1, *shape),
-        -values[:, half:].reshape(-1, *shape),
-    )
+    return torch.cat(lower, dim=1).reshape(-1, *shape), -torch.cat(upper, dim=1).reshape(-1, *shape)
 
 
 def _layer_rows(
     network: Network, index: int, planes: dict[int, Planes], count: int
-) -> tuple[int, Rows]:
-    """Return rows for the lower bounds of a node and of its negative, and where they start."""
+) -> Iterator[tuple[int, Rows]]:
+    """Yield rows for the lower bounds of a node and of its negative, and where they start.
+
+    As many neurons at a time as keep the temporary tensors small.
+    """
     node = network.nodes[index]
+    before = node.inputs[0]
     if isinstance(node, Convolution):
-        before = node.inputs[0]
-        return before, convolution_rows(node, count, network.nodes[before].shape)
-    if isinstance(node, Dense):
-        return node.inputs[0], stacked_rows(node.weight, node.bias, count)
-    size = node.shape[0]
-    identity = torch.eye(size, dtype=network.dtype, device=network.device)
-    zero = identity.new_zeros(size)
-    if len(node.shape) == 1:
-        return index, stacked_rows(identity, zero, count)
-    grid = (node.shape[1], node.shape[2])
-    geometry = Geometry(grid, (1, 1), (1, 1), (0, 0))
-    a = torch.cat([identity, -identity])[None, :, None].expand(count, -1, grid[0] * grid[1], -1)
-    return index, PatchRows(a, zero.new_zeros(a.shape[:3]), size, geometry)
+        shape = network.nodes[before].shape
+        activation = network.nodes[before]
+        inner = network.nodes[activation.inputs[0]] if activation.inputs else activation
+        if isinstance(activation, Activation) and isinstance(inner, Convolution):
+            outer = own_geometry(node).before(inner)
+            if node.shape[0] > outer.kernel[0] * outer.kernel[1] and inner.groups == 1:
+                image = network.nodes[inner.inputs[0]].shape
+                yield inner.inputs[0], through_two(node, planes[before], inner, image)
+                return
+        cost = 2 * count * node.shape[1] * node.shape[2] * node.weight[0].numel() * 3
+        for part in _parts(node.shape[0], cost):
+            yield before, convolution_rows(node, part, count, shape)
+    elif isinstance(node, Dense):
+        widest = (
+            max(int(torch.Size(n.shape).numel()) for n in network.nodes[1:index])
+            if index > 1
+            else node.weight.shape[1]
+        )
+        for part in _parts(node.shape[0], 2 * count * widest):
+            yield before, stacked_rows(node.weight[part], node.bias[part], count)
+    else:
+        size = node.shape[0]
+        identity = torch.eye(size, dtype=network.dtype, device=network.device)
+        cost = 2 * count * 9 * int(torch.Size(node.shape).numel())
+        for part in _parts(size, cost):
+            yield index, _identity_rows(identity[part], node.shape, count)
+
+
+def _identity_rows(a: Tensor, shape: tuple[int, ...], count: int) -> Rows:
+    if len(shape) == 1:
+        return stacked_rows(a, a.new_zeros(len(a)), count)
+    geometry = Geometry((shape[1], shape[2]), (1, 1), (1, 1), (0, 0))
+    both = torch.cat([a, -a])[None, :, None].expand(count, -1, shape[1] * shape[2], -1)
+    return PatchRows(both, both.new_zeros(both.shape[:3]), shape[0], geometry)
+
+
+def _parts(total: int, cost: int) -> Iterator[slice]:
+    """Yield slices of `total` things that cost `cost` elements each."""
+    size = max(1, BLOCK // cost)
+    for start in range(0, total, size):
+        yield slice(start, min(start + size, total))
 
 
 def walk(network: Network, start: int, rows: Rows, planes: dict[int, Planes]) -> Rows:

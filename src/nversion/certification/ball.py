@@ -104,7 +104,8 @@ class Reach:
         Returns:
             Two tensors [...], both at most 0. The minimum is a convex function of the radius.
         """
-        return lowest(a.abs(), self.caps(a), radii, self.norm)
+        caps = self.caps(a)
+        return lowest(a if caps is None else a.abs(), caps, radii, self.norm)
 
     def caps(self, a: Tensor) -> Tensor | None:
         """Return how far each pixel may go against its coefficient; None: no box."""
@@ -155,7 +156,7 @@ def lowest(size: Tensor, caps: Tensor | None, radii: Tensor, norm: float) -> tup
     """Return the minimum of ``-sum_i size_i d_i`` for ``0 <= d_i <= caps_i`` in the ball.
 
     Args:
-        size: [..., pixels], not negative.
+        size: [..., pixels], not negative (of any sign in the plain ball).
         caps: broadcastable to it, or None for the plain ball.
         radii: broadcastable to [...].
         norm: 1.0, 2.0 or infinity.

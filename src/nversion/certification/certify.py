@@ -12,7 +12,7 @@ from nversion.certification.ball import Ball, parse_norm
 from nversion.certification.graph import Network
 from nversion.certification.intervals import interval_margins
 from nversion.certification.rounding import rounded_down
-from nversion.certification.search import linear_margins, local_radii, search_radii
+from nversion.certification.search import images_per_pass, linear_margins, search_radii
 from nversion.certification.tracing import trace
 from nversion.errors import InputError
 from nversion.models import check_images, check_labels, evaluate, frozen
@@ -131,9 +131,14 @@ def margin_bounds(
     bounds = interval_margins(problem.network, problem.images, problem.labels, radii, problem.ball)
     if method != "interval" and len(images):
         others = torch.arange(bounds.shape[1], device=bounds.device).expand_as(bounds)
-        relaxation = relax_network(problem.network, problem.images, radii, problem.ball)
-        linear = linear_margins(relaxation, problem.labels, others)
-        bounds = torch.maximum(bounds, linear)
+        size = images_per_pass(problem.network)
+        for first in range(0, len(images), size):
+            part = slice(first, first + size)
+            relaxation = relax_network(
+                problem.network, problem.images[part], radii[part], problem.ball, jacobian=True
+            )
+            linear = linear_margins(relaxation, problem.labels[part], others[part])
+            bounds[part] = torch.maximum(bounds[part], linear)
     rounded = bounds.to(torch.float32)
     below = torch.nextafter(rounded, torch.full_like(rounded, -torch.inf))
     return below.scatter(1, problem.labels[:, None], 0.0)
@@ -204,16 +209,19 @@ def _search(problem: Problem) -> Tensor:
     per_image = int(problem.rivals.sum(dim=1).max())
     order = problem.rivals.to(torch.int64).argsort(dim=1, descending=True, stable=True)
     others = order[:, :per_image]
-    start = 0.3 * local_radii(problem.network, problem.images, problem.labels, others, problem.ball)
-    return search_radii(
-        problem.network,
-        problem.images,
-        problem.labels,
-        others,
-        problem.needed,
-        problem.ball,
-        start,
-    )
+    radii = torch.zeros_like(problem.needed)
+    size = images_per_pass(problem.network)
+    for first in range(0, len(radii), size):
+        rows = slice(first, first + size)
+        radii[rows] = search_radii(
+            problem.network,
+            problem.images[rows],
+            problem.labels[rows],
+            others[rows],
+            problem.needed[rows],
+            problem.ball,
+        )
+    return radii
 
 
 def _bisect(problem: Problem, steps: int = 40) -> Tensor:

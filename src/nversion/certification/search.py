@@ -17,9 +17,10 @@ from torch import Tensor
 
 from nversion.certification.backward import Relaxation, least, margin_rows, relax_network, walk
 from nversion.certification.ball import Ball, dual_norm, largest_radius, lowest
-from nversion.certification.graph import Dense, Network
+from nversion.certification.graph import Convolution, Dense, Network
+from nversion.certification.patches import BLOCK
 
-__all__ = ["closed_form", "linear_margins", "local_radii", "search_radii"]
+__all__ = ["closed_form", "images_per_pass", "linear_margins", "local_radii", "search_radii"]
 
 PASSES = 8
 TOLERANCE = 2e-3
@@ -76,6 +77,16 @@ def _margin_derivatives(
     return margins, sizes.squeeze(2), None if caps is None else caps.squeeze(2)
 
 
+def images_per_pass(network: Network) -> int:
+    """Return how many images to bound together: few where layers are large."""
+    largest = max(
+        int(torch.Size(node.shape).numel())
+        * (node.weight[0].numel() if isinstance(node, Convolution) else 16)
+        for node in network.nodes
+    )
+    return min(64, max(1, 2 * BLOCK // largest))
+
+
 def local_radii(
     network: Network, images: Tensor, labels: Tensor, others: Tensor, ball: Ball
 ) -> Tensor:
@@ -100,7 +111,6 @@ def search_radii(
     others: Tensor,
     needed: Tensor,
     ball: Ball,
-    start: Tensor,
 ) -> Tensor:
     """Return sound radii, float64 [count].
 
@@ -111,16 +121,15 @@ def search_radii(
         others: int64 [count, rows].
         needed: float64 [count].
         ball: the norm and the box.
-        start: float64 [count], a guess.
     """
     fast = network.to(torch.float32)
     jacobian = ball.norm == 1.0
     small = images.to(torch.float32)
-    guess = start.clone()
-    low, high = torch.zeros_like(start), torch.full_like(start, torch.inf)
+    guess = 0.3 * local_radii(network, images, labels, others, ball)
+    low, high = torch.zeros_like(guess), torch.full_like(guess, torch.inf)
     open_rows = torch.arange(len(images), device=images.device)
-    old_e = torch.full_like(start, torch.nan)
-    old_h = torch.full_like(start, torch.nan)
+    old_e = torch.full_like(guess, torch.nan)
+    old_h = torch.full_like(guess, torch.nan)
     for _ in range(PASSES):
         rows = open_rows
         e = guess[rows]
