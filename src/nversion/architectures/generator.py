@@ -37,6 +37,9 @@ VALUES = 50_000
 FEATURES_PER_CLASS = 4
 """The fewest features per class that convolutions must hand on: fewer lose too much."""
 
+NARROW_LAYERS = 3
+"""The most dense layers of fewer than 32 units: longer chains of them learn unreliably."""
+
 Axes = tuple[tuple[str, float, tuple[Any, ...]], ...]
 """Axis by axis: name, weight in the search for the nearest member, choices in order.
 
@@ -132,11 +135,13 @@ class _Space:
             return False
         shapes = [self.shape, *(row.output_shape for row in rows)]
         flat = next(place for place, shape in enumerate(shapes) if len(shape) == 1)
-        narrowest = min(shapes[flat:-1])[0]
+        widths = [shape[0] for shape in shapes[flat:-1]]
+        narrow = sum(isinstance(x, Dense) and x.units < 32 for x in architecture.layers)
         scale = max(1.0, self.shape[1] * self.shape[2] / 784)
         return (
             shapes[flat][0] >= min(FEATURES_PER_CLASS * self.classes, math.prod(self.shape))
-            and narrowest >= self.classes
+            and min(widths) >= self.classes
+            and narrow <= NARROW_LAYERS
             and sum(row.multiply_adds for row in rows) <= MULTIPLY_ADDS * scale
             and sum(math.prod(row.output_shape) for row in rows) <= VALUES * scale
         )
@@ -200,7 +205,7 @@ def _convolutional(
         if pooled:
             yield MaxPooling()
         if rate and after_convolutions and (pooled or last):
-            yield Dropout(rate)
+            yield Dropout(rate if width >= 8 else min(rate, 0.25))
     yield Flatten()
     for units in map(int, head.split()):
         yield Dense(units, "relu")
