@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nversion.errors import ArtefactError
+from nversion.files import (
+    digest_of,
+    read_json,
+    read_tensors,
+    replacing,
+    sha256_of_file,
+    write_json,
+    write_tensors,
+    write_text,
+)
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "file.txt"
+    write_text(path, "old")
+    with contextlib.suppress(RuntimeError), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_text_keeps_its_line_ends(tmp_path: Path) -> None:
+    write_text(tmp_path / "x", "a\r\nb\n")
+    assert (tmp_path / "x").read_bytes() == b"a\r\nb\n"
+
+
+@given(value=JSON.filter(lambda v: "inf" not in repr(v)))
+@settings(deadline=None, max_examples=40)
+def test_json_round_trips(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
+    path = tmp_path_factory.mktemp("json") / "x.json"
+    write_json(path, value)
+    assert read_json(path) == value
+
+
+def test_json_refuses_what_is_not_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "x.json", float("nan"))
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ArtefactError, match=r"x\.json: no such file"):
+        read_json(tmp_path / "x.json")
+    (tmp_path / "x.json").write_text("{")
+    with pytest.raises(ArtefactError, match="not readable as JSON"):
+        read_json(tmp_path / "x.json")
+
+
+def test_tensors_round_trip_with_their_metadata(tmp_path: Path) -> None:
+    tensors = {"a": torch.randn(2, 3).T, "b": torch.arange(4), "c": torch.tensor([True])}
+    write_tensors(tmp_path / "x", tensors, {"k": [1, "two"]})
+    loaded, metadata = read_tensors(tmp_path / "x")
+    assert metadata == {"k": [1, "two"]}
+    assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
+
+
+@pytest.mark.parametrize("cut", [0, 4, 50])
+def test_a_truncated_tensor_file_is_refused(tmp_path: Path, cut: int) -> None:
+    write_tensors(tmp_path / "x", {"a": torch.zeros(10)})
+    data = (tmp_path / "x").read_bytes()
+    (tmp_path / "x").write_bytes(data[:cut])
+    with pytest.raises(ArtefactError, match="not readable as safetensors"):
+        read_tensors(tmp_path / "x")
+
+
+def test_digests_tell_values_and_types_apart() -> None:
+    values = [
+        1, 1.5, "1", True, None, b"1", [1], [1, 2], [[1], 2], {"a": 1}, {"b": 1},
+        np.zeros(2), np.zeros(2, dtype=np.float32), torch.ones(2),
+    ]  # fmt: skip
+    assert len({digest_of(value) for value in values}) == len(values)
+    assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
+    assert digest_of(torch.arange(6).reshape(2, 3)) == digest_of(np.arange(6).reshape(2, 3))
+    assert digest_of([1], 2) != digest_of([1, 2])
+    with pytest.raises(TypeError, match="set"):
+        digest_of({1})
+
+
+def test_a_files_digest_is_its_sha256(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"abc")
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256_of_file(tmp_path / "x") == expected
