@@ -26,7 +26,7 @@ from nversion.report.svg import inline_svg
 from nversion.report.tables import Table
 from nversion.report.values import Results, cleaned, rows
 
-__all__ = ["render", "write_report"]
+__all__ = ["Drawings", "draw_all", "render", "write_report"]
 
 FIGURE_FOLDER = "figures"
 
@@ -100,7 +100,7 @@ def write_report(results: Results, folder: Path) -> Path:
     if not isinstance(results, dict):
         raise ArtefactError(f"results must be a JSON object, not a {type(results).__name__}")
     known = cleaned(results)
-    drawings = _draw_all(known)
+    drawings = draw_all(known)
     for key in FIGURES:
         path = folder / FIGURE_FOLDER / key
         if key in drawings:
@@ -112,23 +112,23 @@ def write_report(results: Results, folder: Path) -> Path:
             for ending in (".svg", ".png"):
                 path.with_suffix(ending).unlink(missing_ok=True)
     page = folder / "index.html"
-    write_text(page, _page(known, drawings))
+    write_text(page, render(known, drawings))
     return page
 
 
-def render(results: Results) -> str:
-    """Return the report's page as HTML."""
-    known = cleaned(results)
-    return _page(known, _draw_all(known))
-
-
-def _draw_all(results: Results) -> Drawings:
+def draw_all(results: Results) -> Drawings:
     """Draw every figure that the results support, wide and narrow."""
     found = {key: (draw(results, key, WIDE), draw(results, key, NARROW)) for key in FIGURES}
     return {key: (wide, narrow) for key, (wide, narrow) in found.items() if wide and narrow}
 
 
-def _page(results: Results, drawings: Drawings) -> str:
+def render(results: Results, drawings: Drawings) -> str:
+    """Return the report's page as HTML.
+
+    Args:
+        results: cleaned results.
+        drawings: the figures to show, from :func:`draw_all`.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("nversion.report"),
         autoescape=True,

@@ -25,6 +25,7 @@ from nversion.report.values import (
     percent,
     plural,
     points,
+    rounded_percent,
     rows,
     text,
     trained,
@@ -190,6 +191,8 @@ def attack_effectiveness(results: Results) -> str | None:
     name = text(top, "name") or "the first"
     if len(known) == 1:
         return f"The one attack, {name}, succeeds in {percent(best)} of its runs."
+    if all(share == best for share, _ in known):
+        return f"Each of the {len(known)} attacks succeeds in {percent(best)} of its runs."
     mean = statistics.fmean(share for share, _ in known)
     said = f"The {len(known)} attacks succeed in {percent(mean)} of their runs on average"
     floor = finite(top.get("effectiveness_low"))
@@ -204,8 +207,8 @@ def attack_effectiveness(results: Results) -> str | None:
         return f"{said}; none is distinguishable from the most effective, {name}."
     if len(behind) <= len(leading) / 2:
         return (
-            f"{said}; all but {join(behind)} are not distinguishable from the most effective, "
-            f"{name} ({percent(best)})."
+            f"{said}; only {join(behind)} can be told apart from the most effective, {name} "
+            f"({percent(best)})."
         )
     if len(leading) > 1:
         names = join(text(attack, "name") or "?" for attack in leading)
@@ -230,6 +233,7 @@ def student_against_baseline(results: Results) -> str | None:
     better: list[str] = []
     worse: list[str] = []
     level: list[str] = []
+    unsure: list[str] = []
     for key, name, more_is_better in _MEASURES:
         student, baseline = (
             number(results, f"distillation.{who}.{key}") for who in ("student", "baseline")
@@ -238,8 +242,10 @@ def student_against_baseline(results: Results) -> str | None:
             continue
         if student == baseline or verdict(results, key) is False:
             level.append(name)
-        else:
-            (better if (student > baseline) == more_is_better else worse).append(name)
+            continue
+        (better if (student > baseline) == more_is_better else worse).append(name)
+        if verdict(results, key) is None:
+            unsure.append(name)
     if not better and not worse and not level:
         return None
     parts = [
@@ -250,6 +256,8 @@ def student_against_baseline(results: Results) -> str | None:
     if level:
         parts.append(f"not distinguishable in {join(level)}")
     closing = "; the measures disagree" if better and worse else ""
+    if unsure:
+        closing += f" (no interval is known for {join(unsure)})"
     return f"Against the baseline the student is {'; '.join(parts)}{closing}."
 
 
@@ -267,9 +275,25 @@ def verdict(results: Results, key: str) -> bool | None:
         images = number(results, _IMAGES[key])
         return distinguishable(student, baseline, images) if images else None
     if key.startswith("certified_l"):
-        difference = _radius_difference(results, key.removeprefix("certified_l"))
-        return None if difference is None else difference[1] > 0 or difference[2] < 0
+        return radii_differ(results, f"certification.norms.{key.removeprefix('certified_l')}")
     return None
+
+
+def radii_differ(results: Results, path: str) -> bool | None:
+    """Return whether the radii of student and baseline at a path can be told apart.
+
+    None where the results do not hold the radii of the same images for both.
+    """
+    student, baseline = (numbers(results, f"{path}.{who}.radii") for who in ("student", "baseline"))
+    if len(student) != len(baseline):
+        return None
+    pairs = [
+        (ours, theirs)
+        for ours, theirs in zip(student, baseline, strict=True)
+        if ours is not None and theirs is not None
+    ]
+    difference = paired_difference([ours for ours, _ in pairs], [theirs for _, theirs in pairs])
+    return None if difference is None else difference[1] > 0 or difference[2] < 0
 
 
 def certified_radii(results: Results) -> str | None:
@@ -283,10 +307,9 @@ def certified_radii(results: Results) -> str | None:
         )
         if student is None or baseline is None:
             continue
-        difference = _radius_difference(results, norm)
         name = norm_name(norm)
         pair = f"{decimal(student)} against {decimal(baseline)}"
-        if difference is not None and difference[1] <= 0 <= difference[2]:
+        if student != baseline and radii_differ(results, path) is False:
             said.append(f"not distinguishable in {name} ({pair})")
         else:
             word = "larger" if student > baseline else "smaller" if student < baseline else "equal"
@@ -351,25 +374,8 @@ def stage_times(results: Results) -> str | None:
     if not stages or not total:
         return None
     longest = max(stages, key=lambda stage: stages[stage])
-    return (
-        f"The study took {duration(total)}, of which {percent(stages[longest] / total, 0)} went "
-        f"into the stage “{longest}”."
-    )
-
-
-def _radius_difference(results: Results, norm: str) -> tuple[float, float, float] | None:
-    student, baseline = (
-        numbers(results, f"certification.norms.{norm}.{who}.radii")
-        for who in ("student", "baseline")
-    )
-    if len(student) != len(baseline):
-        return None
-    pairs = [
-        (ours, theirs)
-        for ours, theirs in zip(student, baseline, strict=True)
-        if ours is not None and theirs is not None
-    ]
-    return paired_difference([ours for ours, _ in pairs], [theirs for _, theirs in pairs])
+    share = rounded_percent(stages[longest] / total)
+    return f"The study took {duration(total)}, of which {share} went into the stage “{longest}”."
 
 
 def _accuracies(results: Results, key: str) -> list[float]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nversion.report.reference import Study2019, reference_for
-from nversion.report.sentences import verdict
+from nversion.report.sentences import radii_differ, verdict
 from nversion.report.values import (
     MISSING,
     Results,
@@ -24,6 +24,7 @@ from nversion.report.values import (
     number,
     ordinal,
     percent,
+    rounded_percent,
     rows,
     text,
 )
@@ -100,6 +101,7 @@ def attack_table(results: Results) -> Table | None:
             ("median_l1", "L1"),
             ("median_l2", "L2"),
             ("median_linf", "L∞"),
+            ("median_rms", "RMS"),
             ("median_ssim", "SSIM"),
         )
         if any(finite(attack.get(key)) is not None for attack in attacks)
@@ -116,11 +118,13 @@ def attack_table(results: Results) -> Table | None:
     body = [_attack_row(attack, [key for key, _ in distances], then) for attack in attacks]
     notes = [
         "Effectiveness is the share of runs that succeeded, with its 95\u202f% Wilson interval; an "
-        "image that the version already gets wrong is no success. Pixels lie in [0, 1]."
+        "image that the version already gets wrong is no success. Distances are in "
+        "pixels of [0, 1]; RMS is the root mean square change per pixel, SSIM the structural "
+        "similarity to the original."
     ]
     rule = text(results, "adversarial_set.perceptibility_rule")
     if rule:
-        notes.append(f"Rule of the adversarial set: {rule}.")
+        notes.append(f"Rule of the adversarial set: {rule.rstrip('.')}.")
     if then:
         notes.append(
             "The 2019 study tried each attack 1,300 times. It prints 73.23\u202f% for the gradient "
@@ -237,7 +241,8 @@ def _box_measures(results: Results, then: Study2019 | None) -> list[list[Cell]]:
             for who in ("baseline", "student")
         )
         title = f"Certified radius, {norm_name(norm)}"
-        row = _pair(title, "valid images only", baseline, student, "certified", None)
+        told_apart = radii_differ(results, f"certification.norms_box.{norm}")
+        row = _pair(title, "valid images only", baseline, student, "certified", told_apart)
         body.append(row + [Cell(MISSING)] * (2 if then else 0))
     return body
 
@@ -267,7 +272,7 @@ def _pair(
     elif told_apart is False:
         favour = Cell("not distinguishable")
     else:
-        favour = Cell(better, style=better)
+        favour = Cell(better, "" if told_apart else "no interval known", style=better)
     return [*cells, Cell(written.replace("-", "\u2212")), favour]
 
 
@@ -349,7 +354,7 @@ def stage_table(results: Results) -> Table | None:
         [
             Cell(stage),
             Cell(duration(taken := finite(value))),
-            Cell(percent((taken or 0.0) / total, 0), bar=(taken or 0.0) / total),
+            Cell(rounded_percent(share := (taken or 0.0) / total), bar=share),
         ]
         for stage, value in known.items()
     ]

@@ -31,6 +31,7 @@ __all__ = [
     "percent",
     "plural",
     "points",
+    "rounded_percent",
     "rows",
     "text",
     "trained",
@@ -125,6 +126,11 @@ def percent(share: float | None, decimals: int = 2) -> str:
     return f"{_signed(100 * share, decimals)}{_NARROW}%"
 
 
+def rounded_percent(share: float) -> str:
+    """Write a share in whole per cent, and one that is too small for that as < 1 %."""
+    return f"<{_NARROW}{percent(0.01, 0)}" if 0 < share < 0.005 else percent(share, 0)
+
+
 def points(difference: float) -> str:
     """Write the size of a difference of two shares in percentage points."""
     size = f"{abs(100 * difference):.2f}"
@@ -178,8 +184,9 @@ def ordinal(place: int) -> str:
 
 
 def norm_name(norm: str | float) -> str:
-    """Write a norm: 1 as L1, inf as L∞."""
-    return f"L{'∞' if str(norm) == 'inf' else str(norm).removesuffix('.0')}"
+    """Write a norm, given as 2, "2", "l2" or "inf", as L2 or L∞."""
+    bare = str(norm).lower().removeprefix("l").removesuffix(".0")
+    return f"L{'∞' if bare == 'inf' else bare}"
 
 
 def join(words: Iterable[str]) -> str:

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from nversion.cli.report import report
+from nversion.errors import ArtefactError
+
+
+@pytest.fixture
+def run():
+    app = typer.Typer()
+    app.command()(report)
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_the_report_is_written_again_and_its_path_printed(run, tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps({"study": {"name": "mine"}}))
+    result = run(tmp_path)
+    assert result.exit_code == 0
+    page = tmp_path / "report" / "index.html"
+    assert result.stdout == f"{page}\n"
+    assert "N-version study: mine" in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "give the folder of a finished study"),
+        ("{", "not readable as JSON"),
+        ("[1]", "must hold a JSON object, not a list"),
+    ],
+)
+def test_a_folder_without_results_is_an_error_that_says_what_to_do(run, tmp_path, content, words):
+    if content is not None:
+        (tmp_path / "results.json").write_text(content)
+    result = run(tmp_path)
+    assert isinstance(result.exception, ArtefactError)
+    assert words in str(result.exception)
+    assert str(tmp_path / "results.json") in str(result.exception)
+    assert not (tmp_path / "report").exists()

@@ -1,0 +1,262 @@
+"""Results of a study that never ran: random, but plausible, and the same for the same seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+Make = Callable[..., dict[str, Any]]
+
+ATTACKS = {
+    "gradient": (2, 0.73),
+    "gradient-sign": (math.inf, 0.978),
+    "deepfool": (2, 0.985),
+    "adef": (2, 0.953),
+    "saliency-map": (0, 0.965),
+    "carlini-wagner": (2, 1.0),
+    "newtonfool": (2, 0.998),
+    "random-pgd": (math.inf, 1.0),
+    "slsqp": (2, 0.91),
+    "lbfgs": (2, 1.0),
+}
+
+CONVOLUTIONAL = "conv, 8, relu\nmaxpooling\ndropout, 0.25\nflatten\ndense, 128, relu\n"
+DENSE = "flatten\ndense, 516, relu\ndropout, 0.2\ndense, 128, relu\n"
+STUDENT = "conv, 32, relu\nconv, 64, relu\nmaxpooling\ndropout, 0.25\nflatten\ndense, 128, relu\n"
+
+
+def wilson(hits: int, tries: int) -> tuple[float, float]:
+    """Return the 95 % Wilson interval, written out a second time on purpose."""
+    z = 1.959963984540054
+    share = hits / tries
+    centre = (share + z * z / (2 * tries)) / (1 + z * z / tries)
+    half = z / (1 + z * z / tries) * math.sqrt(share * (1 - share) / tries + (z / (2 * tries)) ** 2)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def make_results(
+    versions: int = 10, *, dataset: str = "mnist", seed: int = 0, failed: int = 0
+) -> dict[str, Any]:
+    """Return complete results of a study of so many versions, the last `failed` of them failed."""
+    rng = np.random.default_rng([seed, versions])
+    size = 13 * 9 * versions
+    listed = [_version(rng, place) for place in range(1, versions + 1)]
+    for version in listed[versions - failed :]:
+        gone = ("train_accuracy", "test_accuracy", "adversarial_accuracy")
+        version.update(dict.fromkeys((*gone, "adversarial_accuracy_own"), None))
+        version.update(adversarial_accuracy_others=None, status="failed", error="the loss is NaN")
+    good = [version for version in listed if version["status"] == "trained"]
+    names = [version["name"] for version in good]
+    singles = np.array([version["adversarial_accuracy"] for version in good])
+    steps = np.arange(len(good))
+    mean = singles.mean() + (0.9686 - singles.mean()) * (1 - np.exp(-steps / 4))
+    width = 0.06 * np.exp(-steps / 6) * (len(good) - 1 - steps) / max(len(good) - 1, 1)
+    given = np.round((mean + rng.normal(0, 0.004, len(good))) * size) / size
+    given[0], mean[0], mean[-1] = singles[0], singles.mean(), given[-1]
+    return {
+        "study": _study(versions, dataset, seed, listed[versions - failed :]),
+        "versions": listed,
+        "attacks": [_attack(rng, name, 13 * len(good)) for name in ATTACKS],
+        "adversarial_set": {
+            "size": size,
+            "per_attack": {name: 13 * versions for name in ATTACKS if name != "slsqp"},
+            "per_version": dict.fromkeys(names, 117),
+            "perceptibility_rule": "structural similarity of at least 0.85 to the original",
+        },
+        "transfer": _transfer(rng, names),
+        "program": {
+            "voter": "mean-softmax",
+            "versions": names,
+            "accuracy_by_n": given.tolist(),
+            "accuracy_by_n_orders": {
+                "orders": 1000,
+                "mean": mean.tolist(),
+                "low": (mean - width).tolist(),
+                "high": np.minimum(mean + 0.6 * width, 1.0).tolist(),
+            },
+            "mean_individual": float(singles.mean()),
+            "best_individual": float(singles.max()),
+            "best_individual_name": names[int(singles.argmax())],
+            "accuracy": float(given[-1]),
+            "test_accuracy": 0.9911,
+        },
+        **_distillation(rng, singles),
+        "questions": _questions(good, float(given[-1])),
+    }
+
+
+def _version(rng: np.random.Generator, place: int) -> dict[str, Any]:
+    dense = place % 2 == 0
+    test = float(np.clip(rng.normal(0.976 if dense else 0.986, 0.006), 0.92, 0.993))
+    adversarial = float(np.clip(rng.normal(0.86 if dense else 0.93, 0.035), 0.7, 0.9658))
+    return {
+        "name": f"{place:03d}-{'dense' if dense else 'conv'}",
+        "architecture": DENSE if dense else CONVOLUTIONAL,
+        "kind": "dense" if dense else "convolutional",
+        "parameters": int(rng.integers(9_000, 1_200_000)),
+        "status": "trained",
+        "error": None,
+        "train_accuracy": min(test + 0.006, 0.9999),
+        "test_accuracy": round(test, 4),
+        "adversarial_accuracy": adversarial,
+        "adversarial_accuracy_own": float(rng.uniform(0.0, 0.08)),
+        "adversarial_accuracy_others": min(adversarial + 0.009, 1.0),
+        "seconds": float(rng.uniform(4, 60)),
+    }
+
+
+def _attack(rng: np.random.Generator, name: str, tried: int) -> dict[str, Any]:
+    norm, rate = ATTACKS[name]
+    wrong = int(rng.binomial(tried, 0.015))
+    succeeded = int(rng.binomial(tried - wrong, rate))
+    low, high = wilson(succeeded, tried - wrong)
+    left_out = name == "slsqp"
+    return {
+        "name": name,
+        "norm": "inf" if norm == math.inf else str(norm),
+        "tried": tried,
+        "succeeded": succeeded,
+        "already_misclassified": wrong,
+        "effectiveness": succeeded / (tried - wrong),
+        "effectiveness_low": low,
+        "effectiveness_high": high,
+        "median_l0": float(rng.integers(20, 780)),
+        "median_l1": float(rng.uniform(8, 70)),
+        "median_l2": float(rng.uniform(0.9, 5)),
+        "median_linf": float(rng.uniform(0.1, 1.0)),
+        "median_ssim": float(rng.uniform(0.6, 0.98)),
+        "seconds": float(rng.uniform(1, 300)),
+        "in_adversarial_set": not left_out,
+        "reason": "median structural similarity 0.61 is below 0.85" if left_out else None,
+    }
+
+
+def _transfer(rng: np.random.Generator, names: list[str]) -> dict[str, Any]:
+    accuracy = np.clip(rng.normal(0.91, 0.05, (len(names), len(names))), 0.4, 1.0)
+    np.fill_diagonal(accuracy, rng.uniform(0.0, 0.08, len(names)))
+    return {"sources": names, "targets": names, "accuracy": accuracy.tolist()}
+
+
+def _distillation(rng: np.random.Generator, singles: np.ndarray) -> dict[str, Any]:
+    radii = {
+        (norm, name): np.where(rng.random(200) < 0.02, 0.0, rng.gamma(9, scale / 9, 200))
+        for norm, scale in (("1", 0.155), ("2", 0.077))
+        for name in ("baseline", "student")
+    }
+    for norm in ("1", "2"):
+        radii[norm, "student"] = radii[norm, "baseline"] * rng.normal(1.06, 0.05, 200).clip(0.5)
+    norms = {
+        norm: {
+            name: {
+                "mean": float(radii[norm, name].mean()),
+                "median": float(np.median(radii[norm, name])),
+                "radii": radii[norm, name].tolist(),
+            }
+            for name in ("baseline", "student")
+        }
+        for norm in ("1", "2")
+    }
+    networks = {
+        name: {
+            "test_accuracy": test,
+            "certified_l1": norms["1"][name]["mean"],
+            "certified_l2": norms["2"][name]["mean"],
+            "adversarial_accuracy": adversarial,
+            "adversarial_frequency": frequency,
+            "attacks": {attack: float(rng.uniform(0.7, 1.0)) for attack in ATTACKS},
+        }
+        for name, test, adversarial, frequency in (
+            ("baseline", 0.9916, 0.9604, 0.9433),
+            ("student", 0.9868, 0.9535, 0.98),
+        )
+    }
+    rank = 1 + int((singles > 0.9535).sum())
+    return {
+        "distillation": {
+            "architecture": STUDENT,
+            "recipe": "study",
+            "objective": "mean squared error to the teacher's labels",
+            **networks,
+            "student_rank": rank,
+            "rank_of": len(singles) + 1,
+        },
+        "certification": {
+            "method": "interval bounds: sound, loose",
+            "box": [0.0, 1.0],
+            "images": 200,
+            "norms": norms,
+        },
+    }
+
+
+def _study(
+    versions: int, dataset: str, seed: int, failures: list[dict[str, Any]]
+) -> dict[str, Any]:
+    seconds = {
+        "versions": 212.4,
+        "attacks": 318.9,
+        "program": 21.2,
+        "distillation": 41.7,
+        "certification": 12.3,
+        "evaluation": 3.9,
+    }
+    return {
+        "name": dataset,
+        "dataset": dataset,
+        "seed": seed,
+        "versions": versions,
+        "recipe": "fast",
+        "voter": "mean-softmax",
+        "commit": "0123456789abcdef0123456789abcdef01234567",
+        "nversion": "0.1.0",
+        "torch": "2.13.0",
+        "device": "cpu",
+        "workers": 2,
+        "wall_seconds": {**seconds, "total": sum(seconds.values())},
+        "failures": [
+            {"unit": f"versions/{version['name']}", "error": version["error"]}
+            for version in failures
+        ],
+        "config": {
+            "data": dataset,
+            "versions": versions,
+            "recipe": {"name": "fast", "epochs": 3, "batch_size": 128},
+            "attacks": {"names": list(ATTACKS), "images": 13},
+        },
+    }
+
+
+def _questions(good: list[dict[str, Any]], program: float) -> list[dict[str, Any]]:
+    return [
+        {
+            "question": "How robust are neural networks?",
+            "answer": f"Not very: {len(good)} versions that are right on most test images lose "
+            "accuracy on every set of adversarial images.",
+            "rests_on": ["program.mean_individual", "program.test_accuracy"],
+        },
+        {
+            "question": "Which type of adversarial attacks are most successful?",
+            "answer": "Carlini and Wagner's, random-start PGD and L-BFGS succeed nearly always.",
+            "rests_on": ["attacks.5.effectiveness", "attacks.7.effectiveness"],
+        },
+        {
+            "question": "Are adversarial attacks defendable through N-version programming?",
+            "answer": f"In part: the program is right on {100 * program:.2f} % of the images.",
+            "rests_on": ["program.accuracy", "program.best_individual"],
+        },
+        {
+            "question": "Can we use N-version programming to make more robust neural networks?",
+            "answer": "The student's certified radii grow, its adversarial accuracy does not.",
+            "rests_on": ["distillation.student.certified_l2", "distillation.student_rank"],
+        },
+    ]
+
+
+@pytest.fixture(scope="session")
+def example() -> Make:
+    """Return :func:`make_results`; every call gives results of its own."""
+    return make_results

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import itertools
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from nversion.report import figures
+from nversion.report.drawing import NARROW, WIDE
+from nversion.report.figures import FIGURES, draw
+
+
+def points(axes, colour=None):
+    """Return every mark of the axes as (x, y), of one colour if it is given."""
+    return {
+        (float(x), float(y))
+        for line in axes.lines
+        if line.get_linestyle() == "None"
+        and (colour is None or line.get_markerfacecolor() == colour)
+        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
+    }
+
+
+def test_all_figures_exist_and_are_plain_matplotlib(example):
+    found = figures(example(10))
+    assert list(found) == list(FIGURES)
+    assert all(isinstance(figure, Figure) for figure in found.values())
+
+
+def test_figures_leave_no_setting_behind(example):
+    before = dict(matplotlib.rcParams)
+    figures(example(3))
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize("count", [2, 10, 100])
+def test_marks_are_the_versions_own_numbers(example, count):
+    results = example(count, failed=1)
+    good = [(n, v) for n, v in enumerate(results["versions"], 1) if v["status"] == "trained"]
+    found = figures(results)
+    (axes,) = found["figure-2-test-accuracy"].axes
+    assert points(axes) == {(n, v["test_accuracy"]) for n, v in good}
+    (axes,) = found["figure-4-adversarial-accuracy"].axes
+    assert points(axes) == {(n, v["test_accuracy"]) for n, v in good} | {
+        (n, v["adversarial_accuracy"]) for n, v in good
+    }
+    (axes,) = found["figure-4b-correlation"].axes
+    assert points(axes) >= {(v["test_accuracy"], v["adversarial_accuracy"]) for _, v in good}
+    (axes,) = found["figure-6-student"].axes
+    assert {x for x, _ in points(axes)} == {v["adversarial_accuracy"] for _, v in good}
+
+
+def test_program_figure_has_line_band_and_one_bar_a_version(example):
+    results = example(10)
+    (axes,) = figures(results)["figure-5-program"].axes
+    program = results["program"]
+    lines = {line.get_label(): line for line in axes.lines}
+    given = lines["program, versions in the given order"]
+    assert list(given.get_ydata()) == program["accuracy_by_n"]
+    assert list(given.get_xdata()) == list(range(1, 11))
+    orders = program["accuracy_by_n_orders"]
+    assert list(lines["mean over 1,000 random orders"].get_ydata()) == orders["mean"]
+    (bars,) = axes.containers
+    tops = [bar.get_y() + bar.get_height() for bar in bars]
+    by_name = {v["name"]: v["adversarial_accuracy"] for v in results["versions"]}
+    assert tops == pytest.approx([by_name[name] for name in program["versions"]])
+    # The bars' cut axis is said on the axis itself.
+    assert axes.get_ylim()[0] > 0
+    assert "axis from" in axes.get_ylabel()
+
+
+def test_bars_start_at_zero_unless_all_are_long(example):
+    results = example(4)
+    results["versions"][0]["adversarial_accuracy"] = 0.2
+    (axes,) = figures(results)["figure-5-program"].axes
+    assert axes.get_ylim()[0] == 0
+    assert axes.get_ylabel() == "adversarial accuracy"
+
+
+def test_a_program_that_is_always_wrong_is_still_drawn(example):
+    results = example(3)
+    results["program"]["accuracy_by_n"] = [0.0, 0.0, 0.0]
+    (axes,) = figures(results)["figure-5-program"].axes
+    line = next(line for line in axes.lines if line.get_label().startswith("program"))
+    assert list(line.get_ydata()) == [0.0, 0.0, 0.0]
+
+
+def test_certified_accuracy_is_the_share_of_radii_at_least_as_large(example):
+    results = example(2)
+    results["certification"]["norms"] = {
+        "2": {"student": {"radii": [0.3, 0.0, 0.1, 0.2]}, "baseline": {"radii": [0.0, 0.0]}}
+    }
+    (axes,) = figures(results)["figure-8-certified"].axes
+    lines = {line.get_label(): line for line in axes.lines}
+    student = lines["student"]
+    assert student.get_drawstyle() == "steps-pre"
+    steps = [(round(x, 2), y) for x, y in student.get_xydata()]
+    # Three of four images have a certificate; at 0.1 all three reach it, past it two, ...
+    assert steps == [(0, 0.75), (0.1, 0.75), (0.2, 0.5), (0.3, 0.25), (0.3, 0.0)]
+    assert list(lines["baseline"].get_ydata()) == [0.0]
+
+
+def test_transfer_shows_the_matrix_and_scales_to_the_other_versions(example):
+    results = example(5)
+    axes = figures(results)["figure-7-transfer"].axes[0]
+    (image,) = axes.images
+    assert np.allclose(image.get_array(), results["transfer"]["accuracy"])
+    others = np.array(results["transfer"]["accuracy"])[~np.eye(5, dtype=bool)]
+    assert 0 < others.min() - image.norm.vmin < 0.1 + 1e-9
+    texts = [text.get_text() for text in axes.texts]
+    assert texts[1] == f"{100 * results['transfer']['accuracy'][0][1]:.0f}"
+
+
+@pytest.mark.parametrize("canvas", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("count", [1, 10, 100])
+def test_nothing_that_is_written_lies_outside_the_figure_or_on_other_ticks(example, canvas, count):
+    results = example(count)
+    for key in FIGURES:
+        drawing = draw(results, key, canvas)
+        if drawing is None:
+            assert key == "figure-7-transfer"
+            assert count == 1
+            continue
+        assert drawing.alt.endswith(".")
+        figure = drawing.figure
+        figure.draw_without_rendering()
+        width, height = figure.canvas.get_width_height()
+        for axes in figure.axes:
+            legend = axes.get_legend()
+            texts = [*axes.texts, *(legend.get_texts() if legend else []), axes.xaxis.label]
+            for text in filter(lambda text: text.get_text(), [*texts, axes.yaxis.label]):
+                box = text.get_window_extent()
+                assert box.x0 >= -1, (key, text)
+                assert box.y0 >= -1, (key, text)
+                assert box.x1 <= width + 1, (key, text)
+                assert box.y1 <= height + 1, (key, text)
+            ticks = [t.get_window_extent() for t in axes.get_xticklabels() if t.get_text()]
+            inside = [box for box in ticks if box.x0 >= -1 and box.x1 <= width + 1]
+            inside.sort(key=lambda box: box.x0)
+            for left, right in itertools.pairwise(inside):
+                assert left.x1 <= right.x0 + 1, (key, "tick labels overlap")
+
+
+def test_student_figure_labels_do_not_cross_lines(example):
+    results = example(10)
+    results["distillation"]["student"]["adversarial_accuracy"] = 0.951
+    results["distillation"]["baseline"]["adversarial_accuracy"] = 0.955
+    figure = draw(results, "figure-6-student", NARROW).figure
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    lines = [
+        line for line in axes.lines if len(line.get_xdata()) == 2 and line.get_linewidth() == 2
+    ]
+    uprights = [axes.transData.transform(line.get_xydata()) for line in lines]
+    uprights = [ends for ends in uprights if ends[0][0] == ends[1][0]]
+    for text in axes.texts:
+        # The annotation's own box, without the point that it belongs to.
+        box = super(type(text), text).get_window_extent()
+        for (x, bottom), (_, top) in uprights:
+            crosses = box.x0 < x < box.x1 and bottom < box.y1 and top > box.y0
+            assert not crosses, text.get_text()

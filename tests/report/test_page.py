@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from html.parser import HTMLParser
+
+import matplotlib
+import pytest
+
+from nversion.errors import ArtefactError
+from nversion.report import write_report
+from nversion.report.figures import FIGURES, draw
+from nversion.report.page import draw_all, render
+from nversion.report.values import cleaned
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Reads a page, and holds what is wrong with it."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.faults: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.headings: list[int] = []
+        self.tags: list[tuple[str, dict]] = []
+        self.text: list[str] = []
+        self.feed(source)
+        self.close()
+        self.faults += [f"<{tag}> is never closed" for tag in self.open]
+
+    def handle_starttag(self, tag, attrs):
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        names = [name for name, _ in attrs]
+        if len(names) != len(set(names)):
+            self.faults.append(f"<{tag}> repeats an attribute")
+        values = dict(attrs)
+        self.tags.append((tag, values))
+        self.ids += [values["id"]] if "id" in values else []
+        self.links += [values[name] for name in ("href", "src", "srcset") if name in values]
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(f"</{tag}> closes something else")
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text.append(data)
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+@pytest.fixture(scope="module")
+def written(example, tmp_path_factory):
+    results = example(10, failed=1)
+    folder = tmp_path_factory.mktemp("study") / "report"
+    return results, write_report(results, folder)
+
+
+@pytest.fixture(scope="module")
+def page(written):
+    return Page(written[1].read_text(encoding="utf-8"))
+
+
+def check(source: str) -> Page:
+    """Read a page and hold it to what every page must be."""
+    page = Page(source)
+    assert page.faults == []
+    assert len(page.ids) == len(set(page.ids))
+    assert page.headings[0] == 1
+    assert page.headings.count(1) == 1
+    for before, after in itertools.pairwise(page.headings):
+        assert after <= before + 1, "a heading level is skipped"
+    targets = {link[1:] for link in page.links if link.startswith("#")}
+    assert targets <= set(page.ids)
+    for link in page.links:
+        assert link.startswith(("#", "data:", "figures/")), link
+    assert not re.search(r"https?:|@import|<script|javascript:|\son\w+=", source)
+    for tag, values in page.tags:
+        if tag == "html":
+            assert values["lang"]
+        if tag == "svg":
+            assert values["aria-label"]
+        labelled = values.get("aria-labelledby")
+        assert labelled is None or labelled in page.ids
+    return page
+
+
+def test_page_is_well_formed_and_loads_nothing(written):
+    check(written[1].read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_page_holds_at_the_extremes(example, count):
+    results = example(count)
+    page = check(render(results, draw_all(results)))
+    assert f"{count} network" in page.words
+
+
+def test_every_figure_is_on_the_page_and_on_disk(written, page):
+    folder = written[1].parent
+    for key in FIGURES:
+        assert key in page.ids
+        assert (folder / "figures" / f"{key}.png").read_bytes().startswith(b"\x89PNG")
+        assert (folder / "figures" / f"{key}.svg").read_text("utf-8").startswith("<?xml")
+    links = {link for link in page.links if link.startswith("figures/")}
+    assert links == {f"figures/{key}.{kind}" for key in FIGURES for kind in ("svg", "png")}
+    assert {path.name for path in folder.iterdir()} == {"index.html", "figures"}
+
+
+def test_numbers_and_answers_are_those_of_the_results(written, page):
+    results, _ = written
+    words = page.words
+    for share in (
+        results["program"]["accuracy"],
+        results["program"]["best_individual"],
+        results["program"]["mean_individual"],
+        *(version["test_accuracy"] for version in results["versions"] if version["test_accuracy"]),
+        *(attack["effectiveness"] for attack in results["attacks"]),
+    ):
+        assert f"{100 * share:.2f} %" in words
+    for item in results["questions"]:
+        assert item["question"] in words
+        assert item["answer"] in words
+    assert f"program.accuracy = {results['program']['accuracy']:.6g}" in words
+    assert results["study"]["commit"] in words
+    assert "versions/010-dense : the loss is NaN" in words
+    assert "1 unit of work failed" in words
+
+
+def test_order_is_what_was_run_then_answers_then_numbers_then_figures(page):
+    words = page.words
+    marks = ["Recipe", "How robust are neural networks?", "Mean effectiveness", "Figure 2 Test"]
+    places = [words.index(mark) for mark in marks]
+    assert places == sorted(places)
+
+
+def test_the_study_of_2019_is_named_on_mnist_only(example):
+    assert "Hildebrandt" in render(example(3), {})
+    results = example(3, dataset="digits")
+    other = Page(render(results, draw_all(results))).words
+    assert "Hildebrandt" not in other
+    assert "Study of 2019" not in other
+    assert "96.86" not in other
+
+
+def test_same_results_give_the_same_bytes(written, tmp_path):
+    results, page = written
+    with matplotlib.rc_context({"font.size": 31, "axes.grid": True, "svg.hashsalt": "mine"}):
+        again = write_report(json.loads(json.dumps(results)), tmp_path / "report")
+    first = {p.relative_to(page.parent): p.read_bytes() for p in page.parent.rglob("*.*")}
+    second = {p.relative_to(again.parent): p.read_bytes() for p in again.parent.rglob("*.*")}
+    assert first == second
+    assert not any(b"<dc:date>" in content for content in first.values())
+
+
+def test_hostile_names_stay_text(example):
+    results = example(3)
+    nasty = '"><script>alert(1)</script>${x}$ {{ 7*7 }} \u202e\x00\ud800 & </svg></style> \\frac'
+    for version in results["versions"]:
+        version.update(name=f"{nasty}{version['name']}", architecture=nasty, kind=nasty)
+    names = [version["name"] for version in results["versions"]]
+    results["program"].update(versions=names, best_individual_name=nasty)
+    results["transfer"].update(sources=[nasty, "ключ", "c$_$"], targets=names)
+    for attack in results["attacks"]:
+        attack.update(name=nasty, reason=nasty, norm=nasty, in_adversarial_set=False)
+    results["study"].update(dict.fromkeys(("name", "dataset", "recipe", "commit"), nasty))
+    results["study"]["failures"] = [{"unit": nasty, "error": nasty}]
+    results["study"]["wall_seconds"] = {nasty: 1.0, "total": 1.0}
+    results["study"]["config"] = {nasty: [nasty]}
+    results["questions"] = [{"question": nasty, "answer": nasty, "rests_on": [nasty]}]
+    results["adversarial_set"]["perceptibility_rule"] = nasty
+    results["certification"]["method"] = nasty
+    results["certification"]["norms"][nasty] = results["certification"]["norms"]["1"]
+    results["distillation"].update(recipe=nasty, objective=nasty, architecture=nasty)
+    results["distillation"]["student"]["attacks"] = {nasty: 0.5}
+    known = cleaned(results)
+    source = render(known, draw_all(known))
+    page = Page(source)
+    assert page.faults == []
+    assert "<script" not in source
+    assert "</style>" in source
+    assert source.count("</style>") == 1
+    assert "49" not in page.words.split()
+    assert "alert(1)" in page.words
+    source.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "study",
+        "versions",
+        "attacks",
+        "adversarial_set",
+        "transfer",
+        "program",
+        "distillation",
+        "certification",
+        "questions",
+        "program.accuracy_by_n_orders",
+        "program.versions",
+        "program.accuracy",
+        "distillation.student",
+        "certification.norms",
+        "study.wall_seconds",
+    ],
+)
+def test_a_missing_or_wrong_key_costs_what_rests_on_it_and_no_more(example, key):
+    *path, last = key.split(".")
+    for wrong in (None, "nonsense"):
+        results = example(3)
+        holder = results
+        for name in path:
+            holder = holder[name]
+        if wrong is None:
+            del holder[last]
+        else:
+            holder[last] = wrong
+        check(render(results, {}))
+        for name in FIGURES:
+            draw(results, name)
+
+
+def test_empty_results_still_make_a_page(tmp_path):
+    page = write_report({}, tmp_path / "deep" / "report")
+    assert check(page.read_text("utf-8")).headings
+    assert not list((tmp_path / "deep" / "report").rglob("*.png"))
+
+
+def test_all_versions_failed(example):
+    results = example(2)
+    for version in results["versions"]:
+        version.update(status="failed", error="the loss is NaN", test_accuracy=None)
+    page = check(render(results, {}))
+    assert "0 networks trained" in page.words
+    assert draw(results, "figure-2-test-accuracy") is None
+
+
+def test_figures_that_are_no_longer_supported_are_removed(example, tmp_path):
+    write_report({"versions": example(3)["versions"]}, tmp_path)
+    left = {path.stem for path in (tmp_path / "figures").iterdir()}
+    assert "figure-2-test-accuracy" in left
+    (tmp_path / "figures" / "mine.png").touch()
+    write_report({}, tmp_path)
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["mine.png"]
+
+
+def test_results_must_be_an_object(tmp_path):
+    with pytest.raises(ArtefactError, match="must be a JSON object, not a list"):
+        write_report([], tmp_path)

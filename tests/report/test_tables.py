@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import pytest
+
+from nversion.report import tables
+
+
+def cells(table, name):
+    """Return the row with a heading as a mapping from column titles (with group) to cells."""
+    (row,) = [row for row in table.rows if row[0].text == name]
+    titles = [f"{c.group} {c.title}".strip() for c in table.columns]
+    return dict(zip(titles, row, strict=True))
+
+
+def test_every_row_is_as_wide_as_its_table(example):
+    for results in (example(10), example(3, dataset="digits"), example(3, failed=2)):
+        for make in (
+            tables.attack_table,
+            tables.distillation_table,
+            tables.frequency_table,
+            tables.version_table,
+            tables.stage_table,
+        ):
+            table = make(results)
+            assert {len(row) for row in table.rows} == {len(table.columns)}
+            assert sum(span for _, span in table.groups) in (0, len(table.columns))
+
+
+def test_attack_table_shows_the_results_numbers(example):
+    results = example(10)
+    table = tables.attack_table(results)
+    for attack in results["attacks"]:
+        row = cells(table, attack["name"])
+        assert row["Tried"].text == f"{attack['tried']:,}"
+        assert row["Succeeded"].text == f"{attack['succeeded']:,}"
+        assert row["Effectiveness"].text == f"{100 * attack['effectiveness']:.2f}\u202f%"
+        assert row["Effectiveness"].bar == attack["effectiveness"]
+        shown = float(row["Median over the successes L2"].text)
+        assert shown == pytest.approx(attack["median_l2"], rel=0.006)
+    left_out = cells(table, "slsqp")["In the set"]
+    assert (left_out.text, left_out.note) == (
+        "no",
+        "median structural similarity 0.61 is below 0.85",
+    )
+    assert cells(table, "lbfgs")["In the set"].text == "yes"
+
+
+def test_the_study_of_2019_stands_beside_ours_on_its_dataset_only(example):
+    attacks = tables.attack_table(example(3))
+    assert cells(attacks, "gradient")["Study of 2019"].text == "73.23\u202f%"
+    assert cells(attacks, "slsqp")["Study of 2019"].text == "left out"
+    networks = tables.distillation_table(example(3))
+    assert cells(networks, "Test accuracy")["Study of 2019 Student"].text == "98.68\u202f%"
+    assert cells(networks, "Certified radius, L2")["Study of 2019 Baseline"].text == "0.0743"
+    assert cells(networks, "Rank")["Study of 2019 Student"].text == "4th of 101"
+    for make in (tables.attack_table, tables.distillation_table):
+        table = make(example(3, dataset="digits"))
+        assert not any(column.muted for column in table.columns)
+        assert not any("2019" in note for note in table.notes)
+
+
+def test_distillation_table_weighs_the_differences(example):
+    results = example(10)
+    table = tables.distillation_table(results)
+    row = cells(table, "Test accuracy")
+    assert (row["Baseline"].text, row["Student"].text) == ("99.16\u202f%", "98.68\u202f%")
+    assert row["Difference"].text == "\u22120.48 points"
+    assert (row["In favour of"].text, row["In favour of"].note) == ("baseline", "no interval known")
+    # 1,170 images cannot tell 96.04 % from 95.35 %.
+    assert cells(table, "Adversarial accuracy")["In favour of"].text == "not distinguishable"
+    # The frequency is the one measure where less is better.
+    assert cells(table, "Adversarial frequency")["In favour of"].text == "baseline"
+    radius = cells(table, "Certified radius, L1")
+    assert radius["Student"].text == f"{results['distillation']['student']['certified_l1']:.4f}"
+    assert (radius["In favour of"].text, radius["In favour of"].note) == ("student", "")
+    assert any("interval bounds: sound, loose" in note for note in table.notes)
+
+
+def test_radii_of_valid_images_get_rows_of_their_own(example):
+    results = example(3)
+    results["certification"]["norms_box"] = results["certification"]["norms"]
+    table = tables.distillation_table(results)
+    notes = [row[0].note for row in table.rows if row[0].text == "Certified radius, L1"]
+    assert notes == ["mean over 200 images", "valid images only"]
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("interval", "interval bounds: sound, loose"),
+        ("linear", "backward linear relaxation: sound"),
+        ("my own", "my own"),
+    ],
+)
+def test_certificate_method_is_named(method, name):
+    assert tables.certificate_method({"certification": {"method": method}}) == name
+
+
+def test_failed_versions_keep_their_row_and_say_why(example):
+    table = tables.version_table(example(4, failed=1))
+    assert len(table.rows) == 4
+    last = table.rows[-1]
+    assert last[0].note == "failed: the loss is NaN"
+    assert {cell.text for cell in last[4:9]} == {"\u2013"}
+
+
+def test_architectures_fit_in_a_line():
+    text = "conv, 8, relu\r\n# a remark\nmaxpooling # two\n\nflattern"
+    assert tables.one_line(text) == "conv 8 relu · maxpooling · flattern"
+
+
+def test_stage_table_adds_up(example):
+    table = tables.stage_table(example(3))
+    assert table.rows[-1][1].text == "10\u202fmin 10\u202fs"
+    assert sum(row[2].bar for row in table.rows[:-1]) == pytest.approx(1.0)
