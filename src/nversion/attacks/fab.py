@@ -1,0 +1,244 @@
+"""FAB, the Fast Adaptive Boundary attack (Croce & Hein 2020).
+
+"Minimally distorted adversarial examples with a fast adaptive boundary attack", ICML 2020. Each
+step takes the boundary between the label and a wrong class to be the hyperplane that the logits'
+gradients at the current point say, projects both the current point and the original onto it within
+[0, 1] (section 3.1), and goes to a mean of the two, each taken further by the factor eta (section
+3.2); the nearer the current point is to the hyperplane, the less the original counts, and never
+more than alpha_max. An adversarial point is pulled back towards the original by beta (3.3).
+
+This is the targeted form that AutoAttack uses: one run per wrong class, those with the largest
+logits on the original first; whatever class a point is given, it counts if it is not the label.
+Chosen here:
+
+- The nearest adversarial image of all runs is brought back along the line to the original by ten
+  bisections, where the paper's final search takes three steps.
+- The first run for a class starts from the original, later ones at random within half the best
+  distance so far (half of the default epsilon if there is none).
+- `enough`: an image is finished once it is adversarial within this distance. AutoAttack asks only
+  whether there is such an image.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from nversion.attacks.apgd import targets_by_rank
+from nversion.attacks.ball import DEFAULT_EPSILON, check_norm, columns, norms, sums, within
+from nversion.attacks.base import Attack, check_count, check_option
+from nversion.attacks.criteria import is_adversarial
+from nversion.attacks.noise import Noise
+from nversion.attacks.oracle import Oracle
+from nversion.attacks.registry import register
+
+__all__ = ["FastAdaptiveBoundary", "to_hyperplane"]
+
+BISECTIONS = 10
+
+
+def to_hyperplane(points: Tensor, normals: Tensor, gaps: Tensor, norm: str) -> Tensor:
+    """Return the smallest change that takes each point onto its hyperplane within [0, 1].
+
+    The change d minimises its L2 or Linf norm under <normal, d> = gap and 0 <= point + d <= 1;
+    where no such d exists, it goes as far towards the hyperplane as the box allows.
+
+    For a gap above zero (for one below, the normal's sign is turned), component i moves by
+    min(t * s_i, room_i) in the direction of the normal's sign, where s_i is the normal's size for
+    L2 and 1 for Linf, and room_i what the box leaves. The gain, the sum of |normal_i| times the
+    moves, grows piecewise linearly with t; sorting the t at which components meet the box gives
+    the piece on which it equals the gap.
+
+    Args:
+        points: float32 [count, ...] in [0, 1].
+        normals: float32 [count, ...].
+        gaps: float32 [count].
+        norm: "l2" or "linf".
+    """
+    signs = torch.where(gaps < 0, -1.0, 1.0)
+    slopes = normals.flatten(1) * signs[:, None]
+    start = points.flatten(1)
+    directions = slopes.sign()
+    room = torch.where(slopes > 0, 1.0 - start, start) * directions.abs()
+    sizes = slopes.abs().double()
+    speeds = sizes if norm == "l2" else directions.abs().double()
+    # Components that do not move meet the box never; a finite number keeps the sums free of NaN.
+    never = torch.finfo(torch.float64).max
+    times = torch.where(speeds > 0, room / speeds, never)
+    order = times.argsort(dim=1, stable=True)
+    times = times.gather(1, order)
+    moving = (sizes * speeds).gather(1, order)
+    stopped = (sizes * room).gather(1, order)
+    # Before breakpoint k, components 0..k-1 have stopped and the others move.
+    stopped_before = stopped.cumsum(dim=1) - stopped
+    moving_from = moving.flip(1).cumsum(dim=1).flip(1)
+    wanted = gaps.abs().double()[:, None]
+    needed = (wanted - stopped_before) / moving_from
+    reaches = (needed <= times) & (moving_from > 0)
+    first = reaches.to(torch.uint8).argmax(dim=1, keepdim=True)
+    time = torch.where(reaches.any(dim=1, keepdim=True), needed.gather(1, first), never)
+    moves = torch.minimum(time.clamp(min=0.0) * speeds, room.double())
+    return (moves * directions).to(points.dtype).reshape(points.shape)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class FastAdaptiveBoundary(Attack):
+    """FAB, targeted at the likeliest wrong classes one after another; minimises L2 or Linf.
+
+    Attributes:
+        norm: "linf" or "l2".
+        targets: wrong classes aimed at, at the most.
+        steps: iterations of one run.
+        restarts: runs per class; the first starts from the original, the others at random.
+        alpha_max: largest weight of the original's projection.
+        eta: how far each step goes, in lengths of the projection.
+        beta: what part of its distance an adversarial point keeps.
+        enough: distance at which an image is finished; None: never before its last step.
+    """
+
+    # The base fixes the norm per class; here it is an option, and so differs between instances.
+    norm: str = "linf"  # type: ignore[misc]
+    targets: int = 9
+    steps: int = 100
+    restarts: int = 1
+    alpha_max: float = 0.1
+    eta: float = 1.05
+    beta: float = 0.9
+    enough: float | None = None
+
+    name: ClassVar[str] = "fab"
+
+    def __post_init__(self) -> None:
+        check_norm(self.norm)
+        for option in ("targets", "steps", "restarts"):
+            check_count(option, getattr(self, option))
+        for option in ("alpha_max", "eta", "beta"):
+            check_option(option, getattr(self, option))
+        if self.enough is not None:
+            check_option("enough", self.enough)
+
+    def propose(self, oracle: Oracle, images: Tensor, labels: Tensor, noise: Noise) -> Tensor:
+        """Return the nearest adversarial image found; the original where none was."""
+        best = images.clone()
+        distances = torch.full((len(images),), torch.inf, device=images.device)
+        open_ = torch.arange(len(images), device=images.device)
+        for aim in targets_by_rank(oracle.logits(images), labels, self.targets).unbind(dim=1):
+            for restart in range(self.restarts):
+                if len(open_) == 0:
+                    break
+                start = images[open_]
+                if restart:
+                    start = self._random_start(start, distances[open_], open_, noise)
+                run = _Run(self, oracle, images[open_], labels[open_], aim[open_])
+                run.best, run.distances = best[open_], distances[open_]
+                run.go(start)
+                best[open_], distances[open_] = run.best, run.distances
+                if self.enough is not None:
+                    done = self._enough(run.best, images[open_], run.distances)
+                    open_ = open_[~done]
+        rows = distances.isfinite().nonzero().squeeze(1)
+        best[rows] = _drawn_in(oracle, best[rows], images[rows], labels[rows])
+        return best
+
+    def _enough(self, points: Tensor, originals: Tensor, distances: Tensor) -> Tensor:
+        """Return which rows, bool [count], are adversarial as near as asked for."""
+        if self.enough is None:
+            return torch.zeros_like(distances, dtype=torch.bool)
+        return distances.isfinite() & within(points, originals, self.enough, self.norm)
+
+    def _random_start(
+        self, originals: Tensor, distances: Tensor, rows: Tensor, noise: Noise
+    ) -> Tensor:
+        shape = tuple(originals.shape[1:])
+        if self.norm == "linf":
+            draws = noise.uniform(rows, *shape, low=-1.0, high=1.0)
+        else:
+            draws = noise.normal(rows, *shape)
+        radius = distances.clamp(max=DEFAULT_EPSILON[self.norm]) / 2
+        scale = radius / norms(draws, self.norm).clamp(min=torch.finfo(draws.dtype).tiny)
+        return (originals + columns(scale) * draws).clamp(0.0, 1.0)
+
+
+class _Run:
+    """One run towards one class for each image, improving on `best` at `distances`."""
+
+    best: Tensor
+    distances: Tensor
+
+    def __init__(
+        self,
+        attack: FastAdaptiveBoundary,
+        oracle: Oracle,
+        images: Tensor,
+        labels: Tensor,
+        targets: Tensor,
+    ) -> None:
+        self._attack = attack
+        self._oracle = oracle
+        self._images = images
+        self._labels = labels
+        self._targets = targets
+
+    def go(self, start: Tensor) -> None:
+        attack = self._attack
+        points = start
+        rows = torch.arange(len(start), device=start.device)
+        for _ in range(attack.steps):
+            originals, labels = self._images[rows], self._labels[rows]
+            points = self._step(points, rows)
+            hit = is_adversarial(self._oracle.logits(points), labels, self._oracle.dtype)
+            distances = norms(points - originals, attack.norm)
+            better = hit & (distances < self.distances[rows])
+            self.best[rows[better]] = points[better]
+            self.distances[rows[better]] = distances[better]
+            nearer = originals + attack.beta * (points - originals)
+            points = torch.where(columns(hit), nearer, points)
+            if attack.enough is not None:
+                done = attack._enough(self.best[rows], originals, self.distances[rows])
+                rows, points = rows[~done], points[~done]
+                if len(rows) == 0:
+                    return
+
+    def _step(self, points: Tensor, rows: Tensor) -> Tensor:
+        """Return where the next step takes the points of `rows`."""
+        attack = self._attack
+        originals = self._images[rows]
+        pairs = torch.stack([self._targets[rows], self._labels[rows]], dim=1)
+
+        def lead(logits: Tensor, chosen: Tensor) -> Tensor:
+            both = logits.gather(1, pairs[chosen])
+            return both[:, 0] - both[:, 1]
+
+        logits, gradients = self._oracle.gradient(points, lead)
+        missing = -lead(logits, torch.arange(len(rows), device=rows.device))
+        missing = missing.nan_to_num(0.0, 0.0, 0.0)
+        here = to_hyperplane(points, gradients, missing, attack.norm)
+        # The hyperplane lies further from the original by what the way to the point gained.
+        missing = missing + sums(gradients * (points - originals))
+        there = to_hyperplane(originals, gradients, missing, attack.norm)
+        near = norms(here, attack.norm).clamp(min=1e-8)
+        far = norms(there, attack.norm).clamp(min=1e-8)
+        weight = columns((near / (near + far)).clamp(max=attack.alpha_max))
+        ahead = points + attack.eta * here
+        beside = originals + attack.eta * there
+        return ((1.0 - weight) * ahead + weight * beside).clamp(0.0, 1.0)
+
+
+def _drawn_in(oracle: Oracle, points: Tensor, originals: Tensor, labels: Tensor) -> Tensor:
+    """Return adversarial points on the line to the originals, as near as bisection brings them."""
+    if len(points) == 0:
+        return points
+    low = torch.zeros(len(points), device=points.device)
+    high = torch.ones_like(low)
+    best = points
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        tried = originals + columns(middle) * (points - originals)
+        hit = is_adversarial(oracle.logits(tried), labels, oracle.dtype)
+        best = torch.where(columns(hit), tried, best)
+        low, high = torch.where(hit, low, middle), torch.where(hit, middle, high)
+    return best
