@@ -7,9 +7,14 @@ and labels gives an :class:`AttackResult`. ``nversion.attacks.names()`` lists al
 from __future__ import annotations
 
 from nversion.attacks import (  # noqa: F401  (registers the attacks)
+    apgd,
+    auto,
     deepfool,
+    fab,
     gradient,
+    hop_skip_jump,
     random_pgd,
+    square,
 )
 from nversion.attacks.base import Attack, AttackResult, is_adversarial, margins, success_margin
 from nversion.attacks.registry import create, names
