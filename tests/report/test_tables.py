@@ -76,6 +76,13 @@ def test_distillation_table_weighs_the_differences(example):
     assert any("interval bounds: sound, loose" in note for note in table.notes)
 
 
+def test_equal_measures_favour_neither(example):
+    results = example(3)
+    results["distillation"]["student"]["adversarial_frequency"] = 0.9433
+    row = cells(tables.distillation_table(results), "Adversarial frequency")
+    assert (row["Difference"].text, row["In favour of"].text) == ("0.00 points", "neither")
+
+
 def test_radii_of_valid_images_get_rows_of_their_own(example):
     results = example(3)
     results["certification"]["norms_box"] = results["certification"]["norms"]

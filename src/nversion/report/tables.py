@@ -265,7 +265,8 @@ def _pair(
     if baseline is None or student is None:
         return [*cells, Cell(MISSING), Cell(MISSING)]
     difference = student - baseline
-    written = f"{difference:+.4f}" if radius else f"{100 * difference:+.2f} points"
+    sign = "+" if difference else ""
+    written = f"{difference:{sign}.4f}" if radius else f"{100 * difference:{sign}.2f} points"
     better = "student" if (difference > 0) != (key == "adversarial_frequency") else "baseline"
     if difference == 0:
         favour = Cell("neither")
