@@ -1,13 +1,17 @@
 """DeepFool (Moosavi-Dezfooli, Fawzi & Frossard 2016), algorithm 2, for the L2 norm.
 
-Around the current point the classifier is taken as linear; the point moves onto the nearest of the
-linear decision boundaries to other classes, a little past it, until the model is fooled. As in
-Foolbox 2.4 only the likeliest classes are looked at (ten), and there are 100 steps at the most.
+Around the current point the classifier is taken as linear, and the point moves onto the nearest of
+the linear decision boundaries to other classes, until the model is fooled. As in Foolbox 2.4 only
+the likeliest classes are looked at (ten), and there are 100 steps at the most.
 
-Two things save time or distance without changing where the steps go. From the second step on, only
-the few boundaries that were nearest are followed (the others were farther by more than a step moves
-them). And the last step's overshoot is taken back: the image is drawn in along the straight line to
-the original, as the paper's final scaling by 1 + overshoot suggests, but to the boundary itself.
+Chosen here:
+
+- Each step is cut off at the range of the pixels before the next one sets out.
+- The paper takes the sum of all steps further by an overshoot of 2 %, to get past the boundary.
+  Here each step aims past it by a tenth of a per cent of the largest logit, and in the end the
+  image is drawn in along the straight line to the original, as far as it stays adversarial.
+- From the second step on only the two boundaries that were nearest are followed, which saves most
+  of the gradients; on MNIST the images come out the same as with all nine.
 """
 
 from __future__ import annotations
@@ -18,7 +22,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nversion.attacks.base import Attack, check_count, check_option
+from nversion.attacks.ball import columns
+from nversion.attacks.base import Attack, check_count
 from nversion.attacks.criteria import is_adversarial
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
@@ -26,6 +31,9 @@ from nversion.attacks.ray import drawn_in
 from nversion.attacks.registry import register
 
 __all__ = ["DeepFool"]
+
+PAST = 1e-3
+"""How far past a boundary a step aims, in logits relative to the largest: success asks for less."""
 
 
 @register
@@ -37,13 +45,11 @@ class DeepFool(Attack):
         steps: at the most.
         subsample: how many of the likeliest classes are looked at, the label's among them.
         followed: how many of their boundaries, the nearest, are followed after the first step.
-        overshoot: how far past the boundary a step goes, relative to its length.
     """
 
     steps: int = 100
     subsample: int = 10
-    followed: int = 4
-    overshoot: float = 0.02
+    followed: int = 2
 
     name: ClassVar[str] = "deepfool"
     norm: ClassVar[str] = "l2"
@@ -52,47 +58,55 @@ class DeepFool(Attack):
         check_count("steps", self.steps)
         check_count("subsample", self.subsample, low=2)
         check_count("followed", self.followed)
-        check_option("overshoot", self.overshoot, positive=False)
 
     def propose(self, oracle: Oracle, images: Tensor, labels: Tensor, noise: Noise) -> Tensor:
         """Return the first adversarial points of the steps, drawn in to the boundary."""
         points = images.clone()
-        classes = _likeliest_others(oracle.logits(images), labels, self.subsample - 1)
-        active = torch.arange(len(images), device=images.device)
+        others = oracle.logits(images).scatter(1, labels[:, None], -torch.inf)
+        classes = others.topk(min(self.subsample, others.shape[1]) - 1, dim=1).indices
+        rows = torch.arange(len(images), device=images.device)
         for _ in range(self.steps):
-            own = labels[active]
-            gaps, normals = _boundaries(oracle, points[active], own, classes)
-            squares = normals.flatten(2).square().sum(dim=2)
-            distances = torch.where(squares > 0, gaps / squares.sqrt(), torch.inf)
-            nearest = distances.argmin(dim=1, keepdim=True)
-            lengths = (1.0 + self.overshoot) * gaps / squares
-            length = lengths.gather(1, nearest)[:, :, None, None]
-            normal = normals[torch.arange(len(active), device=active.device), nearest[:, 0]]
-            moved = (points[active] + length * normal).clamp(0.0, 1.0)
-            pointing = distances.gather(1, nearest)[:, 0].isfinite()
-            active, own = active[pointing], own[pointing]
-            if len(active) == 0:
+            step, order = self._step(oracle, points[rows], labels[rows], classes)
+            moving = step.flatten(1).ne(0).any(dim=1)
+            rows, classes = rows[moving], classes.gather(1, order)[moving]
+            if len(rows) == 0:
                 break
-            points[active] = moved[pointing]
-            order = distances.argsort(dim=1, stable=True)[:, : self.followed]
-            classes = classes.gather(1, order)[pointing]
-            fooled = is_adversarial(oracle.logits(points[active]), own, oracle.dtype)
-            active, classes = active[~fooled], classes[~fooled]
-            if len(active) == 0:
+            points[rows] = (points[rows] + step[moving]).clamp(0.0, 1.0)
+            fooled = is_adversarial(oracle.logits(points[rows]), labels[rows], oracle.dtype)
+            rows, classes = rows[~fooled], classes[~fooled]
+            if len(rows) == 0:
                 break
         return drawn_in(oracle, images, points, labels)
 
+    def _step(
+        self, oracle: Oracle, points: Tensor, labels: Tensor, classes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return each point's step onto its nearest boundary, and which boundaries are nearest.
 
-def _likeliest_others(logits: Tensor, labels: Tensor, count: int) -> Tensor:
-    """Return the likeliest classes other than the label, int64 [rows, at most count]."""
-    others = logits.scatter(1, labels[:, None], -torch.inf)
-    return others.topk(min(count, logits.shape[1] - 1), dim=1).indices
+        Args:
+            oracle: the attacked model.
+            points: [count, channels, height, width].
+            labels: int64 [count].
+            classes: int64 [count, others].
+
+        Returns:
+            Steps like `points`, zero where there is no boundary to go to; and int64
+            [count, followed], indices into the rows of `classes`.
+        """
+        gaps, normals = _boundaries(oracle, points, labels, classes)
+        squares = normals.flatten(2).square().sum(dim=2)
+        distances = torch.where(squares > 0, gaps / squares.sqrt(), torch.inf)
+        order = distances.argsort(dim=1, stable=True)[:, : self.followed]
+        every, nearest = torch.arange(len(points), device=points.device), order[:, 0]
+        lengths = gaps[every, nearest] / squares[every, nearest]
+        lengths = torch.where(distances[every, nearest].isfinite(), lengths, 0.0)
+        return columns(lengths) * normals[every, nearest], order
 
 
 def _boundaries(
     oracle: Oracle, points: Tensor, labels: Tensor, classes: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return each boundary's gap (label's logit less the class's) and minus the gap's gradient.
+    """Return the gap to each class (label's logit less the class's) and the way it closes.
 
     Args:
         oracle: the attacked model.
@@ -101,12 +115,12 @@ def _boundaries(
         classes: int64 [count, others].
 
     Returns:
-        float32 [count, others], made a little larger than zero where a boundary is passed already
-        or stood on, and float32 [count, others, channels, height, width].
+        float32 [count, others], above zero even where the boundary is passed or stood on; and
+        minus its gradient, float32 [count, others, channels, height, width].
     """
     wanted = torch.cat([labels[:, None], classes], dim=1)
     logits, gradients = oracle.jacobian(points, wanted)
     picked = logits.gather(1, wanted)
     size = picked.abs().amax(dim=1, keepdim=True).clamp(min=1.0)
-    gaps = (picked[:, :1] - picked[:, 1:]).abs() + 1e-4 * size
+    gaps = (picked[:, :1] - picked[:, 1:]).abs() + PAST * size
     return gaps, gradients[:, 1:] - gradients[:, :1]

@@ -25,7 +25,7 @@ from nversion.attacks.ray import first_adversarial
 from nversion.attacks.registry import register
 from nversion.errors import InputError
 
-__all__ = ["Gradient", "GradientSign"]
+__all__ = ["Gradient", "GradientSign", "gradient_targets"]
 
 FINER_STEPS = 20
 """The scan is repeated this much finer where one of this many first magnitudes succeeds."""
@@ -99,3 +99,13 @@ class GradientSign(_SingleStep):
 
     def _direction(self, gradients: Tensor) -> Tensor:
         return gradients.sign()
+
+
+def gradient_targets(oracle: Oracle, images: Tensor, labels: Tensor) -> Tensor:
+    """Return the class that the gradient attack turns each image into, int64 [count].
+
+    Where it fails: the likeliest class other than the label.
+    """
+    points = Gradient().propose(oracle, images, labels, Noise(0, "", images[:0], labels[:0]))
+    others = oracle.logits(points).scatter(1, labels[:, None], -torch.inf)
+    return others.argmax(dim=1)

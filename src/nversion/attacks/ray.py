@@ -130,35 +130,42 @@ def drawn_in(oracle: Oracle, originals: Tensor, points: Tensor, labels: Tensor) 
     Returns:
         float32 [count, ...], on the line from the original to the point.
     """
-    count = len(originals)
-    both = torch.cat([originals, points])
-    margins = _margins(oracle, both, labels.repeat(2))
-    low_value, high_value = margins[:count], margins[count:]
+    best, high_value = points.clone(), _margins(oracle, points, labels)
     low, high = torch.zeros_like(high_value), torch.ones_like(high_value)
-    best = points.clone()
-    # What false position takes for the margins at the ends: halved at an end that keeps its place.
-    low_weight, high_weight = low_value.clone(), high_value.clone()
-    rows = ((low_value <= 0.0) & (high_value > 0.0)).nonzero().squeeze(1)
+    low_value, before = torch.full_like(high_value, torch.nan), torch.zeros_like(labels)
+    rows = (high_value > 0.0).nonzero().squeeze(1)
     for _ in range(LONGEST_SEARCH):
-        span = high - low
-        guess = low - span * low_weight / (high_weight - low_weight)
-        open_ = (span > TOLERANCE * high) & (high - guess > TOLERANCE * high)
-        rows = rows[open_[rows]]
+        share = _next_share(low, high, low_value, high_value)
+        rows = rows[(share < high)[rows]]
         if len(rows) == 0:
             break
-        # Half the tolerance past the guess: where the margin is straight, this is adversarial.
-        share = guess + 0.5 * TOLERANCE * high
-        share = share.clamp(low + 0.02 * span, high - 0.02 * span)[rows]
-        moved = torch.lerp(originals[rows], points[rows], share.float()[:, None, None, None])
+        weights = share[rows].float()[:, None, None, None]
+        moved = torch.lerp(originals[rows], points[rows], weights)
         value = _margins(oracle, moved, labels[rows])
         hit = value > 0.0
         won, lost = rows[hit], rows[~hit]
         best[won] = moved[hit]
-        high[won], high_weight[won] = share[hit], value[hit]
-        low_weight[won] /= 2.0
-        low[lost], low_weight[lost] = share[~hit], value[~hit]
-        high_weight[lost] /= 2.0
+        high[won], high_value[won] = share[won], value[hit]
+        low[lost], low_value[lost] = share[lost], value[~hit]
+        # False position: an end that keeps its place twice counts for half (the Illinois rule).
+        low_value[won[before[won] == 1]] /= 2.0
+        high_value[lost[before[lost] == -1]] /= 2.0
+        before[won], before[lost] = 1, -1
     return best
+
+
+def _next_share(low: Tensor, high: Tensor, low_value: Tensor, high_value: Tensor) -> Tensor:
+    """Return the share of each perturbation to look at next, or `high` where it is good enough."""
+    span = high - low
+    # Until a share is seen that is too small: off by 1/32, then 1/8, 1/2, and 1 (the original).
+    outwards = (1.0 - 4.0 * (1.0 - high)).clamp(max=31.0 / 32.0)
+    outwards = torch.where(outwards < 0.0, high / 2.0, outwards)
+    guess = low - span * low_value / (high_value - low_value)
+    near = (span <= TOLERANCE * high) | (high - guess <= TOLERANCE * high)
+    # Half the tolerance past the guess: where the margin is straight, this is adversarial.
+    share = (guess + 0.5 * TOLERANCE * high).clamp(low + 0.02 * span, high - 0.02 * span)
+    share = torch.where(low_value.isnan(), outwards, torch.where(near, high, share))
+    return torch.where(span <= TOLERANCE, high, share)
 
 
 def _margins(oracle: Oracle, images: Tensor, labels: Tensor) -> Tensor:
