@@ -1,16 +1,23 @@
 """The radius of each image by few bound passes.
 
 A relaxation built at radius e holds for every radius up to e. So one pass at e, whether or not it
-proves e itself, proves the closed-form radius g(e): the largest r for which the linear bounds of
-all margins stay positive on the ball of r (and at most e). As e grows the planes get looser and
-g(e) falls, so the best certificate is where g(e) = e, and both e and g(e) enclose it after a
-single pass. A secant on log g(e) - log e closes in on it.
+proves e itself, proves the closed-form radius g(e): the largest r, up to e, for which the linear
+bounds of all margins stay positive on the ball of r.
+
+The best e is where the bounds of the margins at e just reach zero. The *loss* at e is the largest
+share of any margin that the bounds give away, so the best e has the loss 1. Its logarithm is
+nearly a straight line in the logarithm of e, and finite on both sides, so a secant from a guess
+comes within a few per cent in two or three passes, and its next step is then good to a
+thousandth.
 
 The search runs in float32. The radius that is returned comes from one last pass in float64 whose
 rounding is bounded, again in closed form, so nothing that the search did can make it unsound.
 """
 
 from __future__ import annotations
+
+import dataclasses
+import math
 
 import torch
 from torch import Tensor
@@ -20,15 +27,34 @@ from nversion.certification.ball import Ball, dual_norm, largest_radius, lowest
 from nversion.certification.graph import Convolution, Dense, Network
 from nversion.certification.patches import BLOCK
 
-__all__ = ["closed_form", "images_per_pass", "linear_margins", "local_radii", "search_radii"]
+__all__ = ["Verdict", "images_per_pass", "judge", "linear_margins", "local_radii", "search_radii"]
 
-PASSES = 8
+PASSES = 7
+LAST_PASSES = 4
 TOLERANCE = 2e-3
-SMALLEST = 1e-6
+NEAR = 0.04
+AIM = 0.998
+GUESS = 0.3
+GROW, SHRINK = 1.5, 2.5
+LARGEST = 1e6
 
 
-def closed_form(relaxation: Relaxation, labels: Tensor, others: Tensor, needed: Tensor) -> Tensor:
-    """Return g(e): the radius, not capped at e, up to which the linear bounds keep every margin.
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What one relaxation at radii e proves.
+
+    Attributes:
+        radii: [count], up to which all margins are proved positive; may exceed e, and is then
+            only proved up to e.
+        loss: [count], the largest share of any margin that the bounds give away at e.
+    """
+
+    radii: Tensor
+    loss: Tensor
+
+
+def judge(relaxation: Relaxation, labels: Tensor, others: Tensor, needed: Tensor) -> Verdict:
+    """Draw the closed-form radii and the losses from a relaxation.
 
     Args:
         relaxation: of the images.
@@ -39,16 +65,22 @@ def closed_form(relaxation: Relaxation, labels: Tensor, others: Tensor, needed: 
     rows = margin_rows(relaxation.network, labels, others)
     last = len(relaxation.network.nodes) - 1
     back = walk(relaxation.network, last, rows, relaxation.planes)
-    _, center, a, reach = least(back, relaxation.images, relaxation.radii, relaxation.ball)
+    images, ball = relaxation.images, relaxation.ball
+    lower, center, a, reach = least(back, images, relaxation.radii, ball)
     spare = (needed + relaxation.slack)[:, None]
-    limit = torch.full_like(center, 1e6)
+    limit = torch.full_like(center, LARGEST)
     radii = largest_radius(a.abs(), reach.caps(a), center - spare, limit, reach.norm)
+    margins = (rows.a @ relaxation.logits[:, :, None]).squeeze(2)
     if relaxation.derivatives is not None:
-        margins, sizes, caps = _margin_derivatives(relaxation, rows.a)
-        radii = torch.maximum(
-            radii, largest_radius(sizes, caps, margins - spare, limit, reach.norm)
-        )
-    return radii.amin(dim=1)
+        sizes, caps = _margin_derivatives(relaxation, rows.a)
+        change, _ = lowest(sizes, caps, relaxation.radii[:, None], ball.norm)
+        lower = torch.maximum(lower, margins + change)
+        alone = largest_radius(sizes, caps, margins - spare, limit, reach.norm)
+        radii = torch.maximum(radii, alone)
+    proved = (lower > spare).all(dim=1)
+    radii = torch.where(proved, torch.maximum(radii.amin(dim=1), relaxation.radii), radii.amin(1))
+    loss = (margins - lower) / (margins - spare).clamp(min=1e-9)
+    return Verdict(radii, loss.amax(dim=1))
 
 
 def linear_margins(relaxation: Relaxation, labels: Tensor, others: Tensor) -> Tensor:
@@ -58,23 +90,21 @@ def linear_margins(relaxation: Relaxation, labels: Tensor, others: Tensor) -> Te
     back = walk(relaxation.network, last, rows, relaxation.planes)
     lower = least(back, relaxation.images, relaxation.radii, relaxation.ball)[0]
     if relaxation.derivatives is not None:
-        margins, sizes, caps = _margin_derivatives(relaxation, rows.a)
+        margins = (rows.a @ relaxation.logits[:, :, None]).squeeze(2)
+        sizes, caps = _margin_derivatives(relaxation, rows.a)
         change, _ = lowest(sizes, caps, relaxation.radii[:, None], relaxation.ball.norm)
         lower = torch.maximum(lower, margins + change)
     return lower - relaxation.slack[:, None]
 
 
-def _margin_derivatives(
-    relaxation: Relaxation, rows: Tensor
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return margins at the images [count, rows], and how fast which pixels can lower them."""
-    margins = (rows @ relaxation.logits[:, :, None]).squeeze(2)
+def _margin_derivatives(relaxation: Relaxation, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return how fast each pixel can lower the margins, [count, rows, items], and its reach."""
     last = relaxation.network.nodes[-1]
     weight = rows @ last.weight if isinstance(last, Dense) else rows
     assert relaxation.derivatives is not None
     ranges = relaxation.derivatives.combined(weight)
     sizes, caps = ranges.items(relaxation.ball.reach(relaxation.images), upward=False)
-    return margins, sizes.squeeze(2), None if caps is None else caps.squeeze(2)
+    return sizes.squeeze(2), None if caps is None else caps.squeeze(2)
 
 
 def images_per_pass(network: Network) -> int:
@@ -101,7 +131,7 @@ def local_radii(
             (gradient,) = torch.autograd.grad(margins[:, i].sum(), leaf, retain_graph=True)
             size = dual_norm(gradient.flatten(1), ball.norm).clamp(min=1e-12)
             best = torch.minimum(best, margins[:, i].detach() / size)
-    return best.clamp(min=SMALLEST, max=1e3)
+    return best.clamp(min=1e-6, max=1e3)
 
 
 def search_radii(
@@ -125,37 +155,59 @@ def search_radii(
     fast = network.to(torch.float32)
     jacobian = ball.norm == 1.0
     small = images.to(torch.float32)
-    guess = 0.3 * local_radii(network, images, labels, others, ball)
-    low, high = torch.zeros_like(guess), torch.full_like(guess, torch.inf)
-    open_rows = torch.arange(len(images), device=images.device)
-    old_e = torch.full_like(guess, torch.nan)
-    old_h = torch.full_like(guess, torch.nan)
+    track = _Track(GUESS * local_radii(network, images, labels, others, ball))
+    rows = torch.arange(len(images), device=images.device)
     for _ in range(PASSES):
-        rows = open_rows
-        e = guess[rows]
-        relaxation = relax_network(fast, small[rows], e.to(torch.float32), ball, jacobian=jacobian)
-        g = closed_form(relaxation, labels[rows], others[rows], needed[rows].to(torch.float32))
-        g = g.to(torch.float64).clamp(min=0.0).nan_to_num(0.0)
-        low[rows] = torch.maximum(low[rows], torch.minimum(e, g))
-        high[rows] = torch.minimum(high[rows], torch.maximum(e, g))
-        h = g.clamp(min=SMALLEST).log() - e.log()
-        guess[rows] = _next(e, g, h, old_e[rows], old_h[rows], low[rows], high[rows])
-        old_e[rows], old_h[rows] = e, h
-        done = (high[rows] - low[rows] <= TOLERANCE * high[rows]) | (guess[rows] < SMALLEST)
-        open_rows = rows[~done]
-        if len(open_rows) == 0:
+        radii = track.probe[rows].exp().to(torch.float32)
+        relaxation = relax_network(fast, small[rows], radii, ball, jacobian=jacobian)
+        spare = needed[rows].to(torch.float32)
+        verdict = judge(relaxation, labels[rows], others[rows], spare)
+        rows = rows[~track.update(rows, verdict)]
+        if len(rows) == 0:
             break
-    relaxation = relax_network(network, images, guess, ball, jacobian=jacobian)
-    return torch.minimum(closed_form(relaxation, labels, others, needed), guess)
+    radii, best = track.probe.exp(), torch.zeros_like(needed)
+    rows = torch.arange(len(images), device=images.device)
+    for _ in range(LAST_PASSES):
+        e = radii[rows]
+        relaxation = relax_network(network, images[rows], e, ball, jacobian=jacobian)
+        verdict = judge(relaxation, labels[rows], others[rows], needed[rows])
+        best[rows] = torch.maximum(best[rows], torch.minimum(verdict.radii, e))
+        # In the box a margin missed by little can cost much of the radius: step back and repeat.
+        short = best[rows] < 0.99 * e
+        excess = verdict.loss.clamp(min=1.0, max=100.0)
+        radii[rows] = torch.maximum(e * (AIM - 0.002) / excess, best[rows])
+        rows = rows[short]
+        if len(rows) == 0:
+            break
+    return best
 
 
-def _next(
-    e: Tensor, g: Tensor, h: Tensor, old_e: Tensor, old_h: Tensor, low: Tensor, high: Tensor
-) -> Tensor:
-    """Return the next radius to try: a secant on h over log e, kept within the bracket."""
-    fallback = torch.where(g > SMALLEST, (e * g.clamp(min=SMALLEST)).sqrt(), e * 0.25)
-    slope = (h - old_h) / (e.log() - old_e.log())
-    secant = torch.exp(e.log() - h / slope)
-    usable = secant.isfinite() & (slope < -1e-3)
-    guess = torch.where(usable, secant, fallback)
-    return torch.minimum(torch.maximum(guess, low), high)
+class _Track:
+    """Where the search stands for each image; radii and losses as logarithms, float64 [count]."""
+
+    def __init__(self, guess: Tensor) -> None:
+        self.probe = guess.log()
+        self.low = torch.full_like(guess, -torch.inf)
+        self.high = torch.full_like(guess, torch.inf)
+        self.before = torch.full_like(guess, torch.nan)
+        self.loss_before = torch.full_like(guess, torch.nan)
+
+    def update(self, rows: Tensor, verdict: Verdict) -> Tensor:
+        """Take in the verdict on the probes of `rows`, choose the next, and tell which are done."""
+        x = self.probe[rows]
+        y = verdict.loss.to(torch.float64).nan_to_num(nan=1e12, posinf=1e12)
+        y = y.clamp(min=1e-6, max=1e12).log()
+        proved = verdict.radii.to(torch.float64).nan_to_num(0.0).clamp(min=1e-12).log()
+        low = torch.maximum(self.low[rows], torch.minimum(x, proved))
+        high = torch.where(y > 0, torch.minimum(self.high[rows], x), self.high[rows])
+        slope = (y - self.loss_before[rows]) / (x - self.before[rows])
+        usual = 1.3 + 0.15 * y.clamp(min=0.0)
+        slope = torch.where(slope.isfinite(), slope, usual).clamp(1.0, 6.0)
+        step = ((math.log(AIM) - y) / slope).clamp(-SHRINK, GROW)
+        following = torch.minimum(torch.maximum(x + step, low), torch.maximum(high, low))
+        # A step onto an end of the bracket would learn nothing: halve the bracket instead.
+        stuck = (following >= high) & (y <= 0.0)
+        following = torch.where(stuck, (low + high) / 2, following)
+        self.probe[rows], self.low[rows], self.high[rows] = following, low, high
+        self.before[rows], self.loss_before[rows] = x, y
+        return (high - low <= TOLERANCE) | (y.abs() <= NEAR)
