@@ -1,6 +1,9 @@
 """The N-version program: several versions and a voter, as one model."""
 
 from nversion.program.accuracy import AccuracyBand, accuracy_by_n, accuracy_by_n_orders
+from nversion.program.certified import certify_program
+from nversion.program.comparison import RadiusComparison, compare_with_versions
+from nversion.program.leads import certified_vote_radii
 from nversion.program.model import Program
 from nversion.program.verdict import Verdict, vote_outputs
 from nversion.program.voters import (
@@ -24,10 +27,14 @@ __all__ = [
     "MedianSoftmax",
     "Outputs",
     "Program",
+    "RadiusComparison",
     "Verdict",
     "Voter",
     "accuracy_by_n",
     "accuracy_by_n_orders",
+    "certified_vote_radii",
+    "certify_program",
+    "compare_with_versions",
     "create_voter",
     "vote_outputs",
     "voter_names",

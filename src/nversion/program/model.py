@@ -81,6 +81,14 @@ class Program(nn.Module):
         """The weights, float64 [versions] with a largest of 1; None if they are equal."""
         return self._weights
 
+    @property
+    def shares(self) -> Tensor:
+        """Each version's share of the weight, float64 [versions], summing to 1."""
+        weights = self._weights
+        if weights is None:
+            weights = torch.ones(len(self.models), dtype=torch.float64)
+        return weights / weights.sum()
+
     def extra_repr(self) -> str:
         """Name the voter when the program is printed."""
         return f"voter={self.voter.name}"
@@ -104,11 +112,7 @@ class Program(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the program's log-probabilities [count, classes], as the voter has them."""
         members = self.members(images)
-        if self._weights is None:
-            shares = torch.full((len(self.models),), 1 / len(self.models))
-        else:
-            shares = self._weights / self._weights.sum()
-        return self.voter.log_probabilities(members, shares.log().to(members))
+        return self.voter.log_probabilities(members, self.shares.log().to(members))
 
     def outputs(self, images: Tensor, batch_size: int = BATCH_SIZE) -> Tensor:
         """Return the versions' softmax outputs, float32 [versions, count, classes], no gradient.

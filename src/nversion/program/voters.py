@@ -3,8 +3,9 @@
 A voter that adds up is described by three things: what each version casts (its ballot), how ties
 are settled, and how much the winner needs. Ballots are rounded to a binary grid before they are
 added. The grid is coarse enough for float64 to add up 2,048 of them without rounding, so a verdict
-is the same bits for every order of the versions, for every batch, and for running sums; and it is
-far finer than float32 (2^-40 for probabilities and votes, 2^-30 for log-probabilities).
+is the same bits for every order of the versions, for every batch, and for running sums. It is 2^-40
+for probabilities and votes, and 2^-21 for log-probabilities, finer than what a float32 network
+reproduces of its logits.
 
 ``mean-softmax`` is the voter of the 2019 study. The hard voters, ``majority`` (plurality) and
 ``k-of-n``, are surveyed by Parhami, "Voting algorithms", IEEE Transactions on Reliability 43(4),
@@ -40,8 +41,8 @@ __all__ = [
 
 MOST_VERSIONS = 2048
 PROBABILITY_STEP = 2.0**-40
-LOG_STEP = 2.0**-30
-LOWEST_LOG = -1024.0
+LOG_STEP = 2.0**-21
+LOWEST_LOG = -(2.0**20)
 """A version's log-probability counts as no less: one version's veto is large, but finite."""
 
 
@@ -52,7 +53,7 @@ class Outputs:
     Attributes:
         probabilities: softmax outputs, float32 [versions, count, classes].
         log_probabilities: their logarithms before any rounding, float64 [versions, count,
-            classes], all finite and at least -1024.
+            classes], all finite and at least -2^20.
     """
 
     probabilities: Tensor
