@@ -5,6 +5,7 @@ from nversion.program.certified import certify_program
 from nversion.program.comparison import RadiusComparison, compare_with_versions
 from nversion.program.leads import certified_vote_radii
 from nversion.program.model import Program
+from nversion.program.smoothed import certify_program_smoothing
 from nversion.program.verdict import Verdict, vote_outputs
 from nversion.program.voters import (
     KOfN,
@@ -34,6 +35,7 @@ __all__ = [
     "accuracy_by_n_orders",
     "certified_vote_radii",
     "certify_program",
+    "certify_program_smoothing",
     "compare_with_versions",
     "create_voter",
     "vote_outputs",
