@@ -66,6 +66,7 @@ def adversarial_sets(draw):
         l2=numbers(count, distances),
         linf=numbers(count, distances),
         ssim=numbers(count, st.floats(-1, 1, width=32)),
+        storable=draw(st.booleans()),
     )
 
 
@@ -77,7 +78,7 @@ def test_the_round_trip_is_exact(tmp_path_factory, adversarial):
     loaded = AdversarialSet.load(folder)
     assert bits(loaded) == bits(adversarial)
     assert (loaded.versions, loaded.attacks) == (adversarial.versions, adversarial.attacks)
-    assert loaded.options == adversarial.options
+    assert (loaded.options, loaded.storable) == (adversarial.options, adversarial.storable)
     assert loaded.digest == adversarial.digest
 
 
@@ -94,8 +95,9 @@ def test_the_digest_depends_on_everything(small):
         dataclasses.replace(small, options=dict(small.options) | {"gradient": {"steps": 4}}),
         dataclasses.replace(small, l2=small.l2 * 2),
         small.select(torch.arange(11)),
+        dataclasses.replace(small, storable=True),
     ]
-    assert len({small.digest, *(other.digest for other in changed)}) == 6
+    assert len({small.digest, *(other.digest for other in changed)}) == 7
 
 
 def test_the_table_says_the_same_for_people(small, tmp_path):
@@ -173,6 +175,7 @@ def test_the_export_holds_plain_arrays(small, tmp_path):
         assert file["versions"].tolist() == ["a"] * 4 + ["b"] * 8
         assert file["attacks"].tolist() == ["gradient"] * 8 + ["random-pgd"] * 4
         assert json.loads(str(file["options"])) == small.options
+        assert file["storable"].dtype == bool
         assert set(file.files) >= {"labels", "predictions", "test_indices", "l0", "linf", "ssim"}
 
 

@@ -53,3 +53,13 @@ def test_a_set_may_be_empty(make_run):
 def test_no_runs_are_refused():
     with pytest.raises(InputError, match="no attack runs"):
         build([])
+
+
+def test_a_set_is_storable_if_each_of_its_runs_is(make_run):
+    runs = [make_run("a", storable=True), make_run("a", "random-pgd", storable=True)]
+    assert build(runs).storable
+    assert not build([*runs, make_run("b")]).storable
+    # A run that is left out does not count.
+    visible = make_run("b", "saliency-map", strength=0.9)
+    assert build([*runs, visible]).storable
+    assert build(runs).digest != build([make_run("a"), make_run("a", "random-pgd")]).digest

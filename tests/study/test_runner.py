@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from nversion.adversarial import AdversarialSet
+from nversion.adversarial import AdversarialSet, AttackExample, AttackRun
+from nversion.datasets import load_dataset
 from nversion.errors import StudyError
+from nversion.models import predict
 from nversion.study import make_config, run_study, without_times
 from nversion.study.config import save_config
 from nversion.study.folder import StudyFolder
@@ -73,6 +76,39 @@ def test_the_numbers_are_what_the_artefacts_say(study: tuple[Path, dict[str, Any
         right = (predictions == adversarial.labels).double().mean()
         assert row["adversarial_accuracy"] == pytest.approx(float(right))
     assert results["program"]["accuracy_by_n"][-1] == results["program"]["accuracy"]
+
+
+def test_the_example_is_what_the_attack_runs_hold(study: tuple[Path, dict[str, Any]]) -> None:
+    folder, results = study
+    place, example = StudyFolder(folder), results["example"]
+    solved = sum(row["success"] for row in example["attacks"])
+    names = [row["name"] for row in results["attacks"]]
+    assert [row["name"] for row in example["attacks"]] == names
+    best = 0
+    for version in results["program"]["versions"]:
+        runs = [AttackRun.load(place.run(version, name)) for name in names]
+        best = max(best, int(torch.stack([run.success for run in runs]).sum(dim=0).max()))
+        if version == example["version"]:
+            row = runs[0].test_indices.tolist().index(example["test_index"])
+            assert [run.success[row] for run in runs] == [a["success"] for a in example["attacks"]]
+            assert int(runs[0].labels[row]) == example["label"]
+    assert solved == best
+    kept = AttackExample.load(place.example)
+    original = load_dataset("digits").test.images[example["test_index"]]
+    assert torch.equal(kept.original, original)
+
+
+def test_the_sets_images_are_adversarial_in_8_bits_too(study: tuple[Path, dict[str, Any]]) -> None:
+    place = StudyFolder(study[0])
+    adversarial = AdversarialSet.load(place.adversarial)
+    assert adversarial.storable
+    assert study[1]["adversarial_set"]["storable"]
+    for position, name in enumerate(adversarial.versions):
+        rows = adversarial.version_ids == position
+        stored = (adversarial.images[rows] * 255).round().to(torch.uint8)
+        predictions = predict(Version.load(place.version(name)).model, stored / 255.0)
+        assert len(predictions)
+        assert not (predictions == adversarial.labels[rows]).any()
 
 
 def test_baseline_and_student_start_from_the_same_weights_and_learn_from_other_labels(

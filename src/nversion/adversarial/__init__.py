@@ -3,13 +3,16 @@
 An :class:`AttackRun` holds what one attack did to one version. :func:`build` makes the
 :class:`AdversarialSet` of all runs, leaving out what the :class:`PerceptibilityRule` says a person
 would see; :func:`summarise` makes the table of attacks, :func:`transfer_matrix` compares versions,
-and the functions of :mod:`nversion.adversarial.pictures` draw.
+and the functions of :mod:`nversion.adversarial.pictures` draw. An :class:`AttackExample` is what
+all attacks made of one image; a :class:`SetRecord` says how a set came about.
 """
 
 from nversion.adversarial.adversarial_set import AdversarialSet
 from nversion.adversarial.build import build
+from nversion.adversarial.example import AttackExample, choose_example
 from nversion.adversarial.perceptibility import Medians, PerceptibilityRule
 from nversion.adversarial.pictures import attack_grid, comparison, contact_sheet
+from nversion.adversarial.record import SetRecord
 from nversion.adversarial.runs import AttackRun, draw_indices
 from nversion.adversarial.similarity import structural_similarity
 from nversion.adversarial.summary import AttackSummary, summarise, wilson_interval
@@ -17,13 +20,16 @@ from nversion.adversarial.transfer import Transfer, transfer_matrix
 
 __all__ = [
     "AdversarialSet",
+    "AttackExample",
     "AttackRun",
     "AttackSummary",
     "Medians",
     "PerceptibilityRule",
+    "SetRecord",
     "Transfer",
     "attack_grid",
     "build",
+    "choose_example",
     "comparison",
     "contact_sheet",
     "draw_indices",

@@ -65,6 +65,8 @@ class AdversarialSet:
         l2: Euclidean distance, float32 [count].
         linf: largest absolute change, float32 [count].
         ssim: structural similarity to the original, float32 [count].
+        storable: whether each image is still adversarial, to the version it was made against, after
+            storing it in 8 bits a value.
 
     Raises:
         InputError: the parts do not fit each other.
@@ -84,6 +86,7 @@ class AdversarialSet:
     l2: Tensor
     linf: Tensor
     ssim: Tensor
+    storable: bool = False
 
     def __post_init__(self) -> None:
         check_images(self.images)
@@ -162,6 +165,7 @@ class AdversarialSet:
                 versions=tuple(metadata["versions"]),
                 attacks=tuple(metadata["attacks"]),
                 options=metadata["options"],
+                storable=metadata["storable"],
                 **tensors,
             )
         except (KeyError, TypeError, InputError) as error:
@@ -181,7 +185,7 @@ class AdversarialSet:
         """Write the set as one compressed ``.npz`` file without pickled objects, atomically.
 
         It holds ``images`` and ``labels`` (the names under which a dataset's arrays are looked
-        for), the provenance as one array per column, and ``options`` as JSON text.
+        for), the provenance as one array per column, ``options`` as JSON text, and ``storable``.
         """
         arrays: dict[str, np.ndarray[Any, Any]] = {
             name: tensor.numpy() for name, tensor in self._tensors().items()
@@ -191,6 +195,7 @@ class AdversarialSet:
             ids = arrays.pop(f"{what[:-1]}_ids")
             arrays[what] = np.array(values or [""], dtype=np.str_)[ids]
         arrays["options"] = np.array(json.dumps(_plain(self.options), sort_keys=True))
+        arrays["storable"] = np.array(self.storable)
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
 
@@ -203,6 +208,7 @@ class AdversarialSet:
             "versions": list(self.versions),
             "attacks": list(self.attacks),
             "options": _plain(self.options),
+            "storable": self.storable,
         }
 
     def _table(self) -> str:

@@ -70,6 +70,7 @@ def build(runs: Sequence[AttackRun], rule: PerceptibilityRule | None = None) -> 
         l2=column("l2"),
         linf=column("linf"),
         ssim=column("ssim"),
+        storable=bool(kept) and all(run.storable for run in kept),
     )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["attack_grid", "comparison", "contact_sheet"]
+__all__ = ["attack_grid", "comparison", "contact_sheet", "strongest_change"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -122,7 +122,7 @@ def comparison(
     axes[0].set_xlabel(f"prediction: {original_prediction}", fontsize=9)
     _show(axes[1], _pixels(adversarial), "adversarial")
     axes[1].set_xlabel(f"prediction: {adversarial_prediction}", fontsize=9)
-    change = _change(original, adversarial)
+    change = strongest_change(original, adversarial)
     scale = _scale_of(change)
     _show(axes[2], change, f"difference (±{scale:.2g})", limit=scale)
     axes[2].set_xlabel(_distances(original, adversarial), fontsize=9)
@@ -169,7 +169,7 @@ def attack_grid(
     lines = math.ceil((len(names) + 1) / columns)
     # Scaled to what is typical rather than to the largest: one attack that turns single pixels from
     # black to white would otherwise make all other differences invisible.
-    changes = [_change(original, image) for image in images]
+    changes = [strongest_change(original, image) for image in images]
     scales = [_scale_of(change) for change in changes if change.any()]
     scale = float(np.median(scales)) if scales else 1.0
     figure = _figure(figsize=(2.5 * columns, 1.75 * lines), layout="constrained")
@@ -228,8 +228,13 @@ def _pixels(image: Tensor) -> FloatArray:
     return pixels
 
 
-def _change(original: Tensor, image: Tensor) -> FloatArray:
-    """Return the signed change [height, width]: of each pixel's channels, the largest change."""
+def strongest_change(original: Tensor, image: Tensor) -> FloatArray:
+    """Return the signed change float32 [height, width]: of each pixel's channels, the largest.
+
+    Args:
+        original: float32 [channels, height, width].
+        image: likewise.
+    """
     change = (image - original).cpu()
     strongest = change.abs().argmax(dim=0, keepdim=True)
     largest: FloatArray = change.gather(0, strongest).squeeze(0).numpy()

@@ -95,6 +95,7 @@ class AttackRun:
         l2: Euclidean distance.
         linf: largest absolute change.
         ssim: structural similarity to the original, float32 [tried]; NaN where it failed.
+        storable: whether every success is one after storing the image in 8 bits a value too.
 
     Raises:
         InputError: a tensor has the wrong dtype or length.
@@ -117,6 +118,7 @@ class AttackRun:
     l2: Tensor
     linf: Tensor
     ssim: Tensor
+    storable: bool = False
 
     def __post_init__(self) -> None:
         check_images(self.images)
@@ -147,6 +149,7 @@ class AttackRun:
         test_indices: Tensor,
         seed: int,
         seconds: float,
+        storable: bool = False,
     ) -> AttackRun:
         """Return the run that holds `result`, with the similarity to the originals measured.
 
@@ -159,6 +162,7 @@ class AttackRun:
             test_indices: int64 [tried], where the images stand in the test split.
             seed: the seed it was called with.
             seconds: how long it took.
+            storable: whether it was called with ``storable=True``.
 
         Raises:
             InputError: the parts differ in length, or are malformed.
@@ -183,6 +187,7 @@ class AttackRun:
             l2=result.l2.cpu(),
             linf=result.linf.cpu(),
             ssim=torch.where(success, similarity, torch.nan),
+            storable=storable,
         )
 
     def save(self, path: Path) -> None:
@@ -220,4 +225,5 @@ class AttackRun:
             "options": dict(self.options),
             "seed": self.seed,
             "seconds": self.seconds,
+            "storable": self.storable,
         }

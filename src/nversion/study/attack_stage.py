@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +15,13 @@ from torch import Tensor
 
 from nversion.adversarial import (
     AdversarialSet,
+    AttackExample,
     AttackRun,
     AttackSummary,
     PerceptibilityRule,
+    SetRecord,
     build,
+    choose_example,
     draw_indices,
     summarise,
 )
@@ -31,26 +36,73 @@ from nversion.study.ledger import Unit, code_digest
 from nversion.study.train_stage import TrainedVersion
 from nversion.versions import Version
 
-__all__ = ["attack_networks", "attack_versions", "build_set"]
+__all__ = ["AttackPlan", "BuiltSet", "attack_networks", "attack_versions", "build_set"]
+
+SET_FILES = ("images.safetensors", "provenance.csv", "record.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class AttackPlan:
+    """How versions are attacked.
+
+    Attributes:
+        attacks: by name, in the order of the tables.
+        images: correctly classified test images per version.
+        seed: what the images are drawn and the attacks are called with.
+        storable: whether the images must stay adversarial when they are stored in 8 bits a value.
+        rule: which attacks are in the adversarial set.
+    """
+
+    attacks: Mapping[str, Attack]
+    images: int
+    seed: int
+    storable: bool = True
+    rule: PerceptibilityRule = dataclasses.field(default_factory=PerceptibilityRule)
+
+    @classmethod
+    def of(cls, config: StudyConfig) -> AttackPlan:
+        """Return the plan of a study."""
+        section = config.attacks
+        return cls(config.create_attacks(), section.images, config.seed, section.storable)
+
+
+@dataclasses.dataclass(frozen=True)
+class BuiltSet:
+    """An adversarial set with what was made beside it.
+
+    Attributes:
+        adversarial: the set.
+        table: the table of attacks.
+        example: all attacks on one image; None if no attack succeeded.
+    """
+
+    adversarial: AdversarialSet
+    table: list[AttackSummary]
+    example: AttackExample | None
 
 
 def attack_versions(
-    config: StudyConfig,
+    plan: AttackPlan,
     folder: StudyFolder,
     data: Dataset,
-    versions: Sequence[TrainedVersion],
+    versions: Mapping[TrainedVersion, Sequence[bool]],
     engine: Engine,
 ) -> dict[Path, str]:
     """Run every attack on every version; return the runs' files in order, with their digests.
 
+    Args:
+        plan: how they are attacked.
+        folder: where the runs go.
+        data: the dataset.
+        versions: each with whether it classifies each test image correctly.
+        engine: runs the units.
+
     Raises:
         StudyError: no run came about.
     """
-    attacks = config.create_attacks()
     units: list[Unit] = []
-    for version in versions:
-        correct = torch.tensor(version.correct(data))
-        drawn = draw_indices(correct, config.attacks.images, config.seed, version.name)
+    for version, correct in versions.items():
+        drawn = draw_indices(torch.tensor(correct), plan.images, plan.seed, version.name)
         units += [
             _attack_unit(
                 f"attacks/{version.name}/{name}",
@@ -58,11 +110,12 @@ def attack_versions(
                 attack,
                 data,
                 drawn,
-                derive_seed(config.seed, "attack", version.name, name),
+                derive_seed(plan.seed, "attack", version.name, name),
                 folder.run(version.name, name),
                 folder,
+                storable=plan.storable,
             )
-            for name, attack in attacks.items()
+            for name, attack in plan.attacks.items()
         ]
     done = engine.run("attacking versions", units)
     if not done:
@@ -94,6 +147,7 @@ def attack_networks(
             derive_seed(config.seed, "attack", "networks", name),
             folder.network_run(role, name),
             folder,
+            storable=config.attacks.storable,
         )
         for role, network in networks.items()
         for name, attack in config.create_attacks().items()
@@ -116,6 +170,8 @@ def _attack_unit(
     seed: int,
     path: Path,
     folder: StudyFolder,
+    *,
+    storable: bool,
 ) -> Unit:
     return Unit(
         name=name,
@@ -128,6 +184,7 @@ def _attack_unit(
             "labels": data.test.labels[drawn].numpy(),
             "test_indices": drawn.numpy(),
             "seed": seed,
+            "storable": storable,
             "path": path,
         },
         inputs={
@@ -138,7 +195,14 @@ def _attack_unit(
             "data": data.digest,
             "drawn": drawn,
             "seed": seed,
-            "code": code_digest("nversion.attacks", "nversion.models", __name__),
+            "storable": storable,
+            "code": code_digest(
+                "nversion.attacks",
+                "nversion.models",
+                "nversion.adversarial.runs",
+                "nversion.adversarial.similarity",
+                __name__,
+            ),
         },
         outputs=(folder.relative(path),),
     )
@@ -152,12 +216,13 @@ def _attack(
     labels: npt.NDArray[np.int64],
     test_indices: npt.NDArray[np.int64],
     seed: int,
+    storable: bool,
     path: Path,
 ) -> None:
     originals, truth = torch.from_numpy(images), torch.from_numpy(labels)
     model = Version.load(version).model
     started = time.perf_counter()
-    result = attack(model, originals, truth, seed=seed)
+    result = attack(model, originals, truth, seed=seed, storable=storable)
     run = AttackRun.of(
         name,
         attack,
@@ -167,30 +232,71 @@ def _attack(
         test_indices=torch.from_numpy(test_indices),
         seed=seed,
         seconds=time.perf_counter() - started,
+        storable=storable,
     )
     run.save(path)
 
 
 def build_set(
-    folder: StudyFolder, runs: Mapping[Path, str], rule: PerceptibilityRule, engine: Engine
-) -> tuple[AdversarialSet, list[AttackSummary]]:
-    """Build the adversarial set from the runs' files; return it with the table of attacks."""
-    names = ("images.safetensors", "provenance.csv")
+    plan: AttackPlan, folder: StudyFolder, data: Dataset, runs: Mapping[Path, str], engine: Engine
+) -> BuiltSet:
+    """Build the adversarial set from the runs' files, with its record and the example to show."""
+    facts = {
+        "dataset": data.name,
+        "dataset_digest": data.digest,
+        "seed": plan.seed,
+        "images_per_version": plan.images,
+    }
+    code = code_digest("nversion.adversarial", __name__)
+    made_from = {"runs": list(runs.values()), "code": code}
     unit = Unit(
         name="adversarial/set",
         function=_build,
-        arguments={"runs": list(runs), "rule": rule, "folder": folder.adversarial},
-        inputs={
-            "runs": list(runs.values()),
-            "rule": rule.explain(),
-            "code": code_digest("nversion.adversarial"),
+        arguments={
+            "runs": list(runs),
+            "rule": plan.rule,
+            "folder": folder.adversarial,
+            "facts": facts,
         },
-        outputs=tuple(folder.relative(folder.adversarial / name) for name in names),
+        inputs={**made_from, "rule": dataclasses.asdict(plan.rule), "facts": facts},
+        outputs=tuple(folder.relative(folder.adversarial / name) for name in SET_FILES),
     )
     engine.require("building the adversarial set", [unit])
-    table = summarise([AttackRun.load(path) for path in runs], rule)
-    return AdversarialSet.load(folder.adversarial), table
+    loaded = {path: AttackRun.load(path) for path in runs}
+    table = summarise(list(loaded.values()), plan.rule)
+    chosen = choose_example(list(loaded.values()))
+    if chosen is None:
+        folder.example.unlink(missing_ok=True)
+        return BuiltSet(AdversarialSet.load(folder.adversarial), table, None)
+    version, index = chosen
+    example = Unit(
+        name="adversarial/example",
+        function=_make_example,
+        arguments={
+            "runs": [path for path, run in loaded.items() if run.version == version],
+            "index": index,
+            "original": data.test.images[index].numpy(),
+            "path": folder.example,
+        },
+        inputs={**made_from, "version": version, "index": index, "data": data.digest},
+        outputs=(folder.relative(folder.example),),
+    )
+    engine.require("showing all attacks on one image", [example])
+    adversarial = AdversarialSet.load(folder.adversarial)
+    return BuiltSet(adversarial, table, AttackExample.load(folder.example))
 
 
-def _build(runs: Sequence[Path], rule: PerceptibilityRule, folder: Path) -> None:
-    build([AttackRun.load(path) for path in runs], rule).save(folder)
+def _build(
+    runs: Sequence[Path], rule: PerceptibilityRule, folder: Path, facts: Mapping[str, Any]
+) -> None:
+    loaded = [AttackRun.load(path) for path in runs]
+    adversarial = build(loaded, rule)
+    adversarial.save(folder)
+    SetRecord.of(adversarial, summarise(loaded, rule), rule, **facts).save(folder)
+
+
+def _make_example(
+    runs: Sequence[Path], index: int, original: npt.NDArray[np.float32], path: Path
+) -> None:
+    loaded = [AttackRun.load(file) for file in runs]
+    AttackExample.of(loaded, index, torch.from_numpy(original)).save(path)

@@ -75,6 +75,7 @@ class AttackSection(_Section):
     Attributes:
         names: the attacks, in the order of the tables.
         images: correctly classified test images per version, drawn with the study's seed.
+        storable: whether the images must stay adversarial when they are stored in 8 bits a value.
         options: per attack, options in place of its defaults.
     """
 
@@ -82,6 +83,7 @@ class AttackSection(_Section):
         default=("gradient", "gradient-sign", "random-pgd"), min_length=1
     )
     images: int = Field(default=13, ge=1)
+    storable: bool = True
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @field_validator("names")

@@ -22,10 +22,12 @@ class StudyFolder:
 
     Attributes:
         root: the study's folder.
+        adversarial: the folder of the adversarial set.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, adversarial: str = "adversarial") -> None:
         self.root = root
+        self.adversarial = root / adversarial
 
     @property
     def config(self) -> Path:
@@ -48,9 +50,9 @@ class StudyFolder:
         return self.root / "report"
 
     @property
-    def adversarial(self) -> Path:
-        """The folder of the adversarial set."""
-        return self.root / "adversarial"
+    def example(self) -> Path:
+        """What all attacks made of one image."""
+        return self.adversarial / "example.safetensors"
 
     @property
     def program_summary(self) -> Path:
@@ -72,7 +74,7 @@ class StudyFolder:
 
     def run(self, version: str, attack: str) -> Path:
         """The file of one attack's run on one version."""
-        return self.root / "adversarial" / "runs" / version / f"{attack_file(attack)}.safetensors"
+        return self.adversarial / "runs" / version / f"{attack_file(attack)}.safetensors"
 
     def network_run(self, role: str, attack: str) -> Path:
         """The file of one attack's run on the baseline or the student."""

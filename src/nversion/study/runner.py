@@ -13,13 +13,18 @@ from typing import Any
 
 import torch
 
-from nversion.adversarial import AdversarialSet, PerceptibilityRule, transfer_matrix
+from nversion.adversarial import AdversarialSet, transfer_matrix
 from nversion.datasets import Dataset, load_dataset
 from nversion.datasets.shared import SharedDataset
 from nversion.errors import StudyError
 from nversion.evaluation import adversarial_frequency, rank
 from nversion.files import read_json, write_json
-from nversion.study.attack_stage import attack_networks, attack_versions, build_set
+from nversion.study.attack_stage import (
+    AttackPlan,
+    attack_networks,
+    attack_versions,
+    build_set,
+)
 from nversion.study.certify_stage import certify_networks
 from nversion.study.config import StudyConfig, load_config, save_config
 from nversion.study.distil_stage import distil
@@ -82,12 +87,14 @@ def _run(
     config: StudyConfig, place: StudyFolder, data: Dataset, engine: Engine, workers: int
 ) -> dict[str, Any]:
     shared = SharedDataset.of(data)
-    rule = PerceptibilityRule()
+    plan = AttackPlan.of(config)
     with engine.stage("versions"):
         versions = train_versions(config, place, data, shared, engine)
     with engine.stage("attacks"):
-        runs = attack_versions(config, place, data, versions, engine)
-        adversarial, table = build_set(place, runs, rule, engine)
+        known = {version: version.correct(data) for version in versions}
+        runs = attack_versions(plan, place, data, known, engine)
+        built = build_set(plan, place, data, runs, engine)
+        adversarial = built.adversarial
     with engine.stage("program"):
         program = measure_program(
             config, place, data, versions, adversarial, adversarial.digest, engine
@@ -106,15 +113,16 @@ def _run(
         if name.startswith("versions/")
     }
     architectures = study_architectures(config, data)
-    results = {
+    results: dict[str, Any] = {
         "study": study_section(config, len(versions), workers, engine.timings(), engine.failures),
         "versions": version_rows(architectures, data, place, errors, accuracies),
-        "attacks": [row.to_json() for row in table],
+        "attacks": [row.to_json() for row in built.table],
         "adversarial_set": {
             "size": len(adversarial),
             "per_attack": adversarial.per_attack,
             "per_version": adversarial.per_version,
-            "perceptibility_rule": rule.explain(),
+            "storable": adversarial.storable,
+            "perceptibility_rule": plan.rule.explain(),
         },
         "transfer": transfer,
         "program": program,
@@ -122,6 +130,7 @@ def _run(
         "certification": certification,
     }
     results["questions"] = answer_questions(results)
+    results["example"] = built.example and built.example.to_json(built.table)
     write_json(place.results, results)
     return results
 

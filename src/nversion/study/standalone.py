@@ -1,0 +1,120 @@
+"""An adversarial set from versions that are there already, without a study around it.
+
+The same units of work as in a study's attack stage: same seed, same versions, same set, bit for
+bit. The set's folder holds the attack runs too, so that an interrupted build goes on where it
+stopped, and another attack is added without running the others again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from nversion.datasets import Dataset
+from nversion.errors import InputError, StudyError
+from nversion.files import sha256_of_file
+from nversion.models import predict
+from nversion.study.attack_stage import AttackPlan, BuiltSet, attack_versions, build_set
+from nversion.study.config import STUDY_FILE
+from nversion.study.engine import Engine
+from nversion.study.folder import StudyFolder
+from nversion.study.train_stage import TrainedVersion
+from nversion.versions import Version
+from nversion.workers import resolve_workers
+
+__all__ = ["StandaloneSet", "build_adversarial_set"]
+
+
+@dataclasses.dataclass(frozen=True)
+class StandaloneSet:
+    """What :func:`build_adversarial_set` made.
+
+    Attributes:
+        built: the set, the table of attacks and the example.
+        failures: (unit, error) of every attack run that failed; the rest is in the set.
+    """
+
+    built: BuiltSet
+    failures: tuple[tuple[str, str], ...]
+
+
+def build_adversarial_set(
+    versions: Sequence[Path],
+    plan: AttackPlan,
+    data: Dataset,
+    out: Path,
+    *,
+    workers: int | str = "auto",
+    say: Callable[[str], None] = lambda message: None,
+) -> StandaloneSet:
+    """Attack versions and build the adversarial set in a folder of its own, or go on with it.
+
+    Args:
+        versions: folders that :meth:`nversion.versions.Version.save` wrote.
+        plan: which attacks, on how many images, with which seed, by which rule.
+        data: the dataset whose test images are attacked.
+        out: the set's folder; made if it is not there.
+        workers: processes, or "auto" for one per core; changes no result.
+        say: called with a line of text when something begins, is kept or fails.
+
+    Raises:
+        InputError: two versions have one name, or a version takes other images than the dataset's.
+        ArtefactError: a version cannot be read.
+        StudyError: the folder belongs to a study or holds something else, is in use, or no run came
+            about.
+    """
+    _check_folder(out)
+    known = _versions(versions, data)
+    folder = StudyFolder(out, adversarial=".")
+    with folder.locked():
+        engine = Engine(folder, resolve_workers(workers), say)
+        runs = attack_versions(plan, folder, data, known, engine)
+        return StandaloneSet(
+            build_set(plan, folder, data, runs, engine), failures=tuple(engine.failures)
+        )
+
+
+def _check_folder(out: Path) -> None:
+    """Raise unless `out` is new, empty, or holds a set that was begun or built here."""
+    if out.exists() and not out.is_dir():
+        raise StudyError(f"{out}: not a folder")
+    place = out.resolve()
+    study = place.parent if place.name == "adversarial" else place
+    if (study / STUDY_FILE).is_file():
+        raise StudyError(f"{out}: belongs to a study; name another folder for the set")
+    if out.is_dir() and any(out.iterdir()) and not (out / ".units").is_dir():
+        raise StudyError(f"{out}: holds other files; name a new folder for the set")
+
+
+def _versions(folders: Sequence[Path], data: Dataset) -> Mapping[TrainedVersion, list[bool]]:
+    """Return the versions, each with whether it classifies each test image correctly."""
+    if not folders:
+        raise InputError("there is no version to attack")
+    places: dict[str, Path] = {}
+    known: dict[TrainedVersion, list[bool]] = {}
+    for folder in folders:
+        version = Version.load(folder)
+        name, record = version.name, version.record
+        if name in places:
+            raise InputError(
+                f"{places[name]} and {folder} are both called {name}; a set needs different names"
+            )
+        if (record.shape, record.classes) != (tuple(data.shape), data.classes):
+            raise InputError(
+                f"{folder}: takes images of {list(record.shape)} in {record.classes} classes, but "
+                f"{data.name} has {list(data.shape)} in {data.classes}"
+            )
+        places[name] = folder
+        weights = sha256_of_file(folder / "weights.safetensors")
+        known[TrainedVersion(name, weights, folder)] = _correct(version, data)
+    return known
+
+
+def _correct(version: Version, data: Dataset) -> list[bool]:
+    logits = version.test_logits
+    if logits is not None and version.record.dataset_digest == data.digest:
+        predictions = logits.argmax(dim=1)
+    else:
+        predictions = predict(version.model, data.test.images)
+    return [bool(right) for right in predictions == data.test.labels]

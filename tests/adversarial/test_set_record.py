@@ -1,0 +1,63 @@
+import json
+
+import pytest
+import torch
+
+from nversion.adversarial import PerceptibilityRule, SetRecord, build, summarise
+from nversion.errors import ArtefactError
+
+
+@pytest.fixture(name="made")
+def _made(make_run, tmp_path):
+    runs = [make_run("a"), make_run("a", "random-pgd", strength=0.9)]
+    rule = PerceptibilityRule()
+    adversarial = build(runs, rule)
+    adversarial.save(tmp_path)
+    record = SetRecord.of(
+        adversarial,
+        summarise(runs, rule),
+        rule,
+        dataset="digits",
+        dataset_digest="0f",
+        seed=7,
+        images_per_version=6,
+    )
+    record.save(tmp_path)
+    return adversarial, record
+
+
+def test_it_loads_back_and_names_what_was_left_out(made, tmp_path):
+    adversarial, record = made
+    assert SetRecord.load(tmp_path, adversarial) == record
+    assert record.set_digest == adversarial.digest
+    assert [(row["name"], row["in_adversarial_set"]) for row in record.attacks] == [
+        ("gradient", True),
+        ("random-pgd", False),
+    ]
+    assert "SSIM" in record.perceptibility_rule
+
+
+def test_a_set_without_a_record_is_no_error(made, tmp_path):
+    assert SetRecord.load(tmp_path / "elsewhere", made[0]) is None
+
+
+def test_the_record_of_another_set_is_refused(made, tmp_path):
+    with pytest.raises(ArtefactError, match="belongs to another set"):
+        SetRecord.load(tmp_path, made[0].select(torch.tensor([0])))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 0}, "record of format 1"),
+        ({"more": 1}, "not an adversarial set's record"),
+    ],
+)
+def test_a_foreign_file_is_refused(made, tmp_path, change, message):
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ArtefactError, match=message):
+        SetRecord.load(tmp_path, made[0])
+    path.write_text("[]")
+    with pytest.raises(ArtefactError, match=str(path)):
+        SetRecord.load(tmp_path, made[0])
