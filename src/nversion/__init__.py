@@ -24,10 +24,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from nversion import attacks
     from nversion.architectures import Architecture, catalogue, generate, student_architecture
-    from nversion.certification import certify
     from nversion.datasets import Dataset, Split, load_dataset
     from nversion.errors import NVersionError
     from nversion.program import Program, Verdict
+    from nversion.program.dispatch import certify
     from nversion.study import StudyConfig, run_study
     from nversion.versions import Outcome, Recipe, Record, Version, load_recipe, train, train_many
 
@@ -45,7 +45,7 @@ _HOMES = {
     "Version": "nversion.versions",
     "attacks": "nversion",
     "catalogue": "nversion.architectures",
-    "certify": "nversion.certification",
+    "certify": "nversion.program.dispatch",
     "generate": "nversion.architectures",
     "load_dataset": "nversion.datasets",
     "load_recipe": "nversion.versions",
