@@ -15,6 +15,11 @@ from nversion.errors import InputError
 
 # Cheaper options, for attacks whose defaults take long; what is asked of the result is the same.
 QUICK = {
+    "apgd": {"epsilon": 0.5, "steps": 20},
+    "auto": {"epsilon": 0.5, "steps": 10, "targets": 2, "queries": 50},
+    "fab": {"targets": 3, "steps": 10},
+    "hop-skip-jump": {"steps": 2, "evaluations": 20},
+    "square": {"epsilon": 0.5, "queries": 100},
     "random-pgd": {"growing": 6, "bisecting": 6, "iterations": 10},
 }
 

@@ -63,6 +63,22 @@ class Oracle:
             ]
         return torch.cat(pieces)
 
+    def graph(self, images: Tensor) -> Tensor:
+        """Return logits float32 [count, classes] that can be differentiated by the images.
+
+        For attacks from elsewhere, which take their gradients themselves; these are not counted.
+        Where the model has no gradient at all, it is zero.
+        """
+        self.forwards += images.shape[0]
+        pieces = [
+            self._call(images[rows])[:wanted]
+            for rows, wanted in chunks(images.shape[0], self._batch_size)
+        ]
+        logits = torch.cat(pieces).to(images.device)
+        if images.requires_grad and not logits.requires_grad:
+            logits = logits + 0.0 * images.sum()
+        return logits
+
     def gradient(self, images: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
         """Return logits [count, classes] and d objective / d image [count, ...], both float32.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from nversion.attacks.base import Attack
 from nversion.errors import InputError
 
-__all__ = ["create", "names", "register"]
+__all__ = ["create", "names", "register", "register_prefix"]
 
 STUDY_ORDER = (
     "gradient",
@@ -24,12 +25,21 @@ STUDY_ORDER = (
 )
 
 _ATTACKS: dict[str, type[Attack]] = {}
+_PREFIXES: dict[str, Callable[[str], type[Attack]]] = {}
 
 
 def register(attack: type[Attack]) -> type[Attack]:
     """Enter an attack class under its name (a class decorator)."""
     _ATTACKS[attack.name] = attack
     return attack
+
+
+def register_prefix(prefix: str, attack_class: Callable[[str], type[Attack]]) -> None:
+    """Let names "prefix:rest" mean the class that `attack_class` gives for the rest.
+
+    It raises InputError or MissingExtraError if there is none.
+    """
+    _PREFIXES[prefix] = attack_class
 
 
 def names() -> list[str]:
@@ -41,12 +51,13 @@ def names() -> list[str]:
 def create(name: str, **options: Any) -> Attack:
     """Return the attack called `name`, with `options` in place of its defaults.
 
+    A name like "foolbox:BoundaryAttack" stands for an attack of another library.
+
     Raises:
         InputError: no attack has that name, or it has no such option.
+        MissingExtraError: the other library is not installed.
     """
-    attack = _ATTACKS.get(name)
-    if attack is None:
-        raise InputError(f"no attack is called {name!r}; there are: {', '.join(names())}")
+    attack = _attack_class(name)
     known = [field.name for field in dataclasses.fields(attack)]  # type: ignore[arg-type]
     unknown = [option for option in options if option not in known]
     if unknown:
@@ -55,3 +66,15 @@ def create(name: str, **options: Any) -> Attack:
             f"{', '.join(known) or 'none'}"
         )
     return attack(**options)
+
+
+def _attack_class(name: str) -> type[Attack]:
+    prefix, colon, rest = name.partition(":")
+    if colon and prefix in _PREFIXES:
+        return _PREFIXES[prefix](rest)
+    if name not in _ATTACKS:
+        raise InputError(
+            f"no attack is called {name!r}; there are: {', '.join(names())}; and those of other "
+            f"libraries, as {', '.join(f'{prefix}:NAME' for prefix in _PREFIXES)}"
+        )
+    return _ATTACKS[name]
