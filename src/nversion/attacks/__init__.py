@@ -11,6 +11,7 @@ from nversion.attacks import (  # noqa: F401  (registers the attacks)
     auto,
     deepfool,
     fab,
+    foolbox_bridge,
     gradient,
     hop_skip_jump,
     random_pgd,
