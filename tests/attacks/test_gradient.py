@@ -1,0 +1,76 @@
+"""The single-step attacks against their definition, magnitude by magnitude."""
+
+import copy
+
+import pytest
+import torch
+
+from nversion.attacks import create
+from nversion.attacks.criteria import is_adversarial
+from nversion.attacks.gradient import gradient_targets
+from nversion.attacks.oracle import Oracle
+from nversion.errors import InputError
+from nversion.models import evaluate, frozen
+
+
+def direction(victim, image, label, name):
+    # In float64, in which the cross-entropy does not vanish where the model is sure.
+    model = copy.deepcopy(victim.model).double()
+    image = image[None].double().requires_grad_(True)
+    torch.nn.functional.cross_entropy(model(image), label[None]).backward()
+    gradient = image.grad[0].float()
+    if name == "gradient-sign":
+        return gradient.sign()
+    return gradient / gradient.square().mean().sqrt()
+
+
+def by_definition(victim, image, label, name):
+    """Scan 1,000 magnitudes up to 1, and 20 finer ones if one of the first 20 succeeds."""
+    along = direction(victim, image, label, name)
+    magnitudes = torch.linspace(0, 1, 1001)[1:]
+    for _ in range(2):
+        images = (image + magnitudes[:, None, None, None] * along).clamp(0, 1)
+        labels = label.expand(len(images))
+        hits = is_adversarial(evaluate(victim.model, images), labels).nonzero().squeeze(1)
+        if len(hits) == 0:
+            return None
+        first = int(hits[0])
+        if first >= 20 or len(magnitudes) == 20:
+            break
+        magnitudes = torch.linspace(0, float(magnitudes[first]), 21)[1:]
+    return images[first]
+
+
+@pytest.mark.parametrize("name", ["gradient", "gradient-sign"])
+def test_same_as_the_definition(name, dense, convolutional):
+    fine = 0
+    for victim in (dense, convolutional):
+        images, labels = victim.images[:25], victim.labels[:25]
+        result = create(name)(victim.model, images, labels)
+        for row in range(len(images)):
+            expected = by_definition(victim, images[row], labels[row], name)
+            assert bool(result.success[row]) == (expected is not None)
+            if expected is not None:
+                assert torch.allclose(result.images[row], expected, atol=1e-5)
+                fine += float(result.linf[row]) < 0.02
+    assert name == "gradient" or fine > 0, "no image tested the finer scan"
+
+
+def test_needs_few_evaluations(dense):
+    result = create("gradient-sign")(dense.model, dense.images[:50], dense.labels[:50])
+    assert result.forwards < 50 * 30
+
+
+def test_targets_are_what_the_gradient_attack_reaches(dense):
+    images, labels = dense.images[:20], dense.labels[:20]
+    result = create("gradient")(dense.model, images, labels)
+    with frozen(dense.model):
+        targets = gradient_targets(Oracle(dense.model), images, labels)
+    assert torch.equal(targets[result.success], result.predictions[result.success])
+    assert (targets != labels).all()
+
+
+@pytest.mark.parametrize("options", [{"steps": 0}, {"largest": 0.0}, {"largest": float("nan")}])
+def test_refused_options(options):
+    with pytest.raises(InputError, match=next(iter(options))):
+        create("gradient", **options)
