@@ -99,6 +99,18 @@ def test_no_attack_succeeds_within_the_radius(name: str, norm: float, box: bool)
     assert bool((worst > 0).all())
 
 
+@pytest.mark.parametrize("name", ["leaky", "conv", "pooled", "curves"])
+def test_optimised_slopes_are_tighter_and_sound(name: str) -> None:
+    model, images, labels = _case(name)
+    linear = certify(model, images, labels, 2)
+    alpha = certify(model, images, labels, 2, method="alpha")
+    assert bool((alpha >= linear).all())
+    if name != "curves":
+        assert float((alpha / linear).mean()) > 1.005
+    worst = _strongest(model.double(), images.double(), labels, alpha.double(), 2.0, True)
+    assert bool((worst > 0).all())
+
+
 @pytest.mark.parametrize("name", ["dense", "conv", "pooled", "residual"])
 @pytest.mark.parametrize("norm", NORMS)
 def test_linear_beats_intervals_and_the_box_never_loses_much(name: str, norm: float) -> None:

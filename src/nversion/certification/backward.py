@@ -46,6 +46,10 @@ __all__ = ["Relaxation", "Rows", "margin_rows", "relax_network", "walk"]
 
 Rows = DenseRows | PatchRows
 
+WIDE = 3
+"""How many times fewer channels than pixels in a window a convolution may have and still be bounded
+through two layers at once."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Relaxation:
@@ -166,7 +170,7 @@ def _layer_rows(
         inner = network.nodes[activation.inputs[0]] if activation.inputs else activation
         if isinstance(activation, Activation) and isinstance(inner, Convolution):
             outer = own_geometry(node).before(inner)
-            if node.shape[0] > outer.kernel[0] * outer.kernel[1] and inner.groups == 1:
+            if WIDE * node.shape[0] > outer.kernel[0] * outer.kernel[1] and inner.groups == 1:
                 image = network.nodes[inner.inputs[0]].shape
                 yield inner.inputs[0], through_two(node, planes[before], inner, image)
                 return

@@ -7,6 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
+from nversion.certification.alpha import optimised_radii
 from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball, parse_norm
 from nversion.certification.graph import Network
@@ -70,6 +71,7 @@ def certify(
     box: tuple[float, float] | None = (0.0, 1.0),
     target: Target = None,
     seed: int = 0,
+    steps: int = 40,
 ) -> Tensor:
     """Return radii within which no change of the image changes the class, float32 [count].
 
@@ -88,6 +90,7 @@ def certify(
             change to that class. "random": one class drawn per image that is neither the label,
             the runner-up nor the least likely, which is what CNN-Cert's script measures.
         seed: for the random targets.
+        steps: how many times "alpha" improves its slopes.
 
     Raises:
         InputError: a malformed argument.
@@ -98,7 +101,11 @@ def certify(
     rows = correct.nonzero().squeeze(1)
     if len(rows):
         chosen = problem.rows(rows)
-        radii[rows] = _bisect(chosen) if method == "interval" else _search(chosen)
+        radii[rows] = (
+            _bisect(chosen)
+            if method == "interval"
+            else _search(chosen, steps if method == "alpha" else 0)
+        )
     return rounded_down(radii)
 
 
@@ -204,8 +211,8 @@ def _random_targets(logits: Tensor, labels: Tensor, seed: int) -> Tensor:
     return candidates.gather(1, chosen[:, None]).squeeze(1)
 
 
-def _search(problem: Problem) -> Tensor:
-    """Return the radii, float64 [count], that backward linear bounds certify."""
+def _search(problem: Problem, steps: int) -> Tensor:
+    """Return the radii, float64 [count], of linear bounds, with slopes improved in `steps`."""
     per_image = int(problem.rivals.sum(dim=1).max())
     order = problem.rivals.to(torch.int64).argsort(dim=1, descending=True, stable=True)
     others = order[:, :per_image]
@@ -213,14 +220,9 @@ def _search(problem: Problem) -> Tensor:
     size = images_per_pass(problem.network)
     for first in range(0, len(radii), size):
         rows = slice(first, first + size)
-        radii[rows] = search_radii(
-            problem.network,
-            problem.images[rows],
-            problem.labels[rows],
-            others[rows],
-            problem.needed[rows],
-            problem.ball,
-        )
+        part = problem.rows(torch.arange(len(radii), device=radii.device)[rows])
+        given = (part.network, part.images, part.labels, others[rows], part.needed, part.ball)
+        radii[rows] = optimised_radii(*given, steps) if steps else search_radii(*given)
     return radii
 
 

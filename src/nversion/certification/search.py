@@ -27,13 +27,22 @@ from nversion.certification.ball import Ball, dual_norm, largest_radius, lowest
 from nversion.certification.graph import Convolution, Dense, Network
 from nversion.certification.patches import BLOCK
 
-__all__ = ["Verdict", "images_per_pass", "judge", "linear_margins", "local_radii", "search_radii"]
+__all__ = [
+    "Verdict",
+    "has_windows",
+    "images_per_pass",
+    "judge",
+    "linear_margins",
+    "local_radii",
+    "search_radii",
+]
 
 PASSES = 7
 LAST_PASSES = 4
 TOLERANCE = 2e-3
-NEAR = 0.04
-AIM = 0.998
+NEAR = 0.025
+AIM = 0.9995
+STEEPER = 1.08
 GUESS = 0.3
 GROW, SHRINK = 1.5, 2.5
 LARGEST = 1e6
@@ -107,6 +116,11 @@ def _margin_derivatives(relaxation: Relaxation, rows: Tensor) -> tuple[Tensor, T
     return sizes.squeeze(2), None if caps is None else caps.squeeze(2)
 
 
+def has_windows(network: Network) -> bool:
+    """Tell whether there are convolutions: only then the Jacobian's range is worth its time."""
+    return any(isinstance(node, Convolution) for node in network.nodes)
+
+
 def images_per_pass(network: Network) -> int:
     """Return how many images to bound together: few where layers are large."""
     largest = max(
@@ -153,7 +167,7 @@ def search_radii(
         ball: the norm and the box.
     """
     fast = network.to(torch.float32)
-    jacobian = ball.norm == 1.0
+    jacobian = ball.norm == 1.0 and has_windows(network)
     small = images.to(torch.float32)
     track = _Track(GUESS * local_radii(network, images, labels, others, ball))
     rows = torch.arange(len(images), device=images.device)
@@ -175,7 +189,7 @@ def search_radii(
         # In the box a margin missed by little can cost much of the radius: step back and repeat.
         short = best[rows] < 0.99 * e
         excess = verdict.loss.clamp(min=1.0, max=100.0)
-        radii[rows] = torch.maximum(e * (AIM - 0.002) / excess, best[rows])
+        radii[rows] = torch.maximum(e * (AIM - 0.003) / excess, best[rows])
         rows = rows[short]
         if len(rows) == 0:
             break
@@ -200,7 +214,10 @@ class _Track:
         proved = verdict.radii.to(torch.float64).nan_to_num(0.0).clamp(min=1e-12).log()
         low = torch.maximum(self.low[rows], torch.minimum(x, proved))
         high = torch.where(y > 0, torch.minimum(self.high[rows], x), self.high[rows])
-        slope = (y - self.loss_before[rows]) / (x - self.before[rows])
+        distance = x - self.before[rows]
+        slope = (y - self.loss_before[rows]) / distance
+        # The curve is a little steeper around the root than from far away.
+        slope = torch.where(distance.abs() > 0.3, STEEPER * slope, slope)
         usual = 1.3 + 0.15 * y.clamp(min=0.0)
         slope = torch.where(slope.isfinite(), slope, usual).clamp(1.0, 6.0)
         step = ((math.log(AIM) - y) / slope).clamp(-SHRINK, GROW)

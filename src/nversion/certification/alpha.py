@@ -1,0 +1,133 @@
+"""Optimised slopes: the lower planes of crossing ReLUs chosen for the margins themselves.
+
+The plane below a ReLU that may be on or off can have any slope between 0 and 1 (between the leaky
+slope and 1). Linear bounds choose by the areas; here a few steps of Adam choose the slopes that
+give the best margins (after alpha-CROWN, Xu et al. 2021), on the last way back only, where they
+cost least. Planes with other slopes are as sound, so only the float64 pass at the end counts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from nversion.certification.backward import Relaxation, least, margin_rows, relax_network, walk
+from nversion.certification.ball import Ball
+from nversion.certification.graph import Activation, Network
+from nversion.certification.search import has_windows, judge, search_radii
+
+__all__ = ["optimised_radii", "with_slopes"]
+
+ROUNDS = 2
+RATE = 0.2
+STEEPNESS = 1.6
+LAST_PASSES = 3
+
+
+def with_slopes(relaxation: Relaxation, slopes: dict[int, Tensor]) -> Relaxation:
+    """Return the relaxation with other lower slopes where a ReLU may be on or off.
+
+    Args:
+        relaxation: of the images.
+        slopes: by node, [count, *shape]; values outside the allowed range are moved into it.
+    """
+    planes = dict(relaxation.planes)
+    for index, raw in slopes.items():
+        node = relaxation.network.nodes[index]
+        assert isinstance(node, Activation)
+        low, high = relaxation.bounds[node.inputs[0]]
+        old = planes[index]
+        crossing = (low < 0) & (high > 0)
+        lower = torch.where(crossing, raw.clamp(node.slope, 1.0).to(low.dtype), old.lower)
+        rise = old.lower + old.rise - lower
+        planes[index] = dataclasses.replace(old, lower=lower, rise=rise)
+    return dataclasses.replace(relaxation, planes=planes)
+
+
+def _optimise(
+    relaxation: Relaxation,
+    labels: Tensor,
+    others: Tensor,
+    slopes: dict[int, Tensor],
+    steps: int,
+) -> tuple[dict[int, Tensor], Tensor]:
+    """Improve slopes by Adam; return the best for each image and their losses [count]."""
+    rows = margin_rows(relaxation.network, labels, others)
+    last = len(relaxation.network.nodes) - 1
+    margins = (rows.a @ relaxation.logits[:, :, None]).squeeze(2).clamp(min=1e-9)
+    best = {index: value.clone() for index, value in slopes.items()}
+    best_loss = torch.full_like(margins[:, 0], torch.inf)
+    with torch.enable_grad():
+        leaves = {index: value.clone().requires_grad_(True) for index, value in slopes.items()}
+        adam = torch.optim.Adam(leaves.values(), lr=RATE)
+        schedule = torch.optim.lr_scheduler.ExponentialLR(adam, 0.05 ** (1.0 / max(steps, 1)))
+        for _ in range(steps):
+            chosen = with_slopes(relaxation, leaves)
+            back = walk(chosen.network, last, rows, chosen.planes)
+            lower = least(back, chosen.images, chosen.radii, chosen.ball)[0]
+            loss = ((margins - lower) / margins).amax(dim=1)
+            better = loss.detach() < best_loss
+            best_loss = torch.where(better, loss.detach(), best_loss)
+            for index, leaf in leaves.items():
+                mask = better.reshape(-1, *([1] * (leaf.ndim - 1)))
+                best[index] = torch.where(mask, leaf.detach(), best[index])
+            adam.zero_grad()
+            loss.sum().backward()  # type: ignore[no-untyped-call]
+            adam.step()
+            schedule.step()
+            with torch.no_grad():
+                for leaf in leaves.values():
+                    leaf.clamp_(0.0, 1.0)
+    return best, best_loss
+
+
+def optimised_radii(
+    network: Network,
+    images: Tensor,
+    labels: Tensor,
+    others: Tensor,
+    needed: Tensor,
+    ball: Ball,
+    steps: int,
+) -> Tensor:
+    """Return sound radii, float64 [count], at least those of the linear bounds.
+
+    Args:
+        network: in float64.
+        images: float64 [count, *shape].
+        labels: int64 [count].
+        others: int64 [count, rows], the classes that must stay below.
+        needed: float64 [count], what each margin must exceed.
+        ball: the norm and the box.
+        steps: of Adam, altogether.
+    """
+    best = search_radii(network, images, labels, others, needed, ball)
+    tuned = [i for i, n in enumerate(network.nodes) if isinstance(n, Activation)]
+    tuned = [i for i in tuned if _is_relu(network, i)]
+    if not tuned or not bool((best > 0).any()):
+        return best
+    jacobian = has_windows(network) and ball.norm == 1.0
+    fast, small = network.to(torch.float32), images.to(torch.float32)
+    e = best.clamp(min=1e-6)
+    slopes: dict[int, Tensor] = {}
+    for _ in range(ROUNDS):
+        relaxation = relax_network(fast, small, e.to(torch.float32), ball, jacobian=jacobian)
+        slopes = slopes or {i: relaxation.planes[i].lower for i in tuned}
+        slopes, loss = _optimise(relaxation, labels, others, slopes, steps // ROUNDS)
+        share = loss.to(torch.float64).clamp(0.2, 5.0)
+        e = torch.maximum(e * share.pow(-1.0 / STEEPNESS), best)
+    for _ in range(LAST_PASSES):
+        relaxation = relax_network(network, images, e, ball, jacobian=jacobian)
+        verdict = judge(with_slopes(relaxation, slopes), labels, others, needed)
+        best = torch.maximum(best, torch.minimum(verdict.radii, e))
+        if bool((best >= 0.995 * e).all()):
+            break
+        e = torch.maximum(e * 0.995 * verdict.loss.clamp(1.0, 3.0).pow(-1.0 / STEEPNESS), best)
+    return best
+
+
+def _is_relu(network: Network, index: int) -> bool:
+    node = network.nodes[index]
+    return isinstance(node, Activation) and node.function == "relu"
