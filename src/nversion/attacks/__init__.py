@@ -14,7 +14,9 @@ from nversion.attacks import (  # noqa: F401  (registers the attacks)
     foolbox_bridge,
     gradient,
     hop_skip_jump,
+    newtonfool,
     random_pgd,
+    saliency_map,
     square,
 )
 from nversion.attacks.base import Attack, AttackResult, is_adversarial, margins, success_margin

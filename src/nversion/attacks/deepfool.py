@@ -10,8 +10,8 @@ Chosen here:
 - The paper takes the sum of all steps further by an overshoot of 2 %, to get past the boundary.
   Here each step aims past it by a tenth of a per cent of the largest logit, and in the end the
   image is drawn in along the straight line to the original, as far as it stays adversarial.
-- From the second step on only the two boundaries that were nearest are followed, which saves most
-  of the gradients; on MNIST the images come out the same as with all nine.
+- From the second step on only the three boundaries that were nearest are followed, which saves
+  half of the gradients; on MNIST the median distance comes out the same as with all nine.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class DeepFool(Attack):
 
     steps: int = 100
     subsample: int = 10
-    followed: int = 2
+    followed: int = 3
 
     name: ClassVar[str] = "deepfool"
     norm: ClassVar[str] = "l2"

@@ -32,7 +32,7 @@ SAFETY = 2.0
 FIRST_LOOK = 16
 """The first grid point to be looked at."""
 
-TOLERANCE = 2.0**-10
+TOLERANCE = 2.0**-13
 """Up to which share of its length a perturbation is drawn in as far as can be."""
 
 LONGEST_SEARCH = 12
