@@ -1,0 +1,237 @@
+"""Attack certified images just inside their certificates, many thousand times; nothing may succeed.
+
+    python benchmarks/soundness.py [--networks N] [--images N] [--seed S] [--out FILE]
+
+Random networks of every layer kind that can be certified, and networks trained on the digits that
+come with the package, are certified in L1, L2 and Linf, in the plain ball and in the box. Then
+
+- projected gradient descent from random starts, within 0.999999 of each radius (each image and
+  start counts as one attempt),
+- every attack of the house with its defaults (each image counts as one attempt): what it finds
+  must lie outside the certificate of its own norm, and of the other two,
+
+try to break them. The count and the number of violations are printed; any violation is an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+import nversion as nv
+from nversion.certification import certify
+from nversion.errors import NVersionError
+from nversion.models import frozen, predict
+
+NORMS = (1.0, 2.0, math.inf)
+INSIDE = 0.999999
+SHAPE = (1, 8, 8)
+
+
+class Block(nn.Module):
+    """A residual block."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add two convolutions to their input."""
+        return torch.relu(x + self.second(torch.relu(self.first(x))))
+
+
+def bodies() -> dict[str, list[nn.Module]]:
+    """Return hidden layers of every kind; a classifying layer is added."""
+    return {
+        "dense": [nn.Flatten(), nn.Linear(64, 24), nn.ReLU(), nn.Linear(24, 16), nn.ReLU()],
+        "leaky": [nn.Flatten(), nn.Linear(64, 24), nn.LeakyReLU(0.1)],
+        "conv": [nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.ReLU(), nn.Flatten()],
+        "wide": [nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 12, 3), nn.ReLU(), nn.Flatten()],
+        "pooled": [
+            nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 12, 3), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Flatten(), nn.Linear(48, 16), nn.ReLU(),
+        ],
+        "overlapping": [
+            nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1), nn.Flatten(),
+        ],
+        "strided": [
+            nn.Conv2d(1, 6, 3, stride=2, padding=1), nn.BatchNorm2d(6), nn.ReLU(),
+            nn.Conv2d(6, 6, 3, padding=1, groups=2), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(),
+        ],
+        "residual": [nn.Conv2d(1, 4, 3), nn.ReLU(), Block(4), nn.Flatten()],
+        "curves": [nn.Conv2d(1, 4, 3), nn.Sigmoid(), nn.Conv2d(4, 4, 3), nn.Tanh(), nn.Flatten()],
+    }  # fmt: skip
+
+
+def networks(count: int, seed: int) -> Iterator[tuple[str, nn.Module]]:
+    """Yield `count` networks, half of them trained on the digits for a moment."""
+    data = nv.load_dataset("digits")
+    names = list(bodies())
+    for i in range(count):
+        name = names[i % len(names)]
+        torch.manual_seed(1000 * seed + i)
+        layers = bodies()[name]
+        width = nn.Sequential(*layers).eval()(torch.zeros(1, *SHAPE)).shape[1]
+        model = nn.Sequential(*layers, nn.Linear(width, 10))
+        trained = i % 2 == 0
+        if trained:
+            fit(model, data.train.images, data.train.labels)
+        else:
+            for parameter in model.parameters():
+                parameter.data.mul_(1.5)
+        yield f"{name}{' trained' if trained else ''}", model.eval()
+
+
+def fit(model: nn.Module, images: Tensor, labels: Tensor) -> None:
+    """Train for a hundred steps."""
+    adam = torch.optim.Adam(model.parameters(), lr=5e-3)
+    for step in range(100):
+        rows = torch.arange(64 * step, 64 * step + 64) % len(images)
+        loss = nn.functional.cross_entropy(model(images[rows]), labels[rows])
+        adam.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        adam.step()
+
+
+def project(d: Tensor, radii: Tensor, norm: float) -> Tensor:
+    """Return flat changes d [rows, pixels] pulled into the balls."""
+    if norm == math.inf:
+        return torch.minimum(torch.maximum(d, -radii[:, None]), radii[:, None])
+    if norm == 2.0:
+        return d * (radii / d.norm(dim=1).clamp(min=1e-30)).clamp(max=1.0)[:, None]
+    size = d.abs().sort(dim=1, descending=True).values
+    sums = size.cumsum(dim=1) - radii[:, None]
+    ranks = torch.arange(1, d.shape[1] + 1, dtype=d.dtype)
+    last = (size * ranks > sums).sum(dim=1, keepdim=True)
+    threshold = (sums.gather(1, last - 1) / last).clamp(min=0.0)
+    pulled: Tensor = d.sign() * (d.abs() - threshold).clamp(min=0.0)
+    return pulled
+
+
+def descend(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    radii: Tensor,
+    norm: float,
+    box: bool,
+    starts: int,
+    seed: int,
+) -> int:
+    """Return how many of `starts` attempts per image, in float64, leave the class."""
+    x = images.double().repeat(starts, 1, 1, 1)
+    flat, labels = x.flatten(1), labels.repeat(starts)
+    radius = (radii.double() * INSIDE).repeat(starts)
+    generator = torch.Generator().manual_seed(seed)
+    d = torch.randn(flat.shape, generator=generator, dtype=flat.dtype)
+    d = d * radius[:, None] / (d.norm(norm, dim=1, keepdim=True).clamp(min=1e-30))
+    broken = torch.zeros(len(x), dtype=torch.bool)
+    steps = 20
+    for step in range(steps + 1):
+        for _ in range(3):  # alternate projections end in both sets; the ball comes last
+            if box:
+                d = (flat + d).clamp(0.0, 1.0) - flat
+            d = project(d, radius, norm)
+        z = (flat + d).reshape(x.shape).requires_grad_(True)
+        logits = model(z)
+        own = logits.gather(1, labels[:, None]).squeeze(1)
+        margin = own - logits.scatter(1, labels[:, None], -math.inf).amax(dim=1)
+        valid = torch.ones_like(broken)
+        if box:
+            valid = ((flat + d) >= 0.0).all(dim=1) & ((flat + d) <= 1.0).all(dim=1)
+        broken |= (margin.detach() <= 0) & valid
+        if step == steps:
+            break
+        (gradient,) = torch.autograd.grad(margin.sum(), z)
+        g = gradient.flatten(1)
+        length = radius[:, None] * (0.5 if step < steps // 2 else 0.1)
+        if norm == math.inf:
+            d = d - length * g.sign()
+        elif norm == 2.0:
+            d = d - length * g / g.norm(dim=1, keepdim=True).clamp(min=1e-30)
+        else:
+            top = g.abs() >= g.abs().topk(1 + step % 4, dim=1).values[:, -1:]
+            d = d - length * g.sign() * top / top.sum(dim=1, keepdim=True)
+    return int(broken.sum())
+
+
+def house(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    radii: dict[tuple[float, bool], Tensor],
+    attacks: list[str],
+    seed: int,
+) -> tuple[int, int]:
+    """Return (attempts, violations) of the house's attacks; their images are in the box."""
+    attempts = violations = 0
+    for name in attacks:
+        try:
+            result = nv.attacks.create(name)(model, images, labels, seed=seed)
+        except NVersionError:
+            continue
+        attempts += len(images)
+        changes = (result.images.double() - images.double()).flatten(1)
+        for (norm, _), certified in radii.items():
+            inside = changes.norm(norm, dim=1) <= certified.double()
+            violations += int((result.success & inside).sum())
+    return attempts, violations
+
+
+def main() -> int:
+    """Run the campaign and print the count."""
+    parser = argparse.ArgumentParser(description="Attack certified images, count violations.")
+    parser.add_argument("--networks", type=int, default=45)
+    parser.add_argument("--images", type=int, default=16)
+    parser.add_argument("--starts", type=int, default=24)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--method", default="linear")
+    parser.add_argument("--attacks", default=",".join(nv.attacks.names()))
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    began = time.perf_counter()
+    data = nv.load_dataset("digits")
+    attempts = violations = certificates = 0
+    for index, (name, model) in enumerate(networks(options.networks, options.seed)):
+        first = options.images * index % (len(data.test.images) - options.images)
+        images = data.test.images[first : first + options.images]
+        labels = predict(model, images)
+        radii: dict[tuple[float, bool], Tensor] = {}
+        for norm in NORMS:
+            for box in (False, True):
+                domain = (0.0, 1.0) if box else None
+                radii[norm, box] = certify(
+                    model, images, labels, norm, box=domain, method=options.method
+                )
+        certificates += 6 * len(images)
+        chosen = [a for a in options.attacks.split(",") if a]
+        tried, broken = house(model, images, labels, radii, chosen, options.seed)
+        attempts, violations = attempts + tried, violations + broken
+        with frozen(model):
+            model.double()
+            for (norm, box), certified in radii.items():
+                violations += descend(
+                    model, images, labels, certified, norm, box, options.starts, index
+                )
+                attempts += options.starts * len(images)
+        print(f"{index + 1:3} {name:20} {attempts:7} attempts, {violations} violations", flush=True)
+    seconds = time.perf_counter() - began
+    print(f"{attempts} attempts on {certificates} certificates: {violations} violations")
+    if options.out:
+        summary = {"attempts": attempts, "certificates": certificates, "violations": violations}
+        options.out.write_text(json.dumps({**summary, "seconds": seconds}, indent=1) + "\n")
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
