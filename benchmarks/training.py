@@ -44,7 +44,8 @@ def main() -> None:
     parser.add_argument("--one", nargs=2, metavar=("SIDE", "NAME"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(*options.one, options.data_dir)))
+        side, name = options.one
+        print(json.dumps(measure(side, name, options.data_dir)))
         return
     sides = options.sides.split(",")
     rates: dict[str, dict[str, list[float]]] = {name: {s: [] for s in sides} for name in STEPS}
@@ -72,7 +73,7 @@ def in_process(side: str, name: str, data_dir: str) -> float:
         "CUDA_VISIBLE_DEVICES": "",
     }
     command = [sys.executable, __file__, "--data-dir", data_dir, "--one", side, name]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{side}, {name}: failed\n{done.stderr[-2000:]}")
     return float(json.loads(done.stdout.splitlines()[-1]))

@@ -40,7 +40,8 @@ __all__ = [
 STUDY_FILE = "study.toml"
 
 SMALL_DATASETS = ("digits",)
-"""Datasets of a few thousand images, for which the recipe ``small`` is the default."""
+"""Datasets of a few thousand images: the recipe ``small`` is their default, and fewer images are
+certified, so that a first study takes minutes."""
 
 
 class _Section(BaseModel):
@@ -138,14 +139,14 @@ class CertificationSection(_Section):
     """Certified radii of student and baseline.
 
     Attributes:
-        method: "interval" or a tighter one.
+        method: of the bounds: "interval" (loose), "linear", or "alpha" (tighter, slower).
         norms: of the radii; 1, 2 or "inf".
         images: the first so many test images.
         domains: "ball" is every perturbation in the ball, as CNN-Cert has it; "box" only those
             that leave a valid image, in [0, 1].
     """
 
-    method: Literal["interval", "linear", "alpha"] = "interval"
+    method: Literal["interval", "linear", "alpha"] = "linear"
     norms: tuple[Literal[1, 2, "inf"], ...] = Field(default=(1, 2), min_length=1)
     images: int = Field(default=200, ge=1)
     domains: tuple[Literal["ball", "box"], ...] = Field(default=("ball", "box"), min_length=1)
@@ -206,10 +207,15 @@ def make_config(values: Mapping[str, Any], source: str = "the configuration") ->
     """
     dataset = values.get("dataset", "digits")
     versions = dict(values.get("versions") or {})
-    versions.setdefault("recipe", "small" if dataset in SMALL_DATASETS else "fast")
+    certification = dict(values.get("certification") or {})
+    if dataset in SMALL_DATASETS:
+        versions.setdefault("recipe", "small")
+        certification.setdefault("images", 50)
     name = values.get("name") or Path(str(dataset)).stem
     try:
-        config = StudyConfig(**{**values, "name": name, "versions": versions})
+        config = StudyConfig(
+            **{**values, "name": name, "versions": versions, "certification": certification}
+        )
     except ValidationError as error:
         raise ConfigError(describe_validation_error(source, error)) from error
     except NVersionError as error:

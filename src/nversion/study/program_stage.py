@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nversion.adversarial import AdversarialSet
 from nversion.datasets import Dataset
+from nversion.evaluation import paired_comparison
 from nversion.files import read_json, read_tensors, write_json, write_tensors
 from nversion.models import evaluate, frozen
 from nversion.program import accuracy_by_n, accuracy_by_n_orders, vote_outputs
@@ -146,6 +147,7 @@ def _summarise(
         "mean_individual": None,
         "best_individual": None,
         "best_individual_name": None,
+        "against_best": None,
         "accuracy": None,
     }
     del on_test
@@ -154,6 +156,9 @@ def _summarise(
         single = (on_set.argmax(dim=2) == truth).double().mean(dim=1)
         band = accuracy_by_n_orders(on_set, truth, orders=orders, seed=seed, voter=voter)
         by_n = accuracy_by_n(on_set, truth, voter)
+        best = int(single.argmax())
+        program_right = vote_outputs(on_set, voter).labels == truth
+        best_right = on_set[best].argmax(dim=1) == truth
         summary |= {
             "accuracy_by_n": by_n,
             "accuracy_by_n_orders": {
@@ -163,8 +168,9 @@ def _summarise(
                 "high": band.high,
             },
             "mean_individual": float(single.mean()),
-            "best_individual": float(single.max()),
-            "best_individual_name": names[int(single.argmax())],
+            "best_individual": float(single[best]),
+            "best_individual_name": names[best],
+            "against_best": paired_comparison(program_right, best_right),
             "accuracy": by_n[-1],
         }
     write_json(path, summary)

@@ -85,6 +85,8 @@ def _does_voting_defend(results: Mapping[str, Any]) -> str:
         return "There was no adversarial image to tell by."
     versions = len(program["versions"])
     accuracy, best = program["accuracy"], program["best_individual"]
+    p = program["against_best"]["p_value"]
+    sure = "" if accuracy == best else f", paired p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
     against = "more than" if accuracy > best else "as much as" if accuracy == best else "less than"
     verdict = (
         "Yes, against images made for its members"
@@ -94,8 +96,8 @@ def _does_voting_defend(results: Mapping[str, Any]) -> str:
     return (
         f"{verdict}: the program of {versions} classifies {percent(accuracy)} of the adversarial "
         f"set correctly, a single version {percent(program['mean_individual'])} on average, and it "
-        f"gets {against} the best single version ({percent(best)}); the program itself was not "
-        "the target of these attacks."
+        f"gets {against} the best single version ({percent(best)}{sure}); the program itself was "
+        "not the target of these attacks."
     )
 
 

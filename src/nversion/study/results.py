@@ -25,6 +25,7 @@ TIMES = frozenset({"wall_seconds", "seconds"})
 
 def study_section(
     config: StudyConfig,
+    data: Dataset,
     versions: int,
     workers: int,
     timings: Mapping[str, float],
@@ -34,6 +35,8 @@ def study_section(
     return {
         "name": config.name,
         "dataset": config.dataset,
+        "train_images": len(data.train),
+        "test_images": len(data.test),
         "seed": config.seed,
         "versions": versions,
         "recipe": config.versions.recipe,

@@ -114,7 +114,9 @@ def _run(
     }
     architectures = study_architectures(config, data)
     results: dict[str, Any] = {
-        "study": study_section(config, len(versions), workers, engine.timings(), engine.failures),
+        "study": study_section(
+            config, data, len(versions), workers, engine.timings(), engine.failures
+        ),
         "versions": version_rows(architectures, data, place, errors, accuracies),
         "attacks": [row.to_json() for row in built.table],
         "adversarial_set": {
