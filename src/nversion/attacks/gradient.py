@@ -58,7 +58,7 @@ class _SingleStep(Attack):
         """Return the images at the first adversarial magnitude."""
         _, gradients = oracle.gradient(images, towards_errors(labels))
         directions = self._direction(gradients)
-        largest = torch.full((len(images),), self.largest)
+        largest = torch.full((len(images),), float(self.largest))
         first = first_adversarial(oracle, images, directions, labels, largest, self.steps)
         magnitudes = first * (self.largest / self.steps)
         finer = ((first > 0) & (first <= FINER_STEPS)).nonzero().squeeze(1)

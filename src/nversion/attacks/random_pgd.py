@@ -104,7 +104,7 @@ class _Search:
         self.rows = torch.arange(count, device=images.device)
         self.best = images.clone()
         self._points = images.clone()
-        self._radius = torch.full((count,), attack.epsilon, device=images.device)
+        self._radius = torch.full((count,), float(attack.epsilon), device=images.device)
         self._good = torch.full_like(self._radius, torch.inf)
         self._bad = torch.zeros_like(self._radius)
         self._runs = torch.zeros_like(labels)
