@@ -23,6 +23,10 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:
+        # A file or folder that cannot be read or written: the system's words name it.
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; run the same command again to go on where it stopped\n")
         sys.exit(130)

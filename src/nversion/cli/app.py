@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from nversion import __version__
-from nversion.cli import architectures, datasets, report, study, train
+from nversion.cli import adversarial, architectures, attack, datasets, report, study, train
 
 __all__ = ["app"]
 
@@ -27,9 +27,12 @@ WHOLE, PARTS, MATERIAL = "The whole experiment", "Its parts", "What it is made o
 app.command("study", rich_help_panel=WHOLE)(study.study)
 app.command("report", rich_help_panel=WHOLE)(report.report)
 app.command("train", rich_help_panel=PARTS)(train.train)
+app.command("attack", rich_help_panel=PARTS)(attack.attack)
+app.add_typer(adversarial.app, name="adversarial", rich_help_panel=PARTS)
 app.add_typer(architectures.app, name="architectures", rich_help_panel=MATERIAL)
 app.command("datasets", rich_help_panel=MATERIAL)(datasets.datasets)
 app.command("recipes", rich_help_panel=MATERIAL)(train.recipes)
+app.command("attacks", rich_help_panel=MATERIAL)(attack.attacks)
 
 
 def _version(wanted: bool) -> None:

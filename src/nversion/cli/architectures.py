@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from nversion.cli.printing import print_table
 
 if TYPE_CHECKING:
     from nversion.architectures import Architecture
@@ -27,8 +27,7 @@ ShapeOption = Annotated[
 ClassesOption = Annotated[int, typer.Option("--classes", help="How many classes there are.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-# Without a terminal there is no width to keep to, and a script wants one line per row.
-WIDTH_WITHOUT_TERMINAL = 200
+NUMBERS = ("", "parameters", "multiply-adds")
 
 
 @app.command("list")
@@ -66,7 +65,7 @@ def list_(
         )
         for fact in facts
     ]
-    _print_table(("name", "layers", "parameters", "multiply-adds"), rows)
+    print_table(("name", "layers", "parameters", "multiply-adds"), rows, numbers=NUMBERS)
 
 
 @app.command("show")
@@ -130,7 +129,8 @@ def show(
         f"{sum(row.multiply_adds for row in table):,}",
     )
     typer.echo(f"{architecture.name}, {architecture.kind}, for images of {shape_text(images)}")
-    _print_table(("", "layer", "output", "parameters", "multiply-adds"), rows, total)
+    heads = ("", "layer", "output", "parameters", "multiply-adds")
+    print_table(heads, rows, numbers=NUMBERS, total=total)
 
 
 @app.command("check")
@@ -235,29 +235,3 @@ def _differs(path: Path, architecture: Architecture) -> bool:
     return path.exists() and (
         not path.is_file() or path.read_bytes() != architecture.to_text().encode()
     )
-
-
-def _print_table(
-    heads: tuple[str, ...], rows: Sequence[tuple[str, ...]], total: tuple[str, ...] | None = None
-) -> None:
-    """Print rows of plain text under heads; columns of numbers to the right."""
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    if not sys.stdout.isatty():
-        console.width = WIDTH_WITHOUT_TERMINAL
-    table = Table(box=SIMPLE, show_footer=total is not None)
-    for place, head in enumerate(heads):
-        numbers = head in ("", "parameters", "multiply-adds")
-        table.add_column(
-            head,
-            footer=total[place] if total else "",
-            justify="right" if numbers else "left",
-            no_wrap=numbers,
-        )
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)

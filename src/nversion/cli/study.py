@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from nversion.cli.options import parse_setting
+
 __all__ = ["study"]
 
 
@@ -116,7 +118,7 @@ def study(
         if value is not None:
             _put(values, key, value)
     for text in setting or []:
-        _put(values, *_parse_setting(text))
+        _put(values, *parse_setting(text))
     source = str(config) if config else "the configuration"
     resolved = make_config(values, source)
     if show_config:
@@ -155,15 +157,3 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
             raise typer.BadParameter(f"{section} is not a section of the configuration")
         values = inner
     values[last] = value
-
-
-def _parse_setting(text: str) -> tuple[str, Any]:
-    import tomllib
-
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise typer.BadParameter(f"--set wants KEY=VALUE, not {text!r}")
-    try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()

@@ -1,0 +1,260 @@
+"""``nversion adversarial``: build an adversarial set, show what it holds, export it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nversion.cli.options import (
+    attacks_from,
+    dataset_of,
+    load_version,
+    picture_file,
+    save_picture,
+)
+from nversion.cli.printing import print_table
+
+if TYPE_CHECKING:
+    from nversion.adversarial import AdversarialSet, SetRecord
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="The adversarial set: images that attacks made, with where each comes from. "
+    "A study keeps its own in its folder `adversarial`.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+SetArgument = Annotated[Path, typer.Argument(metavar="SET", help="The folder of the set.")]
+
+MEDIANS = ("l0", "l1", "l2", "linf", "ssim")
+
+
+@app.command("build")
+def build(
+    versions: Annotated[
+        list[Path], typer.Argument(metavar="VERSIONS...", help="Folders of versions.")
+    ],
+    attacks: Annotated[
+        str,
+        typer.Option("--attacks", "--attack", help="Names, with commas between, or all."),
+    ],
+    out: Annotated[Path, typer.Option(help="The folder of the set.")],
+    images: Annotated[
+        int, typer.Option(min=1, help="Correctly classified test images per version.")
+    ] = 13,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="A dataset's name, an .npz file or a folder of images. [default: what the "
+            "versions were trained on]",
+            show_default=False,
+        ),
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where the dataset's files are.", show_default=False)
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="OPTION=VALUE",
+            help="An option of the attacks that have it, or with deepfool.steps=50 of one alone; "
+            "may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    storable: Annotated[
+        bool,
+        typer.Option(
+            "--storable/--no-storable",
+            help="Whether the images must stay adversarial when stored in 8 bits a value.",
+        ),
+    ] = True,
+    seed: Annotated[int, typer.Option(min=0, help="Everything random comes from it.")] = 7,
+    workers: Annotated[str, typer.Option(help="Processes, or auto for one per core.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Run attacks on versions and put what succeeds into a set.
+
+    A set is the same for the same versions, attacks and seed, and the same as a study's.
+    Interrupt it at any time: the same command goes on where it stopped, and with more attacks it
+    runs only those that are new. Exit code 1 if an attack broke down; the rest is in the set.
+
+    - `nversion adversarial build versions/* --attacks deepfool,random-pgd --out set`
+    """
+    from nversion.study import AttackPlan, build_adversarial_set
+
+    chosen = attacks_from(attacks, setting or [])
+    loaded = [load_version(folder) for folder in versions]
+    made = build_adversarial_set(
+        versions,
+        AttackPlan(chosen, images, seed, storable),
+        dataset_of(loaded, data, data_dir),
+        out,
+        workers=workers,
+        say=lambda message: typer.echo(message, err=True),
+    )
+    _show(out, as_json)
+    if made.failures:
+        raise typer.Exit(1)
+
+
+@app.command("show")
+def show(
+    folder: SetArgument,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw a contact sheet: one row of images per attack; .png, .svg or .pdf.",
+            show_default=False,
+        ),
+    ] = None,
+    columns: Annotated[int, typer.Option(min=1, help="Images in a row of the sheet.")] = 16,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a set holds: how many images, of which versions and attacks, how far they went.
+
+    - `nversion adversarial show studies/digits/adversarial --sheet sheet.png`
+    """
+    from nversion.adversarial import contact_sheet
+
+    if sheet is not None:
+        picture_file(sheet, "--sheet")
+    adversarial = _show(folder, as_json)
+    if sheet is not None:
+        save_picture(contact_sheet(adversarial, columns), sheet)
+        typer.echo(f"sheet: {sheet}", err=as_json)
+
+
+@app.command("export")
+def export(
+    folder: SetArgument,
+    npz: Annotated[Path, typer.Option("--npz", help="The file to write, for NumPy.")],
+) -> None:
+    """Write a set as one .npz file: images, labels, predictions, distances, provenance.
+
+    `numpy.load(file)` reads it, and so does `--data file` of the other commands.
+
+    - `nversion adversarial export studies/digits/adversarial --npz digits.npz`
+    """
+    from nversion.errors import InputError
+
+    if npz.suffix.lower() != ".npz":
+        raise InputError(f"--npz {npz}: must end in .npz")
+    if npz.is_dir():
+        raise InputError(f"--npz {npz}: is a folder; name a file")
+    adversarial = _load(folder)
+    adversarial.export_npz(npz)
+    typer.echo(f"{len(adversarial)} images in {npz}")
+
+
+def _load(folder: Path) -> AdversarialSet:
+    from nversion.adversarial import AdversarialSet
+    from nversion.errors import InputError
+
+    if not (folder / "images.safetensors").is_file():
+        what = "not the folder of an adversarial set" if folder.is_dir() else "no such folder"
+        hint = "make one with `nversion adversarial build`"
+        if (folder / "adversarial").is_dir():
+            hint = f"did you mean {folder / 'adversarial'}?"
+        raise InputError(f"{folder}: {what}; {hint}")
+    return AdversarialSet.load(folder)
+
+
+def _show(folder: Path, as_json: bool) -> AdversarialSet:
+    """Print what the set in a folder holds, and return it."""
+    from nversion.adversarial import SetRecord
+
+    adversarial = _load(folder)
+    record = SetRecord.load(folder, adversarial)
+    if as_json:
+        typer.echo(json.dumps(_facts(adversarial, record), indent=2))
+    else:
+        _print(folder, adversarial, record)
+    return adversarial
+
+
+def _facts(adversarial: AdversarialSet, record: SetRecord | None) -> dict[str, Any]:
+    return {
+        "size": len(adversarial),
+        "shape": list(adversarial.images.shape[1:]),
+        "storable": adversarial.storable,
+        "digest": adversarial.digest,
+        "dataset": record and record.dataset,
+        "seed": record and record.seed,
+        "images_per_version": record and record.images_per_version,
+        "perceptibility_rule": record and record.perceptibility_rule,
+        "per_version": adversarial.per_version,
+        "per_attack": adversarial.per_attack,
+        "options": {name: dict(adversarial.options[name]) for name in adversarial.attacks},
+        "attacks": record.attacks if record else _table_of(adversarial),
+    }
+
+
+def _table_of(adversarial: AdversarialSet) -> list[dict[str, Any]]:
+    """Return the table of attacks, as far as a set without a record lets one know it."""
+    rows = []
+    for place, name in enumerate(adversarial.attacks):
+        own = adversarial.select(adversarial.attack_ids == place)
+        medians = {
+            f"median_{key}": float(getattr(own, key).double().quantile(0.5)) if len(own) else None
+            for key in MEDIANS
+        }
+        rows.append({"name": name, "succeeded": len(own), **medians, "in_adversarial_set": True})
+    return rows
+
+
+def _print(folder: Path, adversarial: AdversarialSet, record: SetRecord | None) -> None:
+    shape = "x".join(map(str, adversarial.images.shape[1:]))
+    stored = "still adversarial in 8 bits a value" if adversarial.storable else "float32"
+    typer.echo(f"{folder}: {len(adversarial)} images of {shape}, {stored}")
+    if record:
+        typer.echo(
+            f"made from {record.dataset} with seed {record.seed}, "
+            f"at most {record.images_per_version} images per version"
+        )
+    facts = _facts(adversarial, record)
+    heads = ("attack", "in set", "succeeded", "tried", "share", "95 % interval")
+    medians = ("L0", "L1", "L2", "Linf", "SSIM")
+    print_table(
+        (*heads, *medians),
+        [_cells(row) for row in facts["attacks"]],
+        numbers=(*heads[2:], *medians),
+    )
+    left_out = [row for row in facts["attacks"] if not row["in_adversarial_set"]]
+    for row in left_out:
+        typer.echo(f"{row['name']} is left out: {row['reason']}")
+    if record:
+        typer.echo(record.perceptibility_rule)
+    options = [
+        (name, ", ".join(f"{key}={value}" for key, value in values.items()) or "none")
+        for name, values in facts["options"].items()
+    ]
+    print_table(("attack", "options"), options)
+    print_table(
+        ("version", "images"),
+        [(name, str(count)) for name, count in adversarial.per_version.items()],
+        numbers=("images",),
+    )
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    share, tried = row.get("effectiveness"), row.get("tried")
+    medians = [row.get(f"median_{key}") for key in MEDIANS]
+    return (
+        row["name"],
+        "yes" if row["in_adversarial_set"] else "no",
+        str(row["succeeded"]),
+        "-" if tried is None else str(tried),
+        "-" if share is None else f"{100 * share:.2f} %",
+        "-"
+        if share is None
+        else f"{100 * row['effectiveness_low']:.1f}-{100 * row['effectiveness_high']:.1f} %",
+        *("-" if value is None else f"{value:.3g}" for value in medians),
+    )

@@ -1,0 +1,173 @@
+"""What several commands share: reading their options, and finding versions and datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from nversion.attacks import Attack
+    from nversion.datasets import Dataset
+    from nversion.versions import Version
+
+__all__ = [
+    "attacks_from",
+    "dataset_of",
+    "load_version",
+    "parse_setting",
+    "picture_file",
+    "save_picture",
+]
+
+PICTURES = (".png", ".svg", ".pdf")
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Return the key and the value of a ``--set KEY=VALUE``; the value as TOML, else as text."""
+    import tomllib
+
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise typer.BadParameter(f"--set wants KEY=VALUE, not {text!r}")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def attacks_from(text: str, settings: Sequence[str]) -> dict[str, Attack]:
+    """Return attacks by name, from their names with commas between (or "all") and ``--set``.
+
+    A setting ``option=value`` counts for every named attack that has the option,
+    ``attack.option=value`` for that attack alone.
+
+    Raises:
+        InputError: an attack or an option is unknown, named twice, or out of range.
+    """
+    from nversion.attacks import create, names
+    from nversion.errors import InputError
+
+    chosen = names() if text.strip() == "all" else [part.strip() for part in text.split(",")]
+    chosen = [name for name in chosen if name]
+    if not chosen:
+        raise InputError(f"no attack is named; there are: all, {', '.join(names())}")
+    twice = [name for name in chosen if chosen.count(name) > 1]
+    if twice:
+        raise InputError(f"{twice[0]} is named twice")
+    options: dict[str, dict[str, Any]] = {name: {} for name in chosen}
+    known = {name: create(name).options() for name in chosen}
+    for setting in settings:
+        key, value = parse_setting(setting)
+        attack, dot, option = key.rpartition(".")
+        if dot and attack not in chosen:
+            raise InputError(
+                f"--set {setting}: {attack} is not among the attacks: {', '.join(chosen)}"
+            )
+        having = [attack] if dot else [name for name in chosen if option in known[name]]
+        if not having:
+            raise InputError(
+                f"--set {setting}: no attack has the option {option!r}; "
+                + "; ".join(f"{name} has {_listed(known[name])}" for name in chosen)
+            )
+        for name in having:
+            options[name][option] = value
+    try:
+        return {name: create(name, **options[name]) for name in chosen}
+    except TypeError as error:
+        given = ", ".join(f"--set {setting}" for setting in settings)
+        raise InputError(f"{given}: a value of the wrong type ({error})") from error
+
+
+def _listed(options: dict[str, Any]) -> str:
+    return ", ".join(options) or "none"
+
+
+def load_version(folder: Path) -> Version:
+    """Return the version in a folder.
+
+    Raises:
+        InputError: there is no such folder, or it is not a version's.
+        ArtefactError: it cannot be read.
+    """
+    from nversion.errors import InputError
+    from nversion.versions import Version
+
+    if not (folder / "record.json").is_file():
+        inside = sorted(path.parent for path in folder.glob("*/record.json"))
+        hint = f"name one of the versions in it, such as {inside[0]}" if inside else ""
+        hint = hint or "make one with `nversion train`, or name one in a study's versions/"
+        what = "not a version's folder" if folder.is_dir() else "no such folder"
+        raise InputError(f"{folder}: {what}; {hint}")
+    return Version.load(folder)
+
+
+def dataset_of(versions: Sequence[Version], name: str | None, root: Path | None) -> Dataset:
+    """Return a dataset that fits versions: the named one, else the one they were trained on.
+
+    Raises:
+        InputError: it does not fit, or they were trained on different ones.
+        DatasetError: it cannot be loaded.
+    """
+    from nversion.architectures import shape_text
+    from nversion.datasets import load_dataset
+    from nversion.errors import DatasetError, InputError
+
+    if name is None:
+        trained_on = list(dict.fromkeys(version.record.dataset for version in versions))
+        if len(trained_on) > 1:
+            raise InputError(
+                f"the versions were trained on different datasets ({', '.join(trained_on)}); "
+                "say with --data which images are attacked"
+            )
+        (name,) = trained_on
+        try:
+            data = load_dataset(name, root=root)
+        except DatasetError as error:
+            raise DatasetError(
+                f"{error}; {versions[0].name} was trained on it; name a dataset with --data, and "
+                "the folder of its files with --data-dir"
+            ) from error
+    else:
+        data = load_dataset(name, root=root)
+    for version in versions:
+        record = version.record
+        if record.shape != tuple(data.shape) or record.classes != data.classes:
+            raise InputError(
+                f"{version.name} takes images of {shape_text(record.shape)} in {record.classes} "
+                f"classes (it was trained on {record.dataset}), but {data.name} has "
+                f"{shape_text(tuple(data.shape))} in {data.classes}; name another --data"
+            )
+        if record.dataset_digest != data.digest:
+            typer.echo(
+                f"note: {version.name} was trained on {record.dataset}, not on these images",
+                err=True,
+            )
+    return data
+
+
+def picture_file(path: Path, option: str) -> Path:
+    """Return the path of a picture to be written.
+
+    Raises:
+        InputError: it is a folder, or its ending is not one of a picture's.
+    """
+    from nversion.errors import InputError
+
+    if path.suffix.lower() not in PICTURES:
+        raise InputError(f"{option} {path}: must end in {', '.join(PICTURES)}")
+    if path.is_dir():
+        raise InputError(f"{option} {path}: is a folder; name a file")
+    return path
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Write a picture in the format that its ending names, atomically."""
+    from nversion.files import replacing
+
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:].lower())

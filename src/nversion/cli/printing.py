@@ -1,0 +1,50 @@
+"""Tables of plain text, as every command prints them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Sequence
+
+__all__ = ["print_table"]
+
+# Without a terminal there is no width to keep to, and a script wants one line per row.
+WIDTH_WITHOUT_TERMINAL = 200
+
+
+def print_table(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    numbers: Collection[str] = (),
+    total: Sequence[str] | None = None,
+) -> None:
+    """Print rows of plain text under heads on standard output.
+
+    Args:
+        heads: of the columns.
+        rows: one text for each column.
+        numbers: the heads of columns of numbers, which are set to the right and never broken.
+        total: a last row, set apart.
+    """
+    # Rich takes a moment to import, and most commands need it last if at all.
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE, show_footer=total is not None)
+    for place, head in enumerate(heads):
+        table.add_column(
+            head,
+            footer=total[place] if total else "",
+            justify="right" if head in numbers else "left",
+            no_wrap=head in numbers,
+        )
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = Console()
+    if not sys.stdout.isatty():
+        console.width = WIDTH_WITHOUT_TERMINAL
+    # A table that is broken by a narrow terminal is ugly; one with numbers cut off is wrong.
+    console.width = max(console.width, console.measure(table).minimum)
+    console.print(table)

@@ -1,0 +1,262 @@
+"""`nversion attack` and `nversion attacks`: what they print, draw and refuse."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from click.testing import Result
+from typer.testing import CliRunner
+
+from nversion.attacks import Attack, create, names, registry
+from nversion.cli.app import app
+from nversion.cli.attack import PAPERS
+from nversion.datasets import load_dataset
+from nversion.errors import ArtefactError, DatasetError, InputError, NVersionError
+from nversion.models import predict
+from nversion.versions import Version
+
+PNG = b"\x89PNG"
+
+
+@dataclasses.dataclass(frozen=True)
+class Broken(Attack):
+    """An attack that cannot be run."""
+
+    name: ClassVar[str] = "broken"
+    norm: ClassVar[str] = "l2"
+
+    def propose(self, *_: Any) -> torch.Tensor:
+        raise RuntimeError("out of order")
+
+
+def run(*words: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def attack(*words: str | Path, code: int = 0) -> str:
+    result = run("attack", *words)
+    assert result.exit_code == code, (result.output, result.exception)
+    return result.stdout
+
+
+def facts(*words: str | Path, code: int = 0) -> Any:
+    return json.loads(attack(*words, "--json", code=code))
+
+
+@pytest.fixture
+def model(versions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A version's folder; pictures without a name go to a folder of their own."""
+    monkeypatch.chdir(tmp_path)
+    return versions / "a"
+
+
+def first_index(model: Path, *, right: bool) -> int:
+    """Return the first test image that the version gets right, or wrong."""
+    data, version = load_dataset("digits"), Version.load(model)
+    correct = predict(version.model, data.test.images) == data.test.labels
+    return correct.tolist().index(right)
+
+
+def test_it_prints_a_row_for_each_attack_and_draws_them_all(model: Path) -> None:
+    index = first_index(model, right=True)
+    lines = attack(model, "--attack", "gradient, random-pgd", "--index", str(index)).splitlines()
+    label = int(load_dataset("digits").test.labels[index])
+    assert lines[0] == f"a on test image {index} of digits: a {label}, taken for {label}"
+    rows = [line.split() for line in lines if line.strip().startswith(("gradient", "random-pgd"))]
+    assert [row[:3] for row in rows] == [
+        ["gradient", "yes", str(label)],
+        ["random-pgd", "yes", str(label)],
+    ]
+    assert all(row[3] != str(label) for row in rows)
+    assert lines[-1] == f"picture: a-test{index}-2-attacks.png"
+    assert Path(f"a-test{index}-2-attacks.png").read_bytes().startswith(PNG)
+
+
+def test_the_numbers_are_the_attacks_own(model: Path) -> None:
+    index = first_index(model, right=True)
+    words = ("--attack", "random-pgd", "--index", str(index), "--seed", "3", "--storable")
+    values = facts(model, *words)
+    data = load_dataset("digits").test
+    result = create("random-pgd")(
+        Version.load(model).model,
+        data.images[index : index + 1],
+        data.labels[index : index + 1],
+        seed=3,
+        storable=True,
+    )
+    (row,) = values["attacks"]
+    for name in ("l0", "l1", "l2", "linf"):
+        assert row[name] == float(getattr(result, name))
+    assert row["success"] is True
+    assert (row["forwards"], row["backwards"]) == (result.forwards, result.backwards)
+    assert row["prediction"] == int(result.predictions)
+    assert (values["seed"], values["storable"]) == (3, True)
+    assert row["options"] == create("random-pgd").options()
+    assert values["picture"] == f"a-test{index}-random-pgd.png"
+    assert Path(values["picture"]).read_bytes().startswith(PNG)
+
+
+def test_a_picture_goes_where_it_is_told_or_nowhere(model: Path, tmp_path: Path) -> None:
+    place = tmp_path / "deep" / "picture.svg"
+    values = facts(model, "--attack", "gradient", "--out", place)
+    assert values["picture"] == str(place)
+    assert place.read_text("utf-8").startswith("<?xml")
+    assert facts(model, "--attack", "gradient", "--no-picture")["picture"] is None
+    assert [path.name for path in tmp_path.iterdir()] == ["deep"]
+
+
+def test_settings_reach_the_attacks_that_have_them(model: Path) -> None:
+    values = facts(
+        *(model, "--attack", "gradient,gradient-sign,random-pgd", "--no-picture"),
+        *("--set", "steps=50", "--set", "random-pgd.iterations=3", "--set", "gradient.steps=60"),
+    )
+    options = {row["name"]: row["options"] for row in values["attacks"]}
+    assert options["gradient"]["steps"] == 60
+    assert options["gradient-sign"]["steps"] == 50
+    assert options["random-pgd"] == create("random-pgd", iterations=3).options()
+
+
+def test_an_attack_that_fails_is_a_result(model: Path) -> None:
+    index = first_index(model, right=True)
+    words = (model, "--attack", "gradient", "--index", str(index), "--set", "largest=1e-6")
+    (row,) = facts(*words)["attacks"]
+    assert (row["success"], row["l2"], row["ssim"]) == (False, None, None)
+    assert any(line.split()[:2] == ["gradient", "no"] for line in attack(*words).splitlines())
+
+
+def test_an_image_that_is_wrong_already_is_not_attacked(model: Path) -> None:
+    index = first_index(model, right=False)
+    words = (model, "--attack", "gradient", "--index", str(index))
+    values = facts(*words, code=1)
+    assert values["already_misclassified"] is True
+    assert values["prediction"] != values["label"]
+    assert (values["attacks"], values["picture"]) == ([], None)
+    assert "nothing to attack" in attack(*words, code=1)
+    assert not list(Path.cwd().iterdir())
+
+
+def test_an_attack_that_breaks_down_is_reported_and_the_rest_goes_on(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry._ATTACKS, "broken", Broken)
+    words = ("attack", model, "--attack", "broken,gradient")
+    result = run(*words)
+    assert result.exit_code == 1
+    assert result.stderr.strip() == "broken broke down: RuntimeError: out of order"
+    assert any(line.split()[:2] == ["gradient", "yes"] for line in result.stdout.splitlines())
+    broken, gradient = facts(*words[1:], code=1)["attacks"]
+    assert (broken["error"], gradient["error"]) == ("RuntimeError: out of order", None)
+    result = run("attack", model, "--attack", "broken")
+    assert result.exit_code == 1
+    assert "picture" not in result.stdout
+
+
+def test_a_dataset_of_ones_own_can_be_attacked(model: Path, tmp_path: Path) -> None:
+    import numpy as np
+
+    data = load_dataset("digits")
+    arrays = {"images": data.test.images.numpy(), "labels": data.test.labels.numpy()}
+    np.savez(tmp_path / "mine.npz", **arrays)
+    result = run("attack", model, "--attack", "gradient", "--data", tmp_path / "mine.npz")
+    assert result.exit_code in (0, 1)
+    assert "on test image 0 of mine" in result.stdout
+    assert result.stderr.strip() == "note: a was trained on digits, not on these images"
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "message"),
+    [
+        (("--attack", "gradiant"), InputError, "no attack is called 'gradiant'"),
+        (("--attack", " , "), InputError, "no attack is named; there are: all, gradient"),
+        (("--attack", "gradient,gradient"), InputError, "gradient is named twice"),
+        (("--attack", "gradient", "--index", "9999"), InputError, "between 0 and"),
+        (("--attack", "gradient", "--index", "-1"), InputError, "between 0 and"),
+        (("--attack", "gradient", "--out", "x.jpg"), InputError, "must end in .png"),
+        (("--attack", "gradient", "--out", "folder.png"), InputError, "is a folder"),
+        (("--attack", "gradient", "--set", "foo=1"), InputError, "gradient has steps, largest"),
+        (("--attack", "gradient", "--set", "deepfool.steps=1"), InputError, "not among"),
+        (("--attack", "gradient", "--set", "steps=0"), InputError, "steps must be"),
+        (("--attack", "gradient", "--set", "largest=much"), InputError, "--set largest=much"),
+        (("--attack", "gradient", "--data", "digit"), DatasetError, "Did you mean digits?"),
+    ],
+)
+def test_wrong_input_is_refused(
+    model: Path, words: tuple[str, ...], error: type[NVersionError], message: str
+) -> None:
+    Path("folder.png").mkdir()
+    result = run("attack", model, *words)
+    assert isinstance(result.exception, error)
+    assert message in str(result.exception)
+    assert [path.name for path in Path.cwd().iterdir()] == ["folder.png"]
+
+
+def test_a_folder_that_is_no_version_is_refused(model: Path, tmp_path: Path) -> None:
+    def refused(folder: Path) -> str:
+        result = run("attack", folder, "--attack", "gradient")
+        assert isinstance(result.exception, InputError)
+        return str(result.exception)
+
+    assert refused(tmp_path / "nowhere").startswith(f"{tmp_path / 'nowhere'}: no such folder")
+    assert "nversion train" in refused(tmp_path)
+    assert refused(model.parent).endswith(f"such as {model}")
+
+
+def test_images_that_do_not_fit_the_version_are_refused(model: Path, tmp_path: Path) -> None:
+    import numpy as np
+
+    images = np.zeros((40, 1, 9, 9), np.float32)
+    np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(40) % 10)
+    result = run("attack", model, "--attack", "gradient", "--data", tmp_path / "mine.npz")
+    assert isinstance(result.exception, InputError)
+    assert "a takes images of 1x8x8 in 10 classes" in str(result.exception)
+    assert "1x9x9" in str(result.exception)
+
+
+def test_a_version_of_a_dataset_without_a_name_asks_for_it(model: Path, tmp_path: Path) -> None:
+    version = Version.load(model)
+    record = dataclasses.replace(version.record, dataset="mine")
+    dataclasses.replace(version, record=record).save(tmp_path / "a")
+    result = run("attack", tmp_path / "a", "--attack", "gradient")
+    assert isinstance(result.exception, DatasetError)
+    assert "a was trained on it; name a dataset with --data" in str(result.exception)
+
+
+def test_a_damaged_version_is_refused(model: Path, tmp_path: Path) -> None:
+    folder = Version.load(model).save(tmp_path / "damaged")
+    (folder / "weights.safetensors").write_bytes(b"no")
+    result = run("attack", folder, "--attack", "gradient")
+    assert isinstance(result.exception, ArtefactError)
+
+
+def test_every_attack_is_listed_with_its_paper_and_options() -> None:
+    result = run("attacks", "--json")
+    listed = json.loads(result.stdout)
+    assert [entry["name"] for entry in listed] == names()
+    for entry in listed:
+        assert entry["paper"] == PAPERS[entry["name"]]
+        assert entry["options"] == create(entry["name"]).options()
+    rows = [line.split() for line in run("attacks").stdout.splitlines() if line.strip()]
+    assert [row[0] for row in rows[2:]] == names()
+    (row,) = [row for row in rows if row[0] == "random-pgd"]
+    assert row[1] == "Linf"
+    assert "epsilon=0.3," in row
+
+
+@pytest.mark.parametrize("name", names())
+def test_each_attack_is_described_with_what_its_options_are(name: str) -> None:
+    text = run("attacks", name).stdout
+    assert ":class:" not in text
+    lines = text.splitlines()
+    for option, default in create(name).options().items():
+        (row,) = [line for line in lines if line.startswith(f"  {option} ")]
+        meaning = row.strip().removeprefix(option).strip().removeprefix(str(default)).strip()
+        assert len(meaning) > 5, f"{name}: the docstring does not say what {option} is"
+
+
+def test_an_unknown_attack_is_not_described() -> None:
+    assert isinstance(run("attacks", "nothing").exception, InputError)
