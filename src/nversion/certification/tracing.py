@@ -1,8 +1,10 @@
 """From a ``torch.nn.Module`` to a :class:`~nversion.certification.graph.Network`.
 
 The module is traced with ``torch.fx`` in evaluation mode; each traced step becomes a node, or an
-error that names the module. A closing log-softmax is left out: it changes all logits of an image
-by one number, so margins between classes stay what they were.
+error that names the module. A log-softmax is left out: it changes all logits of an image by one
+number, so margins between classes stay what they were. That is so only as long as the steps after
+it treat all classes alike (sums, shifts, one factor for all); before any other step it is refused.
+So is a value that is read again after a step has changed it in place.
 """
 
 from __future__ import annotations
@@ -75,6 +77,10 @@ class _Builder(fx.Interpreter):
         self.nodes: list[Node] = []
         self.index: dict[fx.Node, int] = {}
         self.logits: fx.Node | None = None
+        self.shifted: dict[fx.Node, str] = {}
+        """Nodes that are right up to one number per image, and the log-softmax they owe it to."""
+        self.changes: dict[fx.Node, int] = {}
+        """How often each value had been changed in place when it was made."""
 
     def network(self) -> Network:
         if self.logits is None or self.logits not in self.index:
@@ -88,6 +94,9 @@ class _Builder(fx.Interpreter):
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
+        self._refuse_stale(n)
+        if isinstance(value, Tensor):
+            self.changes[n] = value._version
         if n.op == "output":
             argument = n.args[0]
             self.logits = argument if isinstance(argument, fx.Node) else None
@@ -106,16 +115,49 @@ class _Builder(fx.Interpreter):
         self.index[n] = len(self.nodes)
         self.nodes.append(node)
 
-    def _unsupported(self, n: fx.Node) -> UnsupportedModuleError:
+    def _describe(self, n: fx.Node) -> str:
         if n.op == "call_module":
             module = self.module.get_submodule(str(n.target))
-            what = f"module '{n.target}' ({type(module).__name__})"
-        else:
-            what = f"operation '{getattr(n.target, '__name__', n.target)}' (node '{n.name}')"
+            return f"module '{n.target}' ({type(module).__name__})"
+        return f"operation '{getattr(n.target, '__name__', n.target)}' (node '{n.name}')"
+
+    def _unsupported(self, n: fx.Node) -> UnsupportedModuleError:
         return UnsupportedModuleError(
-            f"{what} cannot be certified with linear bounds; supported are {SUPPORTED}. "
-            "Randomised smoothing certifies any model"
+            f"{self._describe(n)} cannot be certified with linear bounds; supported are "
+            f"{SUPPORTED}. Randomised smoothing certifies any model"
         )
+
+    def _refuse_stale(self, n: fx.Node) -> None:
+        """Raise if `n` changed a value in place that a later step reads, as its node is the old."""
+        for earlier, made in self.changes.items():
+            if self.env[earlier]._version != made and any(n < user for user in earlier.users):
+                raise UnsupportedModuleError(
+                    f"{self._describe(n)} changes a value in place that is read again later; "
+                    "write it without inplace=True"
+                )
+
+    def _follow_shift(self, n: fx.Node, node: Node) -> None:
+        """Note whether `n` is right up to one number per image, and refuse what that number spoils.
+
+        A log-softmax is such a value, being left out; so are sums with it and its multiples.
+        """
+        known = [self.shifted[parent] for parent in n.all_input_nodes if parent in self.shifted]
+        if self._is_log_softmax(n):
+            self.shifted[n] = known[0] if known else self._describe(n)
+        elif known:
+            alike = isinstance(node, Scale) and bool((node.scale == node.scale.flatten()[0]).all())
+            if not (node is IDENTITY or isinstance(node, Sum) or alike):
+                raise UnsupportedModuleError(
+                    f"the log-softmax {known[0].split(' ', 1)[1]} can be certified only at the end "
+                    f"of a network, but {self._describe(n)} comes after it"
+                )
+            self.shifted[n] = known[0]
+
+    def _is_log_softmax(self, n: fx.Node) -> bool:
+        if n.op == "call_module":
+            return isinstance(self.module.get_submodule(str(n.target)), nn.LogSoftmax)
+        name = n.target if isinstance(n.target, str) else getattr(n.target, "__name__", "")
+        return name == "log_softmax"
 
     def _translate(self, n: fx.Node, value: Tensor) -> None:
         parents = [self.index[p] for p in n.all_input_nodes if p in self.index]
@@ -130,6 +172,7 @@ class _Builder(fx.Interpreter):
             node = self._from_call(n, inputs, shape)
         if node is None:
             raise self._unsupported(n)
+        self._follow_shift(n, node)
         if node is IDENTITY:
             self.index[n] = parents[0]
         else:
