@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 __all__ = ["print_table"]
 
 # Without a terminal there is no width to keep to, and a script wants one line per row.
-WIDTH_WITHOUT_TERMINAL = 200
+WIDTH_WITHOUT_TERMINAL = 10_000
 
 
 def print_table(
