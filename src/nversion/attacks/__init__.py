@@ -7,16 +7,20 @@ and labels gives an :class:`AttackResult`. ``nversion.attacks.names()`` lists al
 from __future__ import annotations
 
 from nversion.attacks import (  # noqa: F401  (registers the attacks)
+    adef,
     apgd,
     auto,
+    carlini_wagner,
     deepfool,
     fab,
     foolbox_bridge,
     gradient,
     hop_skip_jump,
+    lbfgs,
     newtonfool,
     random_pgd,
     saliency_map,
+    slsqp,
     square,
 )
 from nversion.attacks.base import Attack, AttackResult, is_adversarial, margins, success_margin

@@ -1,0 +1,266 @@
+"""The box-constrained L-BFGS attack (Szegedy et al. 2014; Tabacof & Valle 2016).
+
+"Intriguing properties of neural networks", ICLR 2014, section 4.1; "Exploring the space of
+adversarial images", IJCNN 2016, algorithm 1. For a constant c and a target class t,
+
+    mean((x - x0)^2) + c * cross-entropy(logits(x), t),    0 <= x <= 1,
+
+is minimised by L-BFGS, and an outer search seeks the smallest c whose minimiser is adversarial. The
+mean of squares, the tolerance of c and the number of iterations are those of Foolbox 2.4. Chosen
+here:
+
+- The target is the class that the gradient attack reaches; where it reaches none, the likeliest
+  wrong class (Foolbox draws one at random).
+- L-BFGS-B is replaced by projected L-BFGS (:mod:`nversion.attacks.quasi_newton`) with an Armijo
+  line search by interpolation along the projected path. It runs on all images at once, each row by
+  itself: row-wise dot products, a step size, a constant and a stage of the search of its own.
+- Each minimisation starts where the last one ended, with the gradient differences of the last one:
+  the cross-entropy's share in them is rescaled to the new constant. It ends once an iteration
+  gains less than a two-thousandth.
+- The first c is the one whose minimiser would lie on the boundary if the model were linear. It is
+  doubled until adversarial; then the Illinois variant of regula falsi seeks the c with margin zero
+  (Dowell & Jarratt 1971), and is done early once the adversarial margin is within a hundredth of
+  the original's.
+- The result is the nearest adversarial iterate, drawn back along the line to the original.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from nversion.attacks.ball import sums
+from nversion.attacks.base import Attack, check_count, check_option
+from nversion.attacks.criteria import excess_margins
+from nversion.attacks.gradient import gradient_targets
+from nversion.attacks.nearest import Nearest
+from nversion.attacks.noise import Noise
+from nversion.attacks.oracle import Oracle
+from nversion.attacks.quasi_newton import Memory
+from nversion.attacks.ray import drawn_in
+from nversion.attacks.registry import register
+
+__all__ = ["LBFGS"]
+
+DOUBLINGS = 30
+"""How often the constant is doubled at the most."""
+
+ARMIJO = 1e-4
+"""Share of the decrease that the gradient promises which a step must bring."""
+
+REDUCTIONS = 8
+"""A line search that has shortened the step so often ends the minimisation."""
+
+FLAT = 5e-4
+"""A minimisation is over when an iteration's decrease is less than this share of the value."""
+
+ON_BOUNDARY = 1e-2
+"""The search over c is over at an adversarial margin below this share of the original's."""
+
+EDGE = 0.1
+"""The search over c keeps this share of its interval off the interval's ends."""
+
+TINY = 1e-30
+
+LARGEST = 2.0**60
+"""Stands for margins that are not numbers, and bounds the first weight."""
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class LBFGS(Attack):
+    """Minimise mean squared change + c * cross-entropy to a target; search for the smallest c.
+
+    Attributes:
+        tolerance: the search over c ends when its interval is smaller than this.
+        max_iterations: iterations of L-BFGS for one c, at the most.
+        memory: how many gradient differences L-BFGS keeps.
+    """
+
+    tolerance: float = 1e-5
+    max_iterations: int = 150
+    memory: int = 5
+
+    name: ClassVar[str] = "lbfgs"
+    norm: ClassVar[str] = "l2"
+
+    def __post_init__(self) -> None:
+        check_option("tolerance", self.tolerance)
+        check_count("max_iterations", self.max_iterations)
+        check_count("memory", self.memory)
+
+    def propose(self, oracle: Oracle, images: Tensor, labels: Tensor, noise: Noise) -> Tensor:
+        """Return the nearest adversarial image found; the original where none was."""
+        targets = gradient_targets(oracle, images, labels)
+        nearest = Nearest(images)
+        search = _Search(oracle, nearest, labels, targets, self)
+        while len(search.rows) > 0:
+            search.advance()
+        return drawn_in(oracle, images, nearest.points, labels)
+
+
+class _Weights:
+    """The search of each row for the smallest weight of the cross-entropy that is adversarial."""
+
+    def __init__(self, first: Tensor, margin: Tensor, tolerance: float) -> None:
+        self.values = first
+        # At weight 0 the original itself is the minimum.
+        self._lower, self._lower_margin = torch.zeros_like(first), margin
+        self._upper, self._upper_margin = torch.full_like(first, torch.inf), margin
+        self._first_margin = margin.abs()
+        self._last_side, self._doublings = torch.zeros_like(first), torch.zeros_like(first)
+        self._tolerance = tolerance
+
+    def advance(self, over: Tensor, margins: Tensor) -> Tensor:
+        """Choose the next values where a minimisation is `over`; return which rows are finished.
+
+        Args:
+            over: bool [rows].
+            margins: float32 [rows], at the minimum for the present value.
+        """
+        above, below = over & (margins > 0), over & ~(margins > 0)
+        # Illinois: where the same side moves again, the other side's margin counts half.
+        stale = above & (self._last_side > 0)
+        self._lower_margin = torch.where(stale, self._lower_margin / 2, self._lower_margin)
+        stale = below & (self._last_side < 0)
+        self._upper_margin = torch.where(stale, self._upper_margin / 2, self._upper_margin)
+        self._last_side = torch.where(over, torch.where(above, 1.0, -1.0), self._last_side)
+        self._upper = torch.where(above, self.values, self._upper)
+        self._upper_margin = torch.where(above, margins, self._upper_margin)
+        self._lower = torch.where(below, self.values, self._lower)
+        self._lower_margin = torch.where(below, margins, self._lower_margin)
+
+        unbounded = self._upper.isinf()
+        width = self._upper - self._lower
+        share = -self._lower_margin / (self._upper_margin - self._lower_margin)
+        inside = self._lower + width * share.nan_to_num(0.5).clamp(EDGE, 1.0 - EDGE)
+        following = torch.where(unbounded, 2.0 * self.values, inside)
+        self.values = torch.where(over, following, self.values)
+        self._doublings = self._doublings + (over & unbounded)
+        near = above & (margins < ON_BOUNDARY * self._first_margin)
+        return over & ((width < self._tolerance) | near | (self._doublings > DOUBLINGS))
+
+
+def _select(state: object, kept: Tensor) -> None:
+    """Let go of all rows but the `kept`, bool [rows], in an object's tensors."""
+    for name, value in vars(state).items():
+        if isinstance(value, Tensor):
+            setattr(state, name, value[kept])
+
+
+@dataclasses.dataclass
+class _Look:
+    """What one evaluation told: at `points`, [rows, pixels], the parts of the objective."""
+
+    points: Tensor
+    squares: Tensor
+    entropies: Tensor
+    slopes: Tensor
+    margins: Tensor
+
+    def where(self, chosen: Tensor, other: _Look) -> _Look:
+        """Return this look's rows where `chosen`, bool [rows], and the other's elsewhere."""
+        columns = chosen[:, None]
+        return _Look(
+            points=torch.where(columns, self.points, other.points),
+            squares=torch.where(chosen, self.squares, other.squares),
+            entropies=torch.where(chosen, self.entropies, other.entropies),
+            slopes=torch.where(columns, self.slopes, other.slopes),
+            margins=torch.where(chosen, self.margins, other.margins),
+        )
+
+
+class _Search:
+    """The minimisations of all images; each evaluation serves each image at its own stage.
+
+    Images are flat here, [rows, pixels]. The objective is taken times the number of pixels:
+    |x - x0|^2 + weight * cross-entropy, with weight = pixels * c.
+
+    Attributes:
+        rows: int64, the images still worked on; the tensors of the search are theirs.
+    """
+
+    def __init__(
+        self, oracle: Oracle, nearest: Nearest, labels: Tensor, targets: Tensor, options: LBFGS
+    ) -> None:
+        self._oracle, self._nearest, self._options = oracle, nearest, options
+        self._labels, self._targets = labels, targets
+        self._originals = nearest.originals.flatten(1)
+        count, pixels = self._originals.shape
+        self.rows = torch.arange(count, device=labels.device)
+        self._here = self._look(self._originals)
+        self._memory = Memory(count, options.memory, pixels, labels.device)
+        steepness = sums(self._here.slopes.square()).clamp(min=TINY)
+        tolerance = pixels * options.tolerance
+        # For two classes and a linear model this weight's minimum lies on the boundary.
+        fitting = (4.0 * self._here.margins.abs() / steepness).clamp(2.0 * tolerance, LARGEST)
+        self._weights = _Weights(fitting, self._here.margins, tolerance)
+        self._iterations = torch.zeros_like(fitting)
+        self._reductions = torch.zeros_like(fitting)
+        self._lengths = torch.ones_like(fitting)
+        self._directions = self._memory.direction(self._originals, self._gradient(self._here))
+
+    def _look(self, points: Tensor) -> _Look:
+        """Evaluate points [rows, pixels], and take over those adversarial and nearer."""
+        targets = self._targets
+
+        def entropy(logits: Tensor, rows: Tensor) -> Tensor:
+            return -logits.log_softmax(dim=1).gather(1, targets[rows, None]).squeeze(1)
+
+        images = points.view(-1, *self._nearest.originals.shape[1:])
+        logits, slopes = self._oracle.gradient(images, entropy)
+        entropies = entropy(logits, torch.arange(len(points), device=points.device))
+        margins = excess_margins(logits, self._labels, self._oracle.dtype)
+        margins = margins.nan_to_num(-LARGEST, -LARGEST, -LARGEST)
+        squares = sums((points - self._originals).square())
+        self._nearest.keep(self.rows, images, margins > 0, squares)
+        return _Look(points, squares, entropies, slopes.flatten(1), margins)
+
+    def _value(self, look: _Look) -> Tensor:
+        return look.squares + self._weights.values * look.entropies
+
+    def _gradient(self, look: _Look) -> Tensor:
+        pull = 2.0 * (look.points - self._originals)
+        return pull + self._weights.values[:, None] * look.slopes
+
+    def advance(self) -> None:
+        """Try a step for each row; accept or shorten it; begin a new minimisation where over."""
+        here, value, gradient = self._here, self._value(self._here), self._gradient(self._here)
+        there = self._look((here.points + self._lengths[:, None] * self._directions).clamp(0, 1))
+        steps = there.points - here.points
+        promised, reached = sums(gradient * steps), self._value(there)
+        accepted = reached <= value + ARMIJO * promised
+        self._memory.push(accepted, steps, self._gradient(there) - gradient)
+        self._here = there.where(accepted, here)
+        self._iterations = self._iterations + accepted
+        self._reductions = torch.where(accepted, 0.0, self._reductions + 1.0)
+        # The minimum of the parabola through the value, its slope and the value reached.
+        bend = 2.0 * (reached - value - promised)
+        shorter = (-promised / bend).nan_to_num(0.5).clamp(0.1, 0.5) * self._lengths
+        self._lengths = torch.where(accepted, 1.0, shorter)
+        over = accepted & (value - reached <= FLAT * value)
+        over |= (self._reductions >= REDUCTIONS) | (promised >= 0)
+        over |= self._iterations >= self._options.max_iterations
+        finished = self._renew(over)
+        if bool(finished.any()):
+            accepted, over = accepted[~finished], over[~finished]
+            for state in (self, self._here, self._memory, self._weights):
+                _select(state, ~finished)
+        fresh = self._memory.direction(self._here.points, self._gradient(self._here))
+        self._directions = torch.where((accepted | over)[:, None], fresh, self._directions)
+
+    def _renew(self, over: Tensor) -> Tensor:
+        """Choose the next weights where a minimisation is over; return the finished rows."""
+        if not bool(over.any()):
+            return over
+        before = self._weights.values
+        finished = self._weights.advance(over, self._here.margins)
+        self._iterations = torch.where(over, 0.0, self._iterations)
+        self._reductions = torch.where(over, 0.0, self._reductions)
+        self._lengths = torch.where(over, 1.0, self._lengths)
+        rows = over.nonzero().squeeze(1)
+        self._memory.rescale(rows, self._weights.values[rows] / before[rows])
+        return finished

@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from torch import nn
+
+from nversion.attacks.adef import ADef, deform, differences, gaussian
+from nversion.errors import InputError
+
+
+def draw(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("deviation", [0.0, 0.3, 1.0, 2.5])
+def test_gaussian_as_scipys(deviation):
+    values = draw(3, 7, 10)
+    expected = np.stack([ndimage.gaussian_filter(v, deviation) for v in values.double().numpy()])
+    assert np.allclose(gaussian(values, deviation).numpy(), expected, atol=1e-6)
+
+
+def test_differences_as_numpys():
+    images = draw(2, 3, 5, 6)
+    along_y, along_x = np.gradient(images.numpy(), axis=(2, 3))
+    x, y = differences(images)
+    assert np.allclose(x.numpy(), along_x, atol=1e-6)
+    assert np.allclose(y.numpy(), along_y, atol=1e-6)
+
+
+def test_deform_as_scipys():
+    images, fields = draw(2, 3, 5, 6), 4.0 * draw(2, 2, 5, 6, seed=1) - 2.0
+    moved = deform(images, fields)
+    y, x = np.mgrid[:5, :6].astype(np.float64)
+    for image, field, result in zip(images.numpy(), fields.numpy(), moved.numpy(), strict=True):
+        places = [(y + field[1]).clip(0, 4), (x + field[0]).clip(0, 5)]
+        for channel, expected in zip(image, result, strict=True):
+            read = ndimage.map_coordinates(channel.astype(np.float64), places, order=1)
+            assert np.allclose(read, expected, atol=1e-6)
+
+
+def test_deform_by_nothing_and_by_whole_pixels():
+    images = draw(1, 1, 4, 5)
+    assert torch.equal(deform(images, torch.zeros(1, 2, 4, 5)), images)
+    right = torch.zeros(1, 2, 4, 5)
+    right[:, 0] = 1.0
+    expected = torch.cat([images[..., 1:], images[..., -1:]], dim=-1)
+    assert torch.equal(deform(images, right), expected)
+
+
+@pytest.mark.parametrize("smooth", [0.0, 1.0])
+def test_a_step_closes_the_gap_to_first_order(smooth):
+    images, gradients = draw(2, 3, 6, 6), draw(2, 4, 3, 6, 6, seed=1) - 0.5
+    gaps = -draw(2, 4, seed=2) - 0.1
+    fields = ADef(smooth=smooth)._steps(images, gaps, gradients)
+    slopes = torch.stack(differences(images), dim=1)[:, None]
+    along = (gradients[:, :, None] * slopes * fields[:, :, :, None]).flatten(2).sum(dim=2)
+    assert torch.allclose(along, -gaps, rtol=1e-4)
+
+
+def test_success_on_digits(dense, convolutional):
+    for victim in (dense, convolutional):
+        images, labels = victim.images[:30], victim.labels[:30]
+        result = ADef()(victim.model, images, labels)
+        assert int(result.success.sum()) >= 28
+        won = result.success
+        # A deformation brings no values that were not there.
+        for bound, inside in (("amin", torch.ge), ("amax", torch.le)):
+            before = getattr(images[won].flatten(1), bound)(dim=1)
+            after = getattr(result.images[won].flatten(1), bound)(dim=1)
+            near = (after - before).abs() < 1e-6
+            assert (inside(after, before) | near).all()
+
+
+def test_scaled_down_to_the_boundary(dense):
+    images, labels = dense.images[:20], dense.labels[:20]
+    near, far = (ADef(overshoot=o)(dense.model, images, labels) for o in (0.02, 0.5))
+    both = near.success & far.success
+    assert int(both.sum()) >= 18
+    with torch.no_grad():
+        logits = dense.model(far.images[both])
+    top = logits.topk(2, dim=1).values
+    assert float((top[:, 0] - top[:, 1]).median()) < 0.05
+
+
+def test_a_blank_image_cannot_be_deformed():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 2)).eval()
+    images = torch.full((2, 1, 4, 4), 0.5)
+    with torch.no_grad():
+        labels = model(images).argmax(dim=1)
+    assert not ADef()(model, images, labels).success.any()
+
+
+def test_single_rows_are_left_alone():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval()
+    images = draw(2, 1, 1, 4)
+    with torch.no_grad():
+        labels = model(images).argmax(dim=1)
+    assert not ADef()(model, images, labels).success.any()
+
+
+def test_largest_norm(dense):
+    images, labels = dense.images[:10], dense.labels[:10]
+    assert not ADef(max_norm=1e-3)(dense.model, images, labels).success.any()
+    assert ADef(max_norm=1e3)(dense.model, images, labels).success.all()
+
+
+@pytest.mark.parametrize("order", [[5], [2, 0, 5, 1], [6, 5, 4, 3, 2, 1, 0]])
+def test_same_bits_in_every_batch(order, dense, convolutional):
+    for victim in (dense, convolutional):
+        images, labels = victim.images[:7], victim.labels[:7]
+        whole = ADef()(victim.model, images, labels).images
+        part = ADef()(victim.model, images[order], labels[order]).images
+        assert torch.equal(part, whole[order])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"max_iter": 0}, {"subsample": 1}, {"smooth": -1.0}, {"overshoot": -0.1}, {"max_norm": 0.0}],
+)
+def test_refused_options(options):
+    with pytest.raises(InputError, match=next(iter(options))):
+        ADef(**options)
