@@ -1,6 +1,7 @@
 """One table of cases that every attack must pass."""
 
 import copy
+import json
 
 import pytest
 import torch
@@ -221,6 +222,14 @@ def test_options_by_name(name):
     assert create(name, **attack.options()) == attack
     with pytest.raises(InputError, match="no option 'colour'"):
         create(name, colour="red")
+
+
+@each_attack
+def test_options_are_json_values(name):
+    options = create(name).options()
+    again = json.loads(json.dumps(options, allow_nan=False))
+    assert again == options
+    assert create(name, **again) == create(name)
 
 
 def test_unknown_name():

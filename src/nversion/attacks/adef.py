@@ -34,7 +34,6 @@ from nversion.attacks.criteria import is_adversarial, success_margin
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
 from nversion.attacks.registry import register
-from nversion.errors import InputError
 
 __all__ = ["ADef", "deform", "gaussian"]
 
@@ -52,14 +51,15 @@ class ADef(Attack):
 
     Attributes:
         max_iter: steps at the most.
-        max_norm: largest L2 norm of the field, in pixels (over all pixels and both axes).
+        max_norm: largest L2 norm of the field, in pixels (over all pixels and both axes); None sets
+            no limit.
         smooth: standard deviation of the Gaussian in pixels; 0 does not smooth.
         subsample: the likeliest classes looked at, the label's among them.
         overshoot: how far past the boundary a step aims, relative to the original's gap.
     """
 
     max_iter: int = 100
-    max_norm: float = math.inf
+    max_norm: float | None = None
     smooth: float = 1.0
     subsample: int = 10
     overshoot: float = 0.02
@@ -72,13 +72,14 @@ class ADef(Attack):
         check_count("subsample", self.subsample, low=2)
         check_option("smooth", self.smooth, positive=False)
         check_option("overshoot", self.overshoot, positive=False)
-        if not self.max_norm > 0.0:
-            raise InputError(f"max_norm must be a number above 0, not {self.max_norm!r}")
+        if self.max_norm is not None:
+            check_option("max_norm", self.max_norm)
 
     def propose(self, oracle: Oracle, images: Tensor, labels: Tensor, noise: Noise) -> Tensor:
         """Return the deformed images; the original where no deformation was adversarial."""
         if min(images.shape[2:]) < 2:
             return images
+        largest = math.inf if self.max_norm is None else self.max_norm
         fields = torch.zeros_like(images[:, :1]).expand(-1, 2, -1, -1).clone()
         fooled = torch.zeros_like(labels, dtype=torch.bool)
         logits = oracle.logits(images)
@@ -99,9 +100,9 @@ class ADef(Attack):
             fields[rows] = field
             deformed = deform(images[rows], field)
             hit = is_adversarial(oracle.logits(deformed), labels[rows], oracle.dtype)
-            fooled[rows] = hit & (norms <= self.max_norm)
+            fooled[rows] = hit & (norms <= largest)
             # No step, no way: where the gradient vanishes the norm is infinite.
-            going = ~hit & (norms <= self.max_norm) & norms.isfinite()
+            going = ~hit & (norms <= largest) & norms.isfinite()
             rows, deformed = rows[going], deformed[going]
             if len(rows) == 0:
                 break
