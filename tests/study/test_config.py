@@ -47,7 +47,7 @@ def test_the_whole_configuration_is_shown() -> None:
         ({"attacks": {"names": ["gradient", "gradient"]}}, "twice"),
         ({"attacks": {"names": ["gradiant"]}}, "no attack is called 'gradiant'"),
         ({"attacks": {"options": {"random-pgd": {"epsilom": 1}}}}, "no option 'epsilom'"),
-        ({"attacks": {"options": {"deepfool": {"steps": 1}}}}, "not among attacks.names"),
+        ({"attacks": {"options": {"apgd": {"steps": 1}}}}, "not among attacks.names"),
         ({"program": {"voter": "loudest"}}, "loudest"),
         ({"certification": {"norms": [3]}}, "certification.norms"),
         ({"certification": {"method": "magic"}}, "certification.method"),

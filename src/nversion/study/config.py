@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from nversion.attacks import Attack
 from nversion.attacks import create as create_attack
+from nversion.attacks.registry import STUDY_ORDER
 from nversion.errors import ConfigError, InputError, NVersionError
 from nversion.files import write_text
 from nversion.program import create_voter
@@ -42,6 +43,10 @@ STUDY_FILE = "study.toml"
 SMALL_DATASETS = ("digits",)
 """Datasets of a few thousand images: the recipe ``small`` is their default, and fewer images are
 certified, so that a first study takes minutes."""
+
+
+DEFAULT_ATTACKS = (*STUDY_ORDER, "square")
+"""The ten attacks of the 2019 study, and one that needs no gradients, which it had none of."""
 
 
 class _Section(BaseModel):
@@ -80,9 +85,7 @@ class AttackSection(_Section):
         options: per attack, options in place of its defaults.
     """
 
-    names: tuple[str, ...] = Field(
-        default=("gradient", "gradient-sign", "random-pgd"), min_length=1
-    )
+    names: tuple[str, ...] = Field(default=DEFAULT_ATTACKS, min_length=1)
     images: int = Field(default=13, ge=1)
     storable: bool = True
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
