@@ -107,14 +107,14 @@ def project(d: Tensor, radii: Tensor, norm: float) -> Tensor:
     if norm == math.inf:
         return torch.minimum(torch.maximum(d, -radii[:, None]), radii[:, None])
     if norm == 2.0:
-        return d * (radii / d.norm(dim=1).clamp(min=1e-30)).clamp(max=1.0)[:, None]
+        shrink: Tensor = (radii / d.norm(dim=1).clamp(min=1e-30)).clamp(max=1.0)
+        return d * shrink[:, None]
     size = d.abs().sort(dim=1, descending=True).values
     sums = size.cumsum(dim=1) - radii[:, None]
     ranks = torch.arange(1, d.shape[1] + 1, dtype=d.dtype)
     last = (size * ranks > sums).sum(dim=1, keepdim=True)
     threshold = (sums.gather(1, last - 1) / last).clamp(min=0.0)
-    pulled: Tensor = d.sign() * (d.abs() - threshold).clamp(min=0.0)
-    return pulled
+    return d.sign() * (d.abs() - threshold).clamp(min=0.0)
 
 
 def descend(
@@ -190,9 +190,9 @@ def house(
 def main() -> int:
     """Run the campaign and print the count."""
     parser = argparse.ArgumentParser(description="Attack certified images, count violations.")
-    parser.add_argument("--networks", type=int, default=45)
+    parser.add_argument("--networks", type=int, default=18)
     parser.add_argument("--images", type=int, default=16)
-    parser.add_argument("--starts", type=int, default=24)
+    parser.add_argument("--starts", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--method", default="linear")
     parser.add_argument("--attacks", default=",".join(nv.attacks.names()))

@@ -30,7 +30,7 @@ from nversion.errors import InputError
 
 __all__ = ["Ball", "Reach", "dual_norm", "largest_radius", "lowest", "parse_norm"]
 
-WATER_STEPS = 4
+WATER_STEPS = 5
 KNAPSACK_STEPS = 6
 NEWTON_STEPS = 6
 TINY = 1e-30
@@ -168,27 +168,43 @@ def lowest(size: Tensor, caps: Tensor | None, radii: Tensor, norm: float) -> tup
     if caps is None:
         slope = dual_norm(size, norm)
         return -slope * radii, -slope
+    if norm == math.inf:
+        free = caps > radii[..., None]
+        slope = (size * free).sum(dim=-1)
+        return -(size * torch.minimum(caps, radii[..., None])).sum(dim=-1), -slope
+    # Most rows are done with the closed directions left out; iterate only where a cap is reached.
+    shape = torch.broadcast_shapes(size.shape, caps.shape)  # type: ignore[no-untyped-call]
+    size, caps = size.expand(shape), caps.expand(shape)
+    usable = size * (caps > 0)
+    slope = dual_norm(usable, norm)
+    radii = radii.expand(slope.shape)
     if norm == 2.0:
-        return _water_filling(size, caps, radii)
-    if norm == 1.0:
-        return _knapsack(size, caps, radii)
-    free = caps > radii[..., None]
-    slope = (size * free).sum(dim=-1)
-    return -(size * torch.minimum(caps, radii[..., None])).sum(dim=-1), -slope
+        share = radii / slope.clamp(min=TINY)
+        reached = (usable * share[..., None] > caps).any(dim=-1)
+    else:
+        peak = usable.argmax(dim=-1, keepdim=True)
+        reached = caps.gather(-1, peak).squeeze(-1) < radii
+    value, slope = -slope * radii, -slope
+    if bool(reached.any()):
+        solve = _water_filling if norm == 2.0 else _knapsack
+        value[reached], slope[reached] = solve(size[reached], caps[reached], radii[reached])
+    return value, slope
 
 
 def _water_filling(size: Tensor, caps: Tensor, radii: Tensor) -> tuple[Tensor, Tensor]:
-    """Solve ``|min(s size, caps)|_2 = r`` for s by active sets, from below."""
+    """Solve ``|min(s size, caps)|_2 = r`` for s by active sets, from below; [rows, pixels]."""
     squares, limits = size.square(), caps.square()
     scale = radii / (squares * (caps > 0)).sum(dim=-1).sqrt().clamp(min=TINY)
     for _ in range(WATER_STEPS):
-        free = size * scale[..., None] < caps
+        free = size * scale[:, None] < caps
         used = (limits * ~free).sum(dim=-1)
         slack = (squares * free).sum(dim=-1)
         left = (radii.square() - used).clamp(min=0.0)
         new = (left / slack.clamp(min=TINY)).sqrt()
         scale = torch.maximum(scale, torch.where(slack > 0, new, scale))
-    part = torch.minimum(size, caps / scale.clamp(min=TINY)[..., None])
+    # With every cap reached the whole room is used up, and no level is too high.
+    scale = torch.where((slack == 0) | (left == 0), 1e12, scale)
+    part = torch.minimum(size, caps / scale.clamp(min=TINY)[:, None])
     slope = torch.linalg.vector_norm(part, dim=-1)
     return -(slope * radii) - ((size - part) * caps).sum(dim=-1), -slope
 
@@ -199,7 +215,7 @@ def _knapsack(size: Tensor, caps: Tensor, radii: Tensor) -> tuple[Tensor, Tensor
     right = (size * (caps > 0)).amax(dim=-1)
     left_value, left_slope = (size * caps).sum(dim=-1), radii - caps.sum(dim=-1)
     right_value, right_slope = right * radii, radii + torch.zeros_like(right)
-    best, best_t = torch.minimum(left_value, right_value), None
+    best = torch.minimum(left_value, right_value)
     best_t = torch.where(left_value < right_value, left, right)
     for _ in range(KNAPSACK_STEPS):
         gap = (right_slope - left_slope).clamp(min=TINY)
