@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import joblib
@@ -86,7 +86,7 @@ def single_threaded() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def run_tasks(tasks: Sequence[Task], workers: int = 1) -> Iterator[tuple[int, Any]]:
+def run_tasks(tasks: Sequence[Task], workers: int = 1) -> Generator[tuple[int, Any], None, None]:
     """Run the tasks and yield (index, result or :class:`Failure`) as each one ends.
 
     Args:

@@ -19,7 +19,7 @@ from nversion.errors import InputError
 from nversion.models import check_images, check_labels, evaluate, frozen
 from nversion.randomness import generator
 
-__all__ = ["METHODS", "certify", "margin_bounds"]
+__all__ = ["METHODS", "certify", "margin_bounds", "random_targets"]
 
 METHODS = ("interval", "linear", "alpha")
 LARGEST = {1.0: 1e4, 2.0: 1e3, float("inf"): 10.0}
@@ -190,7 +190,7 @@ def _rivals(logits: Tensor, labels: Tensor, target: Target, seed: int) -> Tensor
     if isinstance(target, str):
         if target != "random":
             raise InputError(f'target must be None, "random" or a tensor, not {target!r}')
-        target = _random_targets(logits, labels, seed)
+        target = random_targets(logits, labels, seed)
     check_labels(target, count, classes)
     target = target.to(logits.device)
     if bool((target == labels).any()):
@@ -198,7 +198,17 @@ def _rivals(logits: Tensor, labels: Tensor, target: Target, seed: int) -> Tensor
     return torch.zeros_like(logits, dtype=torch.bool).scatter(1, target[:, None], True)
 
 
-def _random_targets(logits: Tensor, labels: Tensor, seed: int) -> Tensor:
+def random_targets(logits: Tensor, labels: Tensor, seed: int) -> Tensor:
+    """Draw the classes, int64 [count], that ``target="random"`` stands for.
+
+    Args:
+        logits: floating [count, classes].
+        labels: int64 [count].
+        seed: the draw for an image depends on it and on the image's place.
+
+    Raises:
+        InputError: there are fewer than 4 classes.
+    """
     if logits.shape[1] < 4:
         raise InputError('target="random" needs at least 4 classes')
     order = logits.scatter(1, labels[:, None], torch.inf).argsort(dim=1, descending=True)

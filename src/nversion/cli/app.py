@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from nversion import __version__
-from nversion.cli import adversarial, architectures, attack, datasets, report, study, train
+from nversion.cli import (
+    adversarial,
+    architectures,
+    attack,
+    certify,
+    datasets,
+    report,
+    study,
+    train,
+    vote,
+)
 
 __all__ = ["app"]
 
@@ -29,6 +39,8 @@ app.command("report", rich_help_panel=WHOLE)(report.report)
 app.command("train", rich_help_panel=PARTS)(train.train)
 app.command("attack", rich_help_panel=PARTS)(attack.attack)
 app.add_typer(adversarial.app, name="adversarial", rich_help_panel=PARTS)
+app.command("vote", rich_help_panel=PARTS)(vote.vote)
+app.command("certify", rich_help_panel=PARTS)(certify.certify)
 app.add_typer(architectures.app, name="architectures", rich_help_panel=MATERIAL)
 app.command("datasets", rich_help_panel=MATERIAL)(datasets.datasets)
 app.command("recipes", rich_help_panel=MATERIAL)(train.recipes)

@@ -10,18 +10,23 @@ import typer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch import Tensor
 
     from nversion.attacks import Attack
     from nversion.datasets import Dataset
+    from nversion.program import Voter
     from nversion.versions import Version
 
 __all__ = [
     "attacks_from",
     "dataset_of",
+    "first_test_images",
     "load_version",
+    "load_versions",
     "parse_setting",
     "picture_file",
     "save_picture",
+    "voter_from",
 ]
 
 PICTURES = (".png", ".svg", ".pdf")
@@ -106,6 +111,51 @@ def load_version(folder: Path) -> Version:
     return Version.load(folder)
 
 
+def load_versions(folders: Sequence[Path]) -> dict[str, Version]:
+    """Return the versions in some folders by name; by folder where two have the same name.
+
+    Raises:
+        InputError: a folder is named twice, does not exist or is not a version's.
+        ArtefactError: one cannot be read.
+    """
+    from nversion.errors import InputError
+
+    places = [folder.resolve() for folder in folders]
+    for folder, place in zip(folders, places, strict=True):
+        if places.count(place) > 1:
+            raise InputError(f"{folder} is named twice")
+    versions = [load_version(folder) for folder in folders]
+    names = [version.name for version in versions]
+    return {
+        name if names.count(name) == 1 else str(folder): version
+        for name, folder, version in zip(names, folders, versions, strict=True)
+    }
+
+
+def voter_from(name: str | None, k: int | None) -> Voter:
+    """Return the voter of ``--voter`` and ``--k``, the study's by default.
+
+    Raises:
+        InputError: it is unknown, or has no k.
+    """
+    from nversion.program import create_voter
+
+    return create_voter(name or "mean-softmax", **({} if k is None else {"k": k}))
+
+
+def first_test_images(data: Dataset, count: int | None) -> tuple[Tensor, Tensor]:
+    """Return the first `count` test images, or all if there are fewer, and their labels.
+
+    Raises:
+        InputError: there are none.
+    """
+    from nversion.errors import InputError
+
+    if len(data.test) == 0:
+        raise InputError(f"{data.name} has no test images")
+    return data.test.images[:count], data.test.labels[:count]
+
+
 def dataset_of(versions: Sequence[Version], name: str | None, root: Path | None) -> Dataset:
     """Return a dataset that fits versions: the named one, else the one they were trained on.
 
@@ -122,7 +172,7 @@ def dataset_of(versions: Sequence[Version], name: str | None, root: Path | None)
         if len(trained_on) > 1:
             raise InputError(
                 f"the versions were trained on different datasets ({', '.join(trained_on)}); "
-                "say with --data which images are attacked"
+                "say with --data which images to take"
             )
         (name,) = trained_on
         try:

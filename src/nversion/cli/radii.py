@@ -1,0 +1,249 @@
+"""The work of ``nversion certify``: in parts, on several cores, and what came of it as facts.
+
+Facts are JSON values, the same that are printed, and written with ``--out``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nversion.certification.certify import random_targets
+from nversion.certification.smoothing import SmoothingResult, certify_smoothing
+from nversion.cli.request import CONFIDENCE, SAMPLES, SIGMA, Request
+from nversion.errors import InputError, NVersionError, UnsupportedModuleError
+from nversion.files import replacing, write_json
+from nversion.models import evaluate, frozen, predict
+from nversion.program import Program, RadiusComparison, certify_program_smoothing
+from nversion.program.dispatch import certify
+from nversion.progress import progress_bar
+from nversion.workers import Failure, Task, run_tasks
+
+__all__ = ["bound", "check_file", "predictions", "smooth", "write"]
+
+PART = 10
+"""Images a task treats: few, so that the time left is known early and the cores end together."""
+
+
+FILES = (".json", ".npz")
+
+
+def check_file(out: Path) -> None:
+    """Raise unless radii can be written to `out`.
+
+    Raises:
+        InputError: another ending, or a folder.
+    """
+    if out.suffix.lower() not in FILES:
+        raise InputError(f"--out {out}: must end in {' or '.join(FILES)}")
+    if out.is_dir():
+        raise InputError(f"--out {out}: is a folder; name a file")
+
+
+def write(out: Path, facts: Mapping[str, Any]) -> None:
+    """Write facts as JSON, or their arrays as .npz with the rest as JSON text in "facts"."""
+    if out.suffix.lower() == ".json":
+        write_json(out, facts)
+        return
+    arrays: dict[str, Any] = {
+        "labels": np.array(facts["labels"], dtype=np.int64),
+        "predictions": np.array(facts["predictions"], dtype=np.int64),
+        "facts": np.array(json.dumps(facts)),
+    }
+    for norm, found in facts["norms"].items():
+        arrays[f"radii_{norm}"] = np.array(found["radii"], dtype=np.float32)
+        if "versions" in found:
+            radii = [one["radii"] for one in found["versions"].values()]
+            arrays[f"versions_radii_{norm}"] = np.array(radii, dtype=np.float32)
+    with replacing(out) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def predictions(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the classes, int64 [count], of a network or of a program's vote (-1: none)."""
+    return model.vote(images).labels if isinstance(model, Program) else predict(model, images)
+
+
+def bound(
+    request: Request,
+    model: nn.Module,
+    versions: Mapping[str, nn.Module],
+    images: Tensor,
+    labels: Tensor,
+    *,
+    seed: int,
+    workers: int,
+) -> dict[str, Any]:
+    """Return the facts of a certification by bounds, of `model` and beside it of `versions`."""
+    targets = None
+    if request.target == "random":
+        with frozen(model):
+            targets = random_targets(evaluate(model, images), labels, seed)
+    everything = [model, *versions.values()]
+    options = {"method": request.method, "box": request.domain}
+    found = _certified(everything, images, labels, request.norms, targets, options, workers)
+    facts: dict[str, Any] = {}
+    for norm in request.norms:
+        at = request.shares_at(norm)
+        summaries = [_summary(*measured, at) for measured in found[norm]]
+        facts[norm] = summaries[0]
+        if versions:
+            names = list(versions)
+            radii = [measured[0] for measured in found[norm]]
+            facts[norm]["versions"] = dict(zip(names, summaries[1:], strict=True))
+            facts[norm]["comparison"] = _compared(radii, names, summaries[1:])
+    return {"norms": facts}
+
+
+def smooth(
+    request: Request, model: nn.Module, images: Tensor, labels: Tensor, *, seed: int, workers: int
+) -> dict[str, Any]:
+    """Return the facts of a certification by randomised smoothing."""
+    options = {
+        "sigma": SIGMA if request.sigma is None else request.sigma,
+        "samples": SAMPLES if request.samples is None else request.samples,
+        "confidence": CONFIDENCE if request.confidence is None else request.confidence,
+        "seed": seed,
+    }
+    tasks: list[Task] = [
+        (_smooth, {"model": model, "images": images[rows], "options": options})
+        for rows in _parts(len(images))
+    ]
+    done: list[tuple[SmoothingResult, float]] = _run(tasks, workers)
+    radii = torch.cat([part.radii_for(labels[rows]) for (part, _), rows in _zipped(done)])
+    chosen = torch.cat([part.labels for part, _ in done])
+    bounds = torch.cat([part.lower_bounds for part, _ in done])
+    seconds = sum(spent for _, spent in done)
+    return {
+        "norms": {"2": _summary(radii, seconds, request.shares_at("2"))},
+        "smoothing": {
+            **options,
+            "confidence_of_all": max(0.0, 1.0 - len(images) * (1.0 - options["confidence"])),
+            "smoothed_accuracy": float((chosen == labels).double().mean()),
+            "abstentions": int((chosen < 0).sum()),
+            "classes": chosen.tolist(),
+            "lower_bounds": bounds.tolist(),
+        },
+    }
+
+
+def _zipped(done: Sequence[Any]) -> list[tuple[Any, slice]]:
+    return [(part, slice(PART * place, PART * (place + 1))) for place, part in enumerate(done)]
+
+
+def _summary(radii: Tensor, seconds: float, at: Sequence[float]) -> dict[str, Any]:
+    return {
+        "mean": float(radii.double().mean()),
+        "median": float(radii.double().quantile(0.5)),
+        "certified": [
+            {"radius": radius, "share": float((radii >= radius).double().mean())} for radius in at
+        ],
+        "seconds_per_image": seconds / len(radii),
+        "radii": [float(radius) for radius in radii],
+    }
+
+
+def _compared(
+    radii: Sequence[Tensor], names: Sequence[str], summaries: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return how a program's radii, the first, compare with its versions'."""
+    comparison = RadiusComparison(radii[0], torch.stack(list(radii[1:])))
+
+    def middle(values: Sequence[float]) -> float:
+        return float(np.median(values))
+
+    shares = [[entry["share"] for entry in one["certified"]] for one in summaries]
+    return {
+        "best_version": names[comparison.best_version],
+        "best_mean": comparison.best_mean,
+        "share_above_best": comparison.share_above_best,
+        "share_above_median": comparison.share_above_median,
+        "median_version": {
+            "mean": comparison.median_mean,
+            "median": middle([one["median"] for one in summaries]),
+            "certified": [
+                {"radius": entry["radius"], "share": middle([row[place] for row in shares])}
+                for place, entry in enumerate(summaries[0]["certified"])
+            ],
+            "seconds_per_image": middle([one["seconds_per_image"] for one in summaries]),
+        },
+    }
+
+
+def _certified(
+    models: Sequence[nn.Module],
+    images: Tensor,
+    labels: Tensor,
+    norms: Sequence[str],
+    targets: Tensor | None,
+    options: Mapping[str, Any],
+    workers: int,
+) -> dict[str, list[tuple[Tensor, float]]]:
+    """Return each norm's radii, float32 [count], and seconds of one thread, model by model."""
+    parts = _parts(len(images))
+    tasks: list[Task] = [
+        (
+            _certify,
+            {
+                "model": model,
+                "images": images[rows],
+                "labels": labels[rows],
+                "norm": norm,
+                "target": None if targets is None else targets[rows],
+                **options,
+            },
+        )
+        for norm in norms
+        for model in models
+        for rows in parts
+    ]
+    done = iter(_run(tasks, workers))
+    return {norm: [_joined([next(done) for _ in parts]) for _ in models] for norm in norms}
+
+
+def _parts(count: int) -> list[slice]:
+    return [slice(start, start + PART) for start in range(0, count, PART)]
+
+
+def _joined(parts: Sequence[tuple[Tensor, float]]) -> tuple[Tensor, float]:
+    return torch.cat([radii for radii, _ in parts]), sum(spent for _, spent in parts)
+
+
+def _certify(model: nn.Module, images: Tensor, labels: Tensor, **options: Any) -> Any:
+    started = time.perf_counter()
+    radii = certify(model, images, labels, **options)
+    return radii, time.perf_counter() - started
+
+
+def _smooth(model: nn.Module, images: Tensor, options: Mapping[str, Any]) -> Any:
+    started = time.perf_counter()
+    if isinstance(model, Program):
+        result = certify_program_smoothing(model, images, **options)
+    else:
+        result = certify_smoothing(model, images, **options)
+    return result, time.perf_counter() - started
+
+
+def _run(tasks: Sequence[Task], workers: int) -> list[Any]:
+    """Return the tasks' results in their order, and show how far they are."""
+    results: list[Any] = [None] * len(tasks)
+    with progress_bar("certifying", len(tasks)) as advance, warnings.catch_warnings():
+        # At the first error the rest is dropped, which joblib would remark upon.
+        warnings.filterwarnings("ignore", message=".*tasks which were still being processed")
+        with contextlib.closing(run_tasks(tasks, workers)) as done:
+            for index, result in done:
+                if isinstance(result, Failure):
+                    unsupported = result.kind == UnsupportedModuleError.__name__
+                    raise (UnsupportedModuleError if unsupported else NVersionError)(str(result))
+                results[index] = result
+                advance()
+    return results

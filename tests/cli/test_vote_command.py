@@ -1,0 +1,88 @@
+"""`nversion vote`: how often a program is right, beside its versions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from nversion.cli.app import app
+from nversion.datasets import load_dataset
+from nversion.errors import InputError, NVersionError
+from nversion.models import predict
+from nversion.program import Program
+from nversion.versions import Version
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(app, ["vote", *map(str, words)])
+
+
+def facts(*words: object) -> Any:
+    result = run(*words, "--json")
+    assert result.exit_code == 0, (result.output, result.exception)
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("voter", ["mean-softmax", "majority", "k-of-n"])
+def test_the_numbers_are_the_programs(versions: Path, voter: str) -> None:
+    test = load_dataset("digits").test
+    models = [Version.load(versions / name).model for name in ("a", "b")]
+    verdict = Program(models, voter).vote(test.images)
+    values = facts(versions / "a", versions / "b", "--voter", voter)
+    right = verdict.labels == test.labels
+    abstained = int((verdict.labels == -1).sum())
+    assert values["images"] == len(test)
+    assert values["accuracy"] == pytest.approx(float(right.double().mean()))
+    assert values["abstentions"] == abstained
+    assert values["wrong"] == len(test) - int(right.sum()) - abstained
+    assert values["agreement"] == pytest.approx(float(verdict.agreement.double().mean()))
+    individual = [float((predict(m, test.images) == test.labels).double().mean()) for m in models]
+    assert [one["name"] for one in values["versions"]] == ["a", "b"]
+    assert [one["accuracy"] for one in values["versions"]] == pytest.approx(individual)
+    assert values["best_individual"] == max(values["versions"][i]["accuracy"] for i in (0, 1))
+    assert (abstained > 0) == (voter != "mean-softmax")  # two versions, so a vote is often a tie
+
+
+def test_the_table_has_a_row_for_each_version(versions: Path) -> None:
+    result = run(versions / "a", versions / "b", "--voter", "k-of-n", "--k", "2", "--images", "50")
+    lines = result.stdout.splitlines()
+    values = facts(versions / "a", versions / "b", "--voter", "k-of-n", "--k", "2", "--images", 50)
+    assert lines[0] == (
+        f"program of 2 (k-of-n, k=2) on 50 test images of digits: {values['accuracy']:.2%} right"
+    )
+    rows = [line.split() for line in lines]
+    for one in values["versions"]:
+        assert [one["name"], f"{one['accuracy']:.2%}"] in rows
+    assert ["abstained", f"{values['abstentions'] / 50:.2%}"] in rows
+
+
+def test_one_version_votes_for_itself(versions: Path) -> None:
+    values = facts(versions / "a")
+    assert values["accuracy"] == values["best_individual"]
+    assert values["agreement"] == values["unanimous"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--voter", "loudest"), "no voter is called 'loudest'"),
+        (("--k", "2"), "has no option 'k'"),
+        (("--voter", "k-of-n", "--k", "3"), "k is 3, but there are 2 versions only"),
+        (("--voter", "k-of-n", "--k", "0"), "at least 1"),
+        (("--data", "digit"), "Did you mean digits?"),
+    ],
+)
+def test_wrong_input_is_refused(versions: Path, words: tuple[str, ...], message: str) -> None:
+    result = run(versions / "a", versions / "b", *words)
+    assert isinstance(result.exception, NVersionError)
+    assert message in str(result.exception)
+
+
+def test_a_folder_that_is_no_version_is_refused(versions: Path, tmp_path: Path) -> None:
+    assert isinstance(run(versions / "a", tmp_path / "none").exception, InputError)
+    assert "named twice" in str(run(versions / "a", versions / "a").exception)
