@@ -5,8 +5,9 @@ an image is adversarial at magnitude m is not monotone in m: adversarial stretch
 harmless ones, so bisection may return a later one. But the margin is continuous in m. If it is
 below zero by g at a grid point and its slope stays below L, the next g / L cannot be adversarial
 and need not be looked at (the covering argument of Piyavskii 1972 and Shubert 1972 for global
-search). L is taken as :data:`SAFETY` times the steepest slope seen so far on the image's own ray;
-whenever a steeper one is seen, the stretches that were skipped are judged again.
+search). L is taken as :data:`SAFETY` times the steepest slope seen so far next to the stretch in
+question on the image's own ray, and no less than a share, :data:`FAR`, of the steepest anywhere on
+it; whenever a steeper one is seen, the stretches that were skipped are judged again.
 
 :func:`drawn_in` moves an adversarial image straight back towards its original, as far as it stays
 adversarial, by a safeguarded false-position search on the margin (Dowell & Jarratt 1971).
@@ -27,7 +28,10 @@ from nversion.attacks.oracle import Oracle
 __all__ = ["drawn_in", "first_adversarial"]
 
 SAFETY = 2.0
-"""How much steeper than anything seen the margin may be between two grid points."""
+"""How much steeper than the slopes seen around them the margin may be between two grid points."""
+
+FAR = 0.25
+"""How much of the steepest slope of the whole ray counts everywhere."""
 
 FIRST_LOOK = 16
 """The first grid point to be looked at."""
@@ -88,24 +92,25 @@ def _next_look(excess: _Row) -> int | None:
     """
     steps = len(excess) - 1
     known = np.flatnonzero(~np.isnan(excess))
+    if len(known) == 1:
+        return min(FIRST_LOOK, steps)
     values = excess[known]
-    steepest = float(np.max(np.abs(np.diff(values)) / np.diff(known), initial=0.0))
-    bound = SAFETY * steepest
+    slopes = np.abs(np.diff(values)) / np.diff(known)
+    around = np.maximum(slopes, np.maximum(np.append(slopes[1:], 0.0), np.append(0.0, slopes[:-1])))
+    bounds = SAFETY * np.maximum(around, FAR * slopes.max())
     hits = np.flatnonzero(values > 0.0)
     last = int(hits[0]) if len(hits) else len(known) - 1
     for left in range(last):
         a, b = int(known[left]), int(known[left + 1])
-        earliest = a + _skip(values[left], bound)
-        latest = b - (1 if values[left + 1] > 0.0 else _skip(values[left + 1], bound))
+        earliest = a + _skip(values[left], bounds[left])
+        latest = b - (1 if values[left + 1] > 0.0 else _skip(values[left + 1], bounds[left]))
         if earliest <= latest:
             return (earliest + latest) // 2
     if len(hits) or known[-1] == steps:
         return None
-    a = int(known[-1])
-    if len(known) == 1:
-        return min(FIRST_LOOK, steps)
-    forward = _skip(values[-1], steepest)
-    return min(a + forward, steps)
+    # On to where the last slope leads, at most twice as far as so far.
+    end = int(known[-1])
+    return min(end + _skip(values[-1], slopes[-1]), 2 * end, steps)
 
 
 def _skip(value: float, bound: float) -> int:
