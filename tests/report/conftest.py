@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 Make = Callable[..., dict[str, Any]]
 
@@ -86,6 +89,7 @@ def make_results(
         },
         **_distillation(rng, singles),
         "questions": _questions(good, float(given[-1])),
+        "example": make_example(names[0] if names else "none"),
     }
 
 
@@ -139,6 +143,46 @@ def _transfer(rng: np.random.Generator, names: list[str]) -> dict[str, Any]:
     accuracy = np.clip(rng.normal(0.91, 0.05, (len(names), len(names))), 0.4, 1.0)
     np.fill_diagonal(accuracy, rng.uniform(0.0, 0.08, len(names)))
     return {"sources": names, "targets": names, "accuracy": accuracy.tolist()}
+
+
+def make_example(version: str, size: tuple[int, ...] = (28, 28)) -> dict[str, Any]:
+    """Return an image under every attack; the gradient attack failed, slsqp is left out."""
+    rng = np.random.default_rng([5, *size])
+    original = rng.integers(0, 256, size, dtype=np.uint8)
+    attacks = []
+    for name in ATTACKS:
+        row: dict[str, Any] = {
+            "name": name,
+            "success": name != "gradient",
+            "prediction": 3,
+            **dict.fromkeys(("l0", "l1", "l2", "linf", "ssim")),
+            "in_adversarial_set": name != "slsqp",
+            "reason": "visible: median SSIM 0.350 is below 0.4" if name == "slsqp" else None,
+            **dict.fromkeys(("image", "difference", "difference_scale")),
+        }
+        if row["success"]:
+            row |= {
+                "l2": float(rng.uniform(0.5, 5)),
+                "linf": float(rng.uniform(0.1, 1)),
+                "image": png(rng.integers(0, 256, size, dtype=np.uint8)),
+                "difference": png(rng.integers(1, 256, size[:2], dtype=np.uint8)),
+                "difference_scale": 0.5,
+            }
+        attacks.append(row)
+    return {
+        "version": version,
+        "test_index": 12,
+        "label": 7,
+        "original": png(original),
+        "attacks": attacks,
+    }
+
+
+def png(pixels: np.ndarray) -> str:
+    """Return a picture as a PNG file in base64."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _distillation(rng: np.random.Generator, singles: np.ndarray) -> dict[str, Any]:
@@ -254,6 +298,18 @@ def _questions(good: list[dict[str, Any]], program: float) -> list[dict[str, Any
             "rests_on": ["distillation.student.certified_l2", "distillation.student_rank"],
         },
     ]
+
+
+@pytest.fixture(name="make_example", scope="session")
+def _make_example() -> Callable[..., dict[str, Any]]:
+    """Return :func:`make_example`."""
+    return make_example
+
+
+@pytest.fixture(name="png", scope="session")
+def _png() -> Callable[[np.ndarray], str]:
+    """Return :func:`png`."""
+    return png
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """The report's figures: which there are, and how to draw them.
 
-Figures 2, 4, 5 and 6 carry the numbers that they have in the study of 2019; figures 1 and 3 there
-are a diagram and a gallery. The others are ours.
+Figures 2 to 6 carry the numbers that they have in the study of 2019; figure 1 there is a diagram.
+The others are ours.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from nversion.report import plots_program, plots_versions
+from nversion.report import plots_example, plots_program, plots_versions
 from nversion.report.drawing import WIDE, Canvas, Drawing, house_style
 from nversion.report.values import Results, cleaned
 
@@ -34,6 +34,7 @@ FIGURES: Mapping[str, Entry] = {
     "figure-2-test-accuracy": Entry(
         "Figure 2", "Test accuracy of each version", plots_versions.test_accuracy
     ),
+    "figure-3-attacks": Entry("Figure 3", "All attacks on one image", plots_example.attack_gallery),
     "figure-4-adversarial-accuracy": Entry(
         "Figure 4",
         "Test and adversarial accuracy of each version",

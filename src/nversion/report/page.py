@@ -35,6 +35,7 @@ Drawings: TypeAlias = dict[str, tuple[Drawing, Drawing]]
 
 _SENTENCES: dict[str, Callable[[Results], str | None]] = {
     "figure-2-test-accuracy": sentences.test_accuracy,
+    "figure-3-attacks": sentences.attack_example,
     "figure-4-adversarial-accuracy": sentences.adversarial_drop,
     "figure-4b-correlation": sentences.correlation,
     "figure-5-program": sentences.program_gain,
@@ -177,6 +178,7 @@ def _sections(results: Results, drawings: Drawings) -> list[Section]:
             "adversarial-images",
             "The adversarial images",
             [
+                *figure("figure-3-attacks"),
                 *_table(
                     "table-2-attacks",
                     tables.attack_table(results),

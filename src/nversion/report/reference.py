@@ -109,6 +109,7 @@ def figure_note(results: Results, key: str) -> str | None:
     notes = {
         "figure-2-test-accuracy": f"all {then.program_versions} versions between "
         f"{percent(then.lowest_test_accuracy, 0)} and {percent(then.highest_test_accuracy, 0)}.",
+        "figure-3-attacks": "ten attacks on one digit; slsqp was rejected by eye.",
         "figure-4-adversarial-accuracy": "lower on adversarial images for all "
         f"{then.program_versions} versions.",
         "figure-4b-correlation": "no strong correlation; no coefficient was reported.",

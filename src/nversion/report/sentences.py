@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 
 from nversion.report.comparisons import Correlation, distinguishable, paired_difference, spearman
+from nversion.report.example import example_of
 from nversion.report.values import (
     Results,
     count,
@@ -34,6 +35,7 @@ from nversion.report.values import (
 __all__ = [
     "adversarial_drop",
     "attack_effectiveness",
+    "attack_example",
     "certified_radii",
     "correlation",
     "program_gain",
@@ -62,6 +64,30 @@ def test_accuracy(results: Results) -> str | None:
         f"The {len(values)} versions are right on {percent(min(values))} to {percent(max(values))} "
         f"of the test images, half of them on {percent(statistics.median(values))} or more{rest}."
     )
+
+
+def attack_example(results: Results) -> str | None:
+    """Say what the attacks made of the example, and which are not in the set and why (figure 3)."""
+    example = example_of(results)
+    if example is None:
+        return None
+    found = [attack for attack in example.attacks if attack.image is not None]
+    tried = len(example.attacks)
+    succeed = f"all {tried} succeed" if len(found) == tried else f"{len(found)} of {tried} succeed"
+    said = (
+        f"No attacked image falls to more attacks than test image {example.test_index}, of class "
+        f"{example.label}, attacked on {example.version}: {succeed}"
+    )
+    sizes = sorted((attack.l2, attack.name) for attack in found if attack.l2 is not None)
+    if len(sizes) > 1:
+        (least, best), (most, worst) = sizes[0], sizes[-1]
+        said += (
+            f"; {best} changes it least in L2 ({decimal(least)}), {worst} most ({decimal(most)})"
+        )
+    left_out = [f"{attack.name} ({attack.reason})" for attack in example.attacks if attack.reason]
+    if left_out:
+        return f"{said}. Left out of the adversarial set: {join(left_out)}."
+    return f"{said}. All of them are in the adversarial set."
 
 
 def adversarial_drop(results: Results) -> str | None:
