@@ -6,8 +6,8 @@
 Four networks are trained on MNIST for the purpose: the study's student, a small convolutional and
 a dense network, and the small one again with adversarial training (one step from a random start,
 Wong, Rice & Kolter 2020), so that not all are easily broken. For each network and norm epsilon is
-about the median distance at which a short run of FAB finds adversarial images, so that about half
-the images are broken; then both sides attack the same images at that epsilon with the standard
+the distance within which a short run of FAB breaks two images in five, so that about half of them
+are broken in the end; then both sides attack the same images at that epsilon with the standard
 version, one thread. An image counts as broken if the network, evaluated on what came back,
 misclassifies it, and it lies within epsilon (to 1e-6, since the authors' programs exceed it by
 rounding). The goal is a robust accuracy that is at most one image in fifty above theirs.
@@ -119,7 +119,7 @@ def compare(model: nn.Module, images: Tensor, labels: Tensor, norm: str) -> dict
     """Return epsilon, and for both sides the robust images and the seconds."""
     scout = nv.attacks.create("fab", norm=norm, targets=2, steps=20)(model, images, labels)
     distances = scout.linf if norm == "linf" else scout.l2
-    epsilon = float(f"{float(distances[distances.isfinite()].median()):.2g}")
+    epsilon = float(f"{float(distances[distances.isfinite()].quantile(0.4)):.2g}")
 
     def ours() -> Tensor:
         attack = nv.attacks.create("auto", norm=norm, epsilon=epsilon)

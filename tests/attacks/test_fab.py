@@ -9,6 +9,7 @@ from torch import nn
 
 from nversion.attacks import create
 from nversion.attacks.ball import norms
+from nversion.attacks.criteria import success_margin
 from nversion.attacks.fab import to_hyperplane
 from nversion.errors import InputError
 
@@ -126,6 +127,24 @@ def test_no_farther_than_auto_pgd_succeeds(convolutional):
     apgd = create("apgd", epsilon=0.1)(model, images, labels)
     assert 0 < int(apgd.success.sum()) < 10
     assert (fab.linf[apgd.success] <= 0.1 * 1.05).all()
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_large_logits_ask_for_a_margin_and_do_not_stop_the_attack(norm):
+    """A step that lands between the boundary and the success margin must go on from there."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    with torch.no_grad():
+        model[1].weight.copy_(torch.tensor([[0.1, -0.2, 0.3, -0.1], [-0.1, 0.2, -0.3, 0.1]]))
+        model[1].bias.copy_(torch.tensor([1000.05, 1000.0]))
+    images = torch.full((1, 1, 2, 2), 0.5)
+    with torch.no_grad():
+        logits = model(images)
+    label, gap = logits.argmax(dim=1), float((logits[0, 0] - logits[0, 1]).abs())
+    margin = float(success_margin(logits))
+    assert 0.05 * gap < margin < gap, "a plain step must land short of the margin"
+    result = create("fab", norm=norm)(model, images, label)
+    slope = model[1].weight.detach().diff(dim=0).norm(p=2 if norm == "l2" else 1)
+    assert float(getattr(result, norm)) <= 1.02 * (gap + margin) / float(slope)
 
 
 def test_enough_ends_early(convolutional):

@@ -30,7 +30,7 @@ from torch import Tensor
 from nversion.attacks.apgd import targets_by_rank
 from nversion.attacks.ball import DEFAULT_EPSILON, check_norm, columns, norms, sums, within
 from nversion.attacks.base import Attack, check_count, check_option
-from nversion.attacks.criteria import is_adversarial
+from nversion.attacks.criteria import is_adversarial, success_margin
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
 from nversion.attacks.registry import register
@@ -38,6 +38,9 @@ from nversion.attacks.registry import register
 __all__ = ["FastAdaptiveBoundary", "to_hyperplane"]
 
 BISECTIONS = 10
+
+AIM = 2.0
+"""Where the hyperplane is put, in success margins behind the boundary."""
 
 
 def to_hyperplane(points: Tensor, normals: Tensor, gaps: Tensor, norm: str) -> Tensor:
@@ -214,7 +217,10 @@ class _Run:
             return both[:, 0] - both[:, 1]
 
         logits, gradients = self._oracle.gradient(points, lead)
-        missing = -lead(logits, torch.arange(len(rows), device=rows.device))
+        # Aim behind the margin that a success needs: a point between the boundary and the margin
+        # would be no success, and yet have nowhere left to go.
+        wanted = AIM * success_margin(logits, self._oracle.dtype)
+        missing = wanted - lead(logits, torch.arange(len(rows), device=rows.device))
         missing = missing.nan_to_num(0.0, 0.0, 0.0)
         here = to_hyperplane(points, gradients, missing, attack.norm)
         # The hyperplane lies further from the original by what the way to the point gained.
