@@ -14,8 +14,10 @@ from typer.testing import CliRunner
 
 from nversion.certification.smoothing import certify_smoothing
 from nversion.cli.app import app
+from nversion.cli.radii import bound
+from nversion.cli.request import Request
 from nversion.datasets import load_dataset
-from nversion.errors import ArtefactError, InputError, NVersionError
+from nversion.errors import ArtefactError, InputError, NVersionError, UnsupportedModuleError
 from nversion.models import predict
 from nversion.program import Program, compare_with_versions, create_voter
 from nversion.program.dispatch import certify as certify_model
@@ -265,3 +267,12 @@ def test_versions_of_one_name_are_told_apart_by_folder(versions: Path, tmp_path:
     other = Version.load(versions / "a").save(tmp_path / "copy")
     values = facts(versions / "a", other, "--images", "2", "--norm", "2", "--ball")
     assert values["models"] == [str(versions / "a"), str(other)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_first_error_ends_the_work(versions: Path, workers: int) -> None:
+    model = torch.nn.Sequential(torch.nn.GELU(), Version.load(versions / "a").model)
+    images, labels = digits(50)
+    request = Request("2", "linear", False, None, None, False, "all", None, None, None, None)
+    with pytest.raises(UnsupportedModuleError, match=r"'0' \(GELU\)"):
+        bound(request, model, {}, images, labels, seed=0, workers=workers)

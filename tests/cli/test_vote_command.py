@@ -11,10 +11,11 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from nversion.cli.app import app
+from nversion.cli.options import VOTERS
 from nversion.datasets import load_dataset
 from nversion.errors import InputError, NVersionError
 from nversion.models import predict
-from nversion.program import Program
+from nversion.program import Program, voter_names
 from nversion.versions import Version
 
 
@@ -86,3 +87,7 @@ def test_wrong_input_is_refused(versions: Path, words: tuple[str, ...], message:
 def test_a_folder_that_is_no_version_is_refused(versions: Path, tmp_path: Path) -> None:
     assert isinstance(run(versions / "a", tmp_path / "none").exception, InputError)
     assert "named twice" in str(run(versions / "a", versions / "a").exception)
+
+
+def test_the_help_names_every_voter() -> None:
+    assert sorted(VOTERS.replace(" or ", ", ").split(", ")) == sorted(voter_names())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nversion.cli.options import (
+    VOTERS,
     dataset_of,
     first_test_images,
     load_versions,
@@ -68,7 +69,9 @@ def certify(
     ] = None,
     voter: Annotated[
         str | None,
-        typer.Option(help="How several versions vote. [default: mean-softmax]", show_default=False),
+        typer.Option(
+            help=f"How several versions vote: {VOTERS}. [default: mean-softmax]", show_default=False
+        ),
     ] = None,
     k: Annotated[
         int | None,

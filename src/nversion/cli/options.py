@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nversion.versions import Version
 
 __all__ = [
+    "VOTERS",
     "attacks_from",
     "dataset_of",
     "first_test_images",
@@ -30,6 +31,9 @@ __all__ = [
 ]
 
 PICTURES = (".png", ".svg", ".pdf")
+
+VOTERS = "mean-softmax, mean-logits, majority, k-of-n or median-softmax"
+"""For help texts, which are made before the voters are imported; a test compares them."""
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nversion.cli.options import dataset_of, first_test_images, load_versions, voter_from
+from nversion.cli.options import (
+    VOTERS,
+    dataset_of,
+    first_test_images,
+    load_versions,
+    voter_from,
+)
 from nversion.cli.printing import print_table
 
 if TYPE_CHECKING:
@@ -37,7 +43,7 @@ def vote(
     ] = None,
     voter: Annotated[
         str | None,
-        typer.Option(help="How they vote. [default: mean-softmax]", show_default=False),
+        typer.Option(help=f"How they vote: {VOTERS}. [default: mean-softmax]", show_default=False),
     ] = None,
     k: Annotated[
         int | None,
