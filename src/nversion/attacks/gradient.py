@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
+from nversion.attacks.ball import steepest
 from nversion.attacks.base import Attack, towards_errors
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
@@ -84,9 +86,7 @@ class Gradient(_SingleStep):
     norm: ClassVar[str] = "l2"
 
     def _direction(self, gradients: Tensor) -> Tensor:
-        scales = gradients.flatten(1).square().mean(dim=1).sqrt()
-        safe = torch.where(scales > 0, scales, 1.0)
-        return gradients / safe[:, None, None, None]
+        return math.sqrt(gradients[0].numel()) * steepest(gradients, "l2")
 
 
 @register
