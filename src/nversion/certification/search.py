@@ -44,6 +44,7 @@ NEAR = 0.025
 AIM = 0.9995
 STEEPER = 1.08
 GUESS = 0.3
+GUESS_WINDOWS = 0.11
 GROW, SHRINK = 1.5, 2.5
 LARGEST = 1e6
 
@@ -169,7 +170,10 @@ def search_radii(
     fast = network.to(torch.float32)
     jacobian = ball.norm == 1.0 and has_windows(network)
     small = images.to(torch.float32)
-    track = _Track(GUESS * local_radii(network, images, labels, others, ball))
+    # The first guess as a share of where the linearised network would change its verdict.
+    loose = has_windows(network) and ball.norm != math.inf
+    share = GUESS_WINDOWS if loose else GUESS
+    track = _Track(share * local_radii(network, images, labels, others, ball))
     rows = torch.arange(len(images), device=images.device)
     for _ in range(PASSES):
         radii = track.probe[rows].exp().to(torch.float32)
