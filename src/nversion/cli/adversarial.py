@@ -42,7 +42,7 @@ def build(
     ],
     attacks: Annotated[
         str,
-        typer.Option("--attacks", "--attack", help="Names, with commas between, or all."),
+        typer.Option("--attacks", help="Names, with commas between, or all."),
     ],
     out: Annotated[Path, typer.Option(help="The folder of the set.")],
     images: Annotated[

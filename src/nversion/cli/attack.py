@@ -65,7 +65,7 @@ def attack(
     ],
     names: Annotated[
         str,
-        typer.Option("--attack", "--attacks", help="Names, with commas between, or all."),
+        typer.Option("--attack", help="Names, with commas between, or all."),
     ],
     index: Annotated[int, typer.Option(help="Which test image, counted from 0.")] = 0,
     data: Annotated[
