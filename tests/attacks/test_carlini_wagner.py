@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from nversion.attacks.carlini_wagner import CarliniWagner
+from nversion.attacks.carlini_wagner import LAST_STEPS, CarliniWagner
 from nversion.attacks.criteria import margins
 from nversion.attacks.deepfool import DeepFool
 from nversion.errors import InputError
@@ -82,7 +82,9 @@ def test_all_iterations_without_early_stops(dense):
     attack = CarliniWagner(
         binary_search_steps=3, max_iterations=40, abort_early=False, start_steps=0
     )
-    assert attack(dense.model, images, labels).backwards == 5 * 3 * 40
+    result = attack(dense.model, images, labels)
+    finishing = (1 + LAST_STEPS) * int(result.success.sum())
+    assert result.backwards == 5 * 3 * 40 + finishing
 
 
 def test_constant_grows_until_adversarial(dense):
@@ -97,13 +99,13 @@ def test_constant_grows_until_adversarial(dense):
     ).success.all()
 
 
-@pytest.mark.parametrize("order", [[5], [2, 0, 5, 1], [6, 5, 4, 3, 2, 1, 0]])
-def test_same_bits_in_every_batch(order, dense, convolutional):
+def test_same_bits_in_every_batch(dense, convolutional):
     for victim in (dense, convolutional):
-        images, labels = victim.images[:7], victim.labels[:7]
+        images, labels = victim.images[:6], victim.labels[:6]
         whole = CarliniWagner()(victim.model, images, labels).images
-        part = CarliniWagner()(victim.model, images[order], labels[order]).images
-        assert torch.equal(part, whole[order])
+        for rows in ([3], [2, 0, 5, 1], [5, 4, 3, 2, 1, 0]):
+            part = CarliniWagner()(victim.model, images[rows], labels[rows]).images
+            assert torch.equal(part, whole[rows])
 
 
 @pytest.mark.parametrize(

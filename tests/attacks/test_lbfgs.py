@@ -64,13 +64,13 @@ def test_finer_tolerance_is_no_farther(dense):
     assert float(fine.l2.mean()) < float(coarse.l2.mean())
 
 
-@pytest.mark.parametrize("order", [[5], [2, 0, 5, 1], [6, 5, 4, 3, 2, 1, 0]])
-def test_same_bits_in_every_batch(order, dense, convolutional):
+def test_same_bits_in_every_batch(dense, convolutional):
     for victim in (dense, convolutional):
-        images, labels = victim.images[:7], victim.labels[:7]
+        images, labels = victim.images[:6], victim.labels[:6]
         whole = LBFGS()(victim.model, images, labels).images
-        part = LBFGS()(victim.model, images[order], labels[order]).images
-        assert torch.equal(part, whole[order])
+        for rows in ([3], [2, 0, 5, 1], [5, 4, 3, 2, 1, 0]):
+            part = LBFGS()(victim.model, images[rows], labels[rows]).images
+            assert torch.equal(part, whole[rows])
 
 
 @pytest.mark.parametrize("options", [{"tolerance": 0.0}, {"max_iterations": 0}, {"memory": 0}])

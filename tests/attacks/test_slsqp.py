@@ -83,13 +83,13 @@ def test_more_classes_are_no_farther(convolutional):
     assert (all_.l2 <= one.l2 * 1.001).all()
 
 
-@pytest.mark.parametrize("order", [[5], [2, 0, 5, 1], [6, 5, 4, 3, 2, 1, 0]])
-def test_same_bits_in_every_batch(order, dense, convolutional):
+def test_same_bits_in_every_batch(dense, convolutional):
     for victim in (dense, convolutional):
-        images, labels = victim.images[:7], victim.labels[:7]
+        images, labels = victim.images[:6], victim.labels[:6]
         whole = SLSQP()(victim.model, images, labels).images
-        part = SLSQP()(victim.model, images[order], labels[order]).images
-        assert torch.equal(part, whole[order])
+        for rows in ([3], [2, 0, 5, 1], [5, 4, 3, 2, 1, 0]):
+            part = SLSQP()(victim.model, images[rows], labels[rows]).images
+            assert torch.equal(part, whole[rows])
 
 
 @pytest.mark.parametrize("options", [{"iterations": 0}, {"classes": 0}])

@@ -18,8 +18,11 @@ adversarial point of all iterates is the result. Chosen here, to get there with 
   pixels that are black or white from the beginning hardly ever move.
 - Adam's step is smaller than `learning_rate` where the start lies so near to the original that
   such steps would lead astray, and decays within a round. With `abort_early` a round ends once 10
-  iterations have not made the loss smaller by half a percent, and the search over c once a round
-  has brought the point no nearer; images that are finished leave the batch.
+  iterations have not made the loss smaller by one percent, and the search over c once a round
+  has brought the point hardly nearer; images that are finished leave the batch.
+- A few last steps minimise the same objective with f made linear, for a c that is large enough,
+  which is exact (:mod:`nversion.attacks.linearised`); Adam's steps are too coarse for the last
+  tenth of a percent.
 - The result is drawn back along the line to the original, unless a confidence is asked for.
 """
 
@@ -31,10 +34,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nversion.attacks.ball import columns, sums
+from nversion.attacks.ball import columns, norms, sums
 from nversion.attacks.base import Attack, check_count, check_option
 from nversion.attacks.criteria import margins, success_margin
 from nversion.attacks.decoupled import walk_to_boundary
+from nversion.attacks.linearised import Linearised
 from nversion.attacks.nearest import Nearest
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
@@ -44,17 +48,23 @@ from nversion.attacks.registry import register
 __all__ = ["CarliniWagner"]
 
 CHECK_EVERY = 10
-PROGRESS = 0.995
+PROGRESS = 0.99
 """A round goes on while this many iterations have made the loss this much smaller."""
 
 OVERWEIGHT = 3.0
 """The first constant, in multiples of the one that fits the start."""
 
-NEARER = 0.995
+NEARER = 0.99
 """The search over the constant goes on for images that a round brought nearer by this factor."""
 
 BETA1, BETA2, STABILISER = 0.9, 0.999, 1e-8
 """Adam's usual constants."""
+
+LAST_STEPS = 4
+LAST_STEP = 0.5
+LAST_EXTRA = 1e-3
+"""Steps with f made linear, their length in ways to the solution (the first goes all the way), and
+how far past the boundary they aim, in distances from the original."""
 
 RELATIVE_RATE = 0.25
 """Adam's first step at the most, in units of the start's root mean square change per pixel."""
@@ -113,6 +123,7 @@ class CarliniWagner(Attack):
                 over |= descent.stalled()
             descent.close_rounds(nearest, over, stop_early=self.abort_early)
             descent.select(descent.rounds < self.binary_search_steps)
+        _finish(goal, nearest)
         if self.confidence > 0.0:
             return nearest.points
         return drawn_in(oracle, images, nearest.points, labels)
@@ -156,6 +167,25 @@ def _rates(nearest: Nearest, largest: float) -> Tensor:
     pixels = nearest.originals[0].numel()
     # Infinite where no point is known.
     return (RELATIVE_RATE * (nearest.squares / pixels).sqrt()).clamp(max=largest)
+
+
+def _finish(goal: _Goal, nearest: Nearest) -> None:
+    """Improve on the nearest points where the model is taken to be linear around them."""
+    rows = nearest.found()
+    if len(rows) == 0:
+        return
+    originals, points = nearest.originals[rows], nearest.points[rows]
+    lacks, gradients = goal.slope(points, rows)
+    changes = points - originals
+    model = Linearised(originals, -lacks - sums(gradients * changes), gradients)
+    for step in range(LAST_STEPS):
+        steepness = norms(model.normals, "l2")
+        solution = model.nearest(LAST_EXTRA * steepness * nearest.squares[rows].sqrt())
+        points = points + (1.0 if step == 0 else LAST_STEP) * (solution - points)
+        lacks, gradients = goal.slope(points, rows)
+        changes = points - originals
+        nearest.keep(rows, points, lacks < 0, sums(changes.square()))
+        model.add(changes, -lacks, gradients)
 
 
 class _Descent:

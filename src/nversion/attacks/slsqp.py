@@ -9,14 +9,12 @@ constraint is the margin (largest other logit minus the label's) with its true g
 Kept of Kraft's method: each iteration linearises the constraint and solves a least-squares problem
 with bounds exactly. Replaced:
 
-- The solver. The objective's Hessian is 2 I and known, so that no BFGS matrix is needed; the
-  problem is then to project x0 onto a half-space within the box, which has a closed form
-  (:func:`nversion.attacks.fab.to_hyperplane`), where Kraft's dense solver takes seconds an image.
-- The line search on a merit function. ReLU networks put kinks where the solution lies, and there
-  the linearisations of both sides alternate. The half-space is therefore the running mean of the
-  linearisations (an aggregate subgradient, as in bundle methods; Kiwiel 1983), the steps towards
-  the solutions shrink over the iterations, and the margin asked for falls while the iterates are
-  adversarial and rises while they are not.
+- The solver. The objective's Hessian is 2 I and known, so that no BFGS matrix is needed, and the
+  problem has a closed form (:mod:`nversion.attacks.linearised`), where Kraft's dense solver takes
+  seconds an image.
+- The line search on a merit function. The constraint is the running mean of the linearisations, the
+  steps towards the solutions shrink over the iterations, and the margin asked for falls while the
+  iterates are adversarial and rises while they are not.
 - The start. The problem is not convex; each of the few wrong classes with the nearest linearised
   boundary starts a run of its own, from the original. What is returned is the nearest adversarial
   iterate of all runs, drawn back along the line to the original.
@@ -34,7 +32,7 @@ from torch import Tensor
 from nversion.attacks.ball import sums
 from nversion.attacks.base import Attack, check_count
 from nversion.attacks.criteria import excess_margins, margins
-from nversion.attacks.fab import to_hyperplane
+from nversion.attacks.linearised import Linearised
 from nversion.attacks.nearest import Nearest, nearest_classes
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
@@ -45,9 +43,6 @@ __all__ = ["SLSQP"]
 
 LAST_STEP = 0.02
 """The last step's share of the way to the solution; the first is 1, a half cosine between."""
-
-MEMORY = 0.5
-"""Weight of the mean of the earlier linearisations against the newest."""
 
 FIRST_EXTRA = 0.02
 """Margin asked for at first, as a share of how far the original's lies below zero."""
@@ -93,8 +88,7 @@ class SLSQP(Attack):
         rows = torch.arange(len(originals), device=originals.device)
         points, extra = originals, FIRST_EXTRA * values.abs()
         met = torch.zeros_like(values, dtype=torch.bool)
-        # The linear model: value at the original, and gradient.
-        value, normal = values, normals
+        model = Linearised(originals, values, normals)
         for step in range(self.iterations):
             if step > 0:
                 logits, gradients = oracle.gradient(points, lambda z, k: margins(z, labels[k]))
@@ -102,14 +96,10 @@ class SLSQP(Attack):
                 excess = excess.nan_to_num(-1.0, -1.0, -1.0)
                 held, changes = excess > 0, points - originals
                 nearest.keep(rows, points, held, sums(changes.square()))
+                model.add(changes, excess, gradients)
                 met |= held
                 tighten = torch.where(met, TIGHTEN, STRIVE)
                 extra = extra * torch.where(held, RELAX, tighten)
-                here = excess - sums(gradients * changes)
-                normal = MEMORY * normal + (1.0 - MEMORY) * gradients
-                value = MEMORY * value + (1.0 - MEMORY) * here
-            gap = (extra - value).clamp(min=0.0)
-            solution = originals + to_hyperplane(originals, normal, gap, "l2")
             share = (1.0 + math.cos(math.pi * step / self.iterations)) / 2
             share = LAST_STEP + (1.0 - LAST_STEP) * share
-            points = (points + share * (solution - points)).clamp(0.0, 1.0)
+            points = points + share * (model.nearest(extra) - points)
