@@ -51,6 +51,9 @@ DOUBLINGS = 30
 ARMIJO = 1e-4
 """Share of the decrease that the gradient promises which a step must bring."""
 
+ROUNDING = 1e-6
+"""Share of the value that a step may lose: near the minimum the rest is rounding."""
+
 REDUCTIONS = 8
 """A line search that has shortened the step so often ends the minimisation."""
 
@@ -201,7 +204,8 @@ class _Search:
         self._iterations = torch.zeros_like(fitting)
         self._reductions = torch.zeros_like(fitting)
         self._lengths = torch.ones_like(fitting)
-        self._directions = self._memory.direction(self._originals, self._gradient(self._here))
+        self._uphill = self._gradient(self._here)
+        self._directions = self._memory.direction(self._originals, self._uphill)
 
     def _look(self, points: Tensor) -> _Look:
         """Evaluate points [rows, pixels], and take over those adversarial and nearer."""
@@ -228,13 +232,15 @@ class _Search:
 
     def advance(self) -> None:
         """Try a step for each row; accept or shorten it; begin a new minimisation where over."""
-        here, value, gradient = self._here, self._value(self._here), self._gradient(self._here)
+        here, value, uphill = self._here, self._value(self._here), self._uphill
         there = self._look((here.points + self._lengths[:, None] * self._directions).clamp(0, 1))
         steps = there.points - here.points
-        promised, reached = sums(gradient * steps), self._value(there)
-        accepted = reached <= value + ARMIJO * promised
-        self._memory.push(accepted, steps, self._gradient(there) - gradient)
+        promised, reached = sums(uphill * steps), self._value(there)
+        accepted = reached <= value + ARMIJO * promised + ROUNDING * value
+        ahead = self._gradient(there)
+        self._memory.push(accepted, steps, ahead - uphill)
         self._here = there.where(accepted, here)
+        self._uphill = torch.where(accepted[:, None], ahead, uphill)
         self._iterations = self._iterations + accepted
         self._reductions = torch.where(accepted, 0.0, self._reductions + 1.0)
         # The minimum of the parabola through the value, its slope and the value reached.
@@ -249,7 +255,7 @@ class _Search:
             accepted, over = accepted[~finished], over[~finished]
             for state in (self, self._here, self._memory, self._weights):
                 _select(state, ~finished)
-        fresh = self._memory.direction(self._here.points, self._gradient(self._here))
+        fresh = self._memory.direction(self._here.points, self._uphill)
         self._directions = torch.where((accepted | over)[:, None], fresh, self._directions)
 
     def _renew(self, over: Tensor) -> Tensor:
@@ -263,4 +269,5 @@ class _Search:
         self._lengths = torch.where(over, 1.0, self._lengths)
         rows = over.nonzero().squeeze(1)
         self._memory.rescale(rows, self._weights.values[rows] / before[rows])
+        self._uphill = self._gradient(self._here)
         return finished
