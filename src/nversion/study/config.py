@@ -152,7 +152,7 @@ class CertificationSection(_Section):
     method: Literal["interval", "linear", "alpha"] = "linear"
     norms: tuple[Literal[1, 2, "inf"], ...] = Field(default=(1, 2), min_length=1)
     images: int = Field(default=200, ge=1)
-    domains: tuple[Literal["ball", "box"], ...] = Field(default=("ball", "box"), min_length=1)
+    domains: tuple[Literal["ball", "box"], ...] = Field(default=("ball",), min_length=1)
 
 
 class RunSection(_Section):
@@ -214,6 +214,7 @@ def make_config(values: Mapping[str, Any], source: str = "the configuration") ->
     if dataset in SMALL_DATASETS:
         versions.setdefault("recipe", "small")
         certification.setdefault("images", 50)
+        certification.setdefault("domains", ("ball", "box"))
     name = values.get("name") or Path(str(dataset)).stem
     try:
         config = StudyConfig(
