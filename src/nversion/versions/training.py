@@ -28,6 +28,7 @@ from nversion.datasets import Dataset, Split
 from nversion.errors import InputError, TrainingError
 from nversion.models import evaluate, frozen
 from nversion.randomness import derive_seed, generator
+from nversion.versions.arrangement import arranged
 from nversion.versions.recipe import Recipe, load_recipe
 from nversion.versions.version import Record, Version
 
@@ -114,7 +115,6 @@ def train(
         torch.manual_seed(derive_seed(seed, "dropout"))
         wanted = data.train.labels if targets is None else targets
         steps, loss = fit(model, data.train.images, wanted, recipe, resolved, seed, name, advance)
-    _arrange(model, torch.contiguous_format)
     model.eval()
     accuracy, measured, test_accuracy, test_logits = _measure(model, data)
     _check_learnt(name, accuracy, data.train.labels, data.classes)
@@ -158,12 +158,24 @@ def fit(
     This is the training itself, without the measurements around it. `targets` are int64 labels
     [count] or float32 soft labels [count, classes]; dropout draws from the global generator.
     """
-    half = precision == "bfloat16"
-    if any(isinstance(module, nn.Conv2d) for module in model):
-        _arrange(model, torch.channels_last)
     model.train()
+    with arranged(model, images.shape[1:]) as network:
+        return _descend(network, images, targets, recipe, precision, seed, name, advance)
+
+
+def _descend(
+    network: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    recipe: Recipe,
+    precision: str,
+    seed: int,
+    name: str,
+    advance: Callable[[], None],
+) -> tuple[int, float]:
+    half = precision == "bfloat16"
     inputs = images.to(torch.bfloat16) if half else images
-    optimiser = _optimiser(model, recipe)
+    optimiser = _optimiser(network, recipe)
     per_epoch = math.ceil(len(inputs) / recipe.batch_size)
     total = min(per_epoch * recipe.epochs, recipe.max_steps or per_epoch * recipe.epochs)
     order = generator(seed, "order")
@@ -173,7 +185,7 @@ def fit(
         for rows in _batches(len(inputs), recipe.batch_size, order, total - step):
             _set_rate(optimiser, recipe, step, total)
             with torch.autocast("cpu", torch.bfloat16, enabled=half):
-                logits = model(inputs[rows])
+                logits = network(inputs[rows])
             loss = _loss(logits.float(), targets[rows], recipe)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -188,13 +200,6 @@ def fit(
             )
         advance()
     return step, mean_loss
-
-
-def _arrange(model: nn.Module, order: torch.memory_format) -> None:
-    """Put the filters of convolutions into the given order in memory."""
-    for parameter in model.parameters():
-        if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=order)
 
 
 def _batches(count: int, size: int, order: torch.Generator, limit: int) -> Iterator[Tensor]:
