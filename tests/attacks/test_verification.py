@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from nversion.attacks import base, create
 from nversion.attacks.base import Attack
 from nversion.attacks.verification import eight_bit
 
@@ -132,6 +133,16 @@ def test_pushed_along_the_gradient_where_straight_on_does_not_help():
     assert result.success
     assert Narrow()(result.images).argmax() == 1
     assert Narrow()(eight_bit(result.images)).argmax() == 1
+
+
+def test_many_images_are_taken_in_parts(dense):
+    count = base.AT_ONCE + 3
+    images = dense.images[:1].expand(count, -1, -1, -1)
+    labels = dense.labels[:1].expand(count)
+    many = create("newtonfool")(dense.model, images, labels)
+    one = create("newtonfool")(dense.model, images[:1], labels[:1])
+    assert torch.equal(many.images, one.images.expand_as(images))
+    assert many.forwards > count * 2
 
 
 @pytest.mark.parametrize("values", [[0.0], [0.3, 0.999], [1.0, 0.5]])

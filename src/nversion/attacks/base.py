@@ -42,6 +42,9 @@ __all__ = [
     "towards_errors",
 ]
 
+AT_ONCE = 512
+"""How many images an attack treats at once, at the most: it keeps several copies of each."""
+
 
 @dataclasses.dataclass(frozen=True)
 class AttackResult:
@@ -141,8 +144,9 @@ class Attack(abc.ABC):
             check_labels(labels, len(originals), logits.shape[1])
             correct = (logits.argmax(dim=1) == labels) & ~logits.isnan().any(dim=1)
             returned, success = originals.clone(), torch.zeros_like(correct)
-            rows = correct.nonzero().squeeze(1)
-            if len(rows) > 0:
+            for rows in torch.split(correct.nonzero().squeeze(1), AT_ONCE):
+                if len(rows) == 0:
+                    break
                 returned[rows], success[rows] = self._verified(
                     oracle, originals[rows], labels[rows], seed, storable=storable
                 )
