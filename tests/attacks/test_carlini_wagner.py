@@ -2,9 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from nversion.attacks.carlini_wagner import LAST_STEPS, CarliniWagner
+from nversion.attacks.carlini_wagner import CarliniWagner
 from nversion.attacks.criteria import margins
 from nversion.attacks.deepfool import DeepFool
+from nversion.attacks.linearised import LAST_STEPS
 from nversion.errors import InputError
 
 

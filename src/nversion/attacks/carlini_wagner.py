@@ -34,11 +34,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nversion.attacks.ball import columns, norms, sums
+from nversion.attacks.ball import columns, sums
 from nversion.attacks.base import Attack, check_count, check_option
 from nversion.attacks.criteria import margins, success_margin
 from nversion.attacks.decoupled import walk_to_boundary
-from nversion.attacks.linearised import Linearised
+from nversion.attacks.linearised import finish
 from nversion.attacks.nearest import Nearest
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
@@ -59,12 +59,6 @@ NEARER = 0.99
 
 BETA1, BETA2, STABILISER = 0.9, 0.999, 1e-8
 """Adam's usual constants."""
-
-LAST_STEPS = 4
-LAST_STEP = 0.5
-LAST_EXTRA = 1e-3
-"""Steps with f made linear, their length in ways to the solution (the first goes all the way), and
-how far past the boundary they aim, in distances from the original."""
 
 RELATIVE_RATE = 0.25
 """Adam's first step at the most, in units of the start's root mean square change per pixel."""
@@ -123,7 +117,7 @@ class CarliniWagner(Attack):
                 over |= descent.stalled()
             descent.close_rounds(nearest, over, stop_early=self.abort_early)
             descent.select(descent.rounds < self.binary_search_steps)
-        _finish(goal, nearest)
+        finish(nearest, goal.slope)
         if self.confidence > 0.0:
             return nearest.points
         return drawn_in(oracle, images, nearest.points, labels)
@@ -167,25 +161,6 @@ def _rates(nearest: Nearest, largest: float) -> Tensor:
     pixels = nearest.originals[0].numel()
     # Infinite where no point is known.
     return (RELATIVE_RATE * (nearest.squares / pixels).sqrt()).clamp(max=largest)
-
-
-def _finish(goal: _Goal, nearest: Nearest) -> None:
-    """Improve on the nearest points where the model is taken to be linear around them."""
-    rows = nearest.found()
-    if len(rows) == 0:
-        return
-    originals, points = nearest.originals[rows], nearest.points[rows]
-    lacks, gradients = goal.slope(points, rows)
-    changes = points - originals
-    model = Linearised(originals, -lacks - sums(gradients * changes), gradients)
-    for step in range(LAST_STEPS):
-        steepness = norms(model.normals, "l2")
-        solution = model.nearest(LAST_EXTRA * steepness * nearest.squares[rows].sqrt())
-        points = points + (1.0 if step == 0 else LAST_STEP) * (solution - points)
-        lacks, gradients = goal.slope(points, rows)
-        changes = points - originals
-        nearest.keep(rows, points, lacks < 0, sums(changes.square()))
-        model.add(changes, -lacks, gradients)
 
 
 class _Descent:

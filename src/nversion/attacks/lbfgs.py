@@ -16,12 +16,13 @@ here:
   itself: row-wise dot products, a step size, a constant and a stage of the search of its own.
 - Each minimisation starts where the last one ended, with the gradient differences of the last one:
   the cross-entropy's share in them is rescaled to the new constant. It ends once an iteration
-  gains less than a two-thousandth.
+  gains less than a thousandth.
 - The first c is the one whose minimiser would lie on the boundary if the model were linear. It is
   doubled until adversarial; then the Illinois variant of regula falsi seeks the c with margin zero
   (Dowell & Jarratt 1971), and is done early once the adversarial margin is within a hundredth of
   the original's.
-- The result is the nearest adversarial iterate, drawn back along the line to the original.
+- The result is the nearest adversarial iterate, improved by a few steps on the linearised margin
+  (:func:`nversion.attacks.linearised.finish`) and drawn back along the line to the original.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ from torch import Tensor
 
 from nversion.attacks.ball import sums
 from nversion.attacks.base import Attack, check_count, check_option
-from nversion.attacks.criteria import excess_margins
+from nversion.attacks.criteria import excess_margins, margins
 from nversion.attacks.gradient import gradient_targets
+from nversion.attacks.linearised import finish
 from nversion.attacks.nearest import Nearest
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
@@ -57,7 +59,7 @@ ROUNDING = 1e-6
 REDUCTIONS = 8
 """A line search that has shortened the step so often ends the minimisation."""
 
-FLAT = 5e-4
+FLAT = 1e-3
 """A minimisation is over when an iteration's decrease is less than this share of the value."""
 
 ON_BOUNDARY = 1e-2
@@ -102,6 +104,14 @@ class LBFGS(Attack):
         search = _Search(oracle, nearest, labels, targets, self)
         while len(search.rows) > 0:
             search.advance()
+
+        def slope(points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+            own = labels[rows]
+            logits, gradients = oracle.gradient(points, lambda z, k: margins(z, own[k]))
+            lacks = -excess_margins(logits, own, oracle.dtype)
+            return lacks.nan_to_num(LARGEST, LARGEST, LARGEST), gradients
+
+        finish(nearest, slope)
         return drawn_in(oracle, images, nearest.points, labels)
 
 
