@@ -21,13 +21,13 @@ class StudyFolder:
     """The files of one study.
 
     Attributes:
-        root: the study's folder.
+        root: the study's folder, absolute: a worker process may have been started elsewhere.
         adversarial: the folder of the adversarial set.
     """
 
     def __init__(self, root: Path, adversarial: str = "adversarial") -> None:
-        self.root = root
-        self.adversarial = root / adversarial
+        self.root = root.resolve()
+        self.adversarial = self.root / adversarial
 
     @property
     def config(self) -> Path:

@@ -107,7 +107,7 @@ def _versions(folders: Sequence[Path], data: Dataset) -> Mapping[TrainedVersion,
             )
         places[name] = folder
         weights = sha256_of_file(folder / "weights.safetensors")
-        known[TrainedVersion(name, weights, folder)] = _correct(version, data)
+        known[TrainedVersion(name, weights, folder.resolve())] = _correct(version, data)
     return known
 
 
