@@ -5,10 +5,10 @@
 
 Both train the same three architectures with the same recipe (Adadelta, batches of 128, as the 2019
 study did through Keras) on the same MNIST images, each measurement in a process of its own with one
-thread, the two sides in turn. What is timed is whole epochs of the ordinary call, nversion.train
-and keras.Model.fit, over enough images for about `--seconds`; start-up and the first, warming call
-are left out. The number is the median over `--rounds`; on a machine with other work, look at the
-ratio.
+thread and, where the system can, held to one core, the two sides in turn. (TensorFlow has threads
+beside the one that computes; left free they use a second core.) What is timed is whole epochs of
+the ordinary call, nversion.train and keras.Model.fit; start-up and the first, warming call are left
+out. The number is the median over `--rounds`; on a machine with other work, look at the ratio.
 """
 
 from __future__ import annotations
@@ -73,10 +73,23 @@ def in_process(side: str, name: str, data_dir: str) -> float:
         "CUDA_VISIBLE_DEVICES": "",
     }
     command = [sys.executable, __file__, "--data-dir", data_dir, "--one", side, name]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=hold_to_one_core,
+    )
     if done.returncode:
         raise SystemExit(f"{side}, {name}: failed\n{done.stderr[-2000:]}")
     return float(json.loads(done.stdout.splitlines()[-1]))
+
+
+def hold_to_one_core() -> None:
+    """Let this process run on the first of its cores only, where the system has such a setting."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def measure(side: str, name: str, data_dir: str) -> float:
