@@ -8,8 +8,8 @@ import pytest
 import nversion as nv
 
 NAMES = """
-Architecture Dataset NVersionError Outcome Program Recipe Record Split StudyConfig Verdict Version
-__version__ attacks catalogue certify generate load_dataset load_recipe run_study
+Architecture Dataset Distilled NVersionError Outcome Program Recipe Record Split StudyConfig Verdict
+Version __version__ attacks catalogue certify distil generate load_dataset load_recipe run_study
 student_architecture train train_many
 """
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nversion import attacks
     from nversion.architectures import Architecture, catalogue, generate, student_architecture
     from nversion.datasets import Dataset, Split, load_dataset
+    from nversion.distillation import Distilled, distil
     from nversion.errors import NVersionError
     from nversion.program import Program, Verdict
     from nversion.program.dispatch import certify
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Architecture": "nversion.architectures",
     "Dataset": "nversion.datasets",
+    "Distilled": "nversion.distillation",
     "NVersionError": "nversion.errors",
     "Outcome": "nversion.versions",
     "Program": "nversion.program",
@@ -46,6 +48,7 @@ _HOMES = {
     "attacks": "nversion",
     "catalogue": "nversion.architectures",
     "certify": "nversion.program.dispatch",
+    "distil": "nversion.distillation",
     "generate": "nversion.architectures",
     "load_dataset": "nversion.datasets",
     "load_recipe": "nversion.versions",
@@ -58,6 +61,7 @@ _HOMES = {
 __all__ = [
     "Architecture",
     "Dataset",
+    "Distilled",
     "NVersionError",
     "Outcome",
     "Program",
@@ -71,6 +75,7 @@ __all__ = [
     "attacks",
     "catalogue",
     "certify",
+    "distil",
     "generate",
     "load_dataset",
     "load_recipe",

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+import nversion as nv
 from nversion.adversarial import AdversarialSet, AttackExample, AttackRun
 from nversion.datasets import load_dataset
 from nversion.errors import StudyError
@@ -200,6 +201,21 @@ def test_a_second_study_in_the_same_folder_is_refused(
         pytest.raises(StudyError, match="another study is running"),
     ):
         run_study(make_config(tiny), study[0])
+
+
+def test_distilling_by_hand_gives_the_studys_student(
+    study: tuple[Path, dict[str, Any]], tiny: dict[str, Any]
+) -> None:
+    folder = study[0]
+    data = nv.load_dataset("digits")
+    versions = [nv.Version.load(folder / "versions" / name) for name in ("a", "b", "c")]
+    program = nv.Program([version.model for version in versions])
+    config = make_config(tiny)
+    by_hand = nv.distil(program, data, recipe=config.versions.recipe, seed=config.seed)
+    for role, network in (("student", by_hand.student), ("baseline", by_hand.baseline)):
+        made = nv.Version.load(folder / "distillation" / role).model.state_dict()
+        for name, values in network.model.state_dict().items():
+            assert torch.equal(values, made[name])
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])

@@ -11,20 +11,18 @@ import torch
 from nversion.architectures import student_architecture
 from nversion.datasets import Dataset
 from nversion.datasets.shared import SharedDataset
+from nversion.distillation import ROLES, recipes, role_seed
 from nversion.files import read_tensors, write_tensors
 from nversion.program import vote_outputs
-from nversion.randomness import derive_seed
 from nversion.study.config import StudyConfig
 from nversion.study.engine import Engine
 from nversion.study.folder import StudyFolder
 from nversion.study.ledger import Unit, code_digest
 from nversion.study.program_stage import softmax_outputs
 from nversion.study.train_stage import TrainedVersion, train_unit, weights_of
-from nversion.versions import Version, load_recipe
+from nversion.versions import Version
 
 __all__ = ["ROLES", "distil"]
-
-ROLES = ("baseline", "student")
 
 PART = 2_000
 """Training images a unit of the teacher's labels treats: enough to load each version for, few
@@ -45,8 +43,9 @@ def distil(
     initial weights and order of images); only their labels differ, and the objective.
     """
     teacher_digest = _teach(config, folder, shared, versions, engine)
-    recipe = load_recipe(config.distillation.recipe or config.versions.recipe)
-    student_recipe = recipe.model_copy(update={"objective": config.distillation.objective})
+    by_role = recipes(
+        config.distillation.recipe or config.versions.recipe, config.distillation.objective
+    )
     architecture = student_architecture()
     architecture.check(data.shape, data.classes)
     units = [
@@ -56,8 +55,8 @@ def distil(
             folder=folder.network(role),
             root=folder,
             shared=shared,
-            recipe=student_recipe if role == "student" else recipe,
-            seed=derive_seed(config.seed, "distillation"),
+            recipe=by_role[role],
+            seed=role_seed(config.seed),
             precision=config.versions.precision,
             targets=folder.teacher if role == "student" else None,
             targets_digest=teacher_digest if role == "student" else "",

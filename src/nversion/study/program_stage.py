@@ -14,7 +14,7 @@ from nversion.datasets import Dataset
 from nversion.evaluation import paired_comparison
 from nversion.files import read_json, read_tensors, write_json, write_tensors
 from nversion.models import evaluate, frozen
-from nversion.program import accuracy_by_n, accuracy_by_n_orders, vote_outputs
+from nversion.program import Outputs, accuracy_by_n, accuracy_by_n_orders, vote_outputs
 from nversion.randomness import derive_seed
 from nversion.study.config import StudyConfig
 from nversion.study.engine import Engine
@@ -58,7 +58,9 @@ def softmax_outputs(version: Version, images: Tensor) -> Tensor:
     if len(images) == 0:
         return torch.zeros(0, version.record.classes)
     with frozen(version.model):
-        return evaluate(version.model, images).softmax(dim=1)
+        logits = evaluate(version.model, images)
+    # As a Program has them, so that what is voted on here is what it votes on.
+    return Outputs.from_logits([logits]).probabilities[0]
 
 
 def read_outputs(path: Path) -> Tensor:
