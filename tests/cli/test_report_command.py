@@ -26,6 +26,14 @@ def test_the_report_is_written_again_and_its_path_printed(run, tmp_path):
     assert "N-version study: mine" in page.read_text("utf-8")
 
 
+def test_a_study_is_published_to_another_folder(run, tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps({"study": {"name": "mine"}}))
+    result = run(tmp_path, "--publish", tmp_path / "out", "--command", "nversion study --seed 1")
+    assert result.stdout == f"{tmp_path / 'out' / 'README.md'}\n"
+    assert "$ nversion study --seed 1" in (tmp_path / "out" / "README.md").read_text("utf-8")
+    assert not (tmp_path / "report").exists()
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

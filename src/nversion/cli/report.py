@@ -17,11 +17,23 @@ def report(
     show: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
     ] = False,
+    publish: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write page, figures, results.json and a README.md with the tables to this "
+            "folder instead: what others need to see, without weights and images.",
+        ),
+    ] = None,
+    command: Annotated[
+        str, typer.Option(help="With --publish: what made the study, for the README.")
+    ] = "",
 ) -> None:
     """Write the report of a study again, from its results.json, and say where it is."""
     # Imported here: matplotlib takes a second that other commands need not wait for.
     from nversion.errors import ArtefactError
     from nversion.files import read_json
+    from nversion.report import publish as publish_report
     from nversion.report import write_report
 
     source = folder / "results.json"
@@ -33,6 +45,9 @@ def report(
     results = read_json(source)
     if not isinstance(results, dict):
         raise ArtefactError(f"{source}: must hold a JSON object, not a {type(results).__name__}")
+    if publish is not None:
+        typer.echo(str(publish_report(results, publish, command)))
+        return
     page = write_report(results, folder / "report")
     typer.echo(str(page))
     if show:
