@@ -5,9 +5,8 @@ by whether their 95 % Wilson intervals overlap, which is cautious: two intervals
 belong to a difference that is significant at well under 1 %, and for shares of the same images
 the difference is known better still. Radii are compared image by image.
 
-Sources: E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
-Journal of the American Statistical Association 22, 1927. C. Spearman, "The proof and measurement
-of association between two things", American Journal of Psychology 15, 1904.
+The interval and the correlation are those of :mod:`nversion.evaluation`; here are the tests that
+the report's sentences rest on.
 """
 
 from __future__ import annotations
@@ -20,10 +19,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from nversion import evaluation
+from nversion.evaluation import wilson_interval
+
 __all__ = ["Correlation", "distinguishable", "paired_difference", "spearman", "wilson"]
 
 _LEVEL = 0.95
-_Z = 1.959963984540054  # The normal distribution's 97.5 % point.
 _EXACT = 8  # Up to so many pairs, all orders are counted: 8! is 40,320.
 
 
@@ -43,11 +44,7 @@ def wilson(share: float, tries: float) -> tuple[float, float]:
         share: successes by tries, in [0, 1].
         tries: how many there were; at least 1.
     """
-    spread = _Z * _Z / tries
-    centre = (share + spread / 2) / (1 + spread)
-    inside = share * (1 - share) / tries + spread / (4 * tries)
-    half = _Z * math.sqrt(max(inside, 0.0)) / (1 + spread)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return wilson_interval(round(share * tries), round(tries), _LEVEL)
 
 
 def distinguishable(first: float, second: float, tries: float) -> bool:
@@ -78,13 +75,12 @@ def spearman(x: Sequence[float], y: Sequence[float]) -> Correlation | None:
     The p-value is exact for up to eight pairs (every order of one side is counted) and by
     Student's t beyond. None for fewer than three pairs, or if one side has only one value.
     """
-    if len(x) < 3 or len(set(x)) < 2 or len(set(y)) < 2:
+    rho = evaluation.spearman(x, y) if len(x) >= 3 else None
+    if rho is None:
         return None
-    first, second = stats.rankdata(x), stats.rankdata(y)
-    first, second = first - first.mean(), second - second.mean()
-    scale = math.sqrt(float(first @ first) * float(second @ second))
-    rho = max(-1.0, min(1.0, float(first @ second) / scale))
     if len(x) <= _EXACT:
+        first, second = (ranks - ranks.mean() for ranks in map(stats.rankdata, (x, y)))
+        scale = math.sqrt(float(first @ first) * float(second @ second))
         orders = np.array(list(itertools.permutations(range(len(x)))))
         # Orders that give the same correlation but for rounding count as equal to it.
         reached = np.abs(second[orders] @ first) / scale >= abs(rho) - 1e-9
