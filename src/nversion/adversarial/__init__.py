@@ -13,9 +13,9 @@ from nversion.adversarial.example import AttackExample, choose_example
 from nversion.adversarial.perceptibility import Medians, PerceptibilityRule
 from nversion.adversarial.pictures import attack_grid, comparison, contact_sheet
 from nversion.adversarial.record import SetRecord
-from nversion.adversarial.runs import AttackRun, draw_indices
+from nversion.adversarial.runs import AttackRun, StoredRuns, draw_indices
 from nversion.adversarial.similarity import structural_similarity
-from nversion.adversarial.summary import AttackSummary, summarise, wilson_interval
+from nversion.adversarial.summary import AttackSummary, AttackTally, summarise, wilson_interval
 from nversion.adversarial.transfer import Transfer, transfer_matrix
 
 __all__ = [
@@ -23,9 +23,11 @@ __all__ = [
     "AttackExample",
     "AttackRun",
     "AttackSummary",
+    "AttackTally",
     "Medians",
     "PerceptibilityRule",
     "SetRecord",
+    "StoredRuns",
     "Transfer",
     "attack_grid",
     "build",

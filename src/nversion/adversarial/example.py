@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +43,18 @@ GREYS = 127
 """Steps of an 8-bit difference on either side of 128, which is no change."""
 
 
-def choose_example(runs: Sequence[AttackRun]) -> tuple[str, int] | None:
+def choose_example(runs: Iterable[AttackRun]) -> tuple[str, int] | None:
     """Return the version and the test index on which most attacks succeeded; None if none did.
 
     Args:
-        runs: every attack on every version.
+        runs: every attack on every version; each is looked at once.
     """
     successes: dict[tuple[str, int], int] = {}
+    order: dict[str, int] = {}
     for run in runs:
+        order.setdefault(run.version, len(order))
         for index in run.test_indices[run.success].tolist():
             successes[run.version, index] = successes.get((run.version, index), 0) + 1
-    order = {name: place for place, name in enumerate(dict.fromkeys(run.version for run in runs))}
     return min(successes, key=lambda key: (-successes[key], order[key[0]], key[1]), default=None)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from nversion.files import digest_of, read_tensors, write_tensors
 from nversion.models import check_images
 from nversion.randomness import generator
 
-__all__ = ["AttackRun", "draw_indices"]
+__all__ = ["AttackRun", "StoredRuns", "draw_indices"]
 
 KIND = "attack-run"
 
@@ -227,3 +227,20 @@ class AttackRun:
             "seconds": self.seconds,
             "storable": self.storable,
         }
+
+
+class StoredRuns:
+    """Attack runs that are read from their files one at a time, each time they are gone through.
+
+    Args:
+        paths: the files, in order.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __iter__(self) -> Iterator[AttackRun]:
+        return map(AttackRun.load, self._paths)

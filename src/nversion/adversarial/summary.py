@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-import torch
+import numpy.typing as npt
 
 from nversion.adversarial.perceptibility import Medians, PerceptibilityRule
 from nversion.adversarial.runs import AttackRun
 from nversion.errors import InputError
 
-__all__ = ["AttackSummary", "group_by_attack", "summarise", "wilson_interval"]
+__all__ = ["AttackSummary", "AttackTally", "summarise", "wilson_interval"]
 
 
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -87,85 +87,127 @@ class AttackSummary:
         row["reason"] = None if self.in_adversarial_set else self.reason
         return row
 
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> AttackSummary:
+        """Return the row that :meth:`to_json` gave; the reason to keep an attack is not kept."""
+        medians = {f.name: row[f"median_{f.name}"] for f in dataclasses.fields(Medians)}
+        others = {f.name: row[f.name] for f in dataclasses.fields(cls) if f.name != "medians"}
+        known = Medians(**medians) if row["median_l2"] is not None else None
+        return cls(**{**others, "reason": row["reason"] or ""}, medians=known)
 
-def group_by_attack(runs: Sequence[AttackRun]) -> dict[str, list[AttackRun]]:
-    """Return the runs of each attack, in the order in which attacks first appear.
 
-    Raises:
-        InputError: an attack ran twice on one version, or with different options, or the images
-            differ in shape.
+class AttackTally:
+    """Adds up attack runs one after the other; keeps of each what the table needs, no images.
+
+    Attributes:
+        versions: the attacked versions, in the order in which they first appear.
+        options: each attack's options, attacks in the order in which they first appear.
     """
-    groups: dict[str, list[AttackRun]] = {}
-    for run in runs:
-        group = groups.setdefault(run.attack, [])
-        if any(run.version == other.version for other in group):
+
+    def __init__(self) -> None:
+        self.versions: dict[str, None] = {}
+        self.options: dict[str, Mapping[str, Any]] = {}
+        self._attacks: dict[str, _Counts] = {}
+        self._shape: tuple[int, ...] | None = None
+
+    def add(self, run: AttackRun) -> None:
+        """Add a run.
+
+        Raises:
+            InputError: the attack ran on that version before, or with other options elsewhere, or
+                its images have another shape than those before.
+        """
+        self._shape = self._shape or tuple(run.images.shape[1:])
+        counts = self._attacks.setdefault(run.attack, _Counts(run))
+        if run.version in counts.versions:
             raise InputError(f"{run.attack} ran twice on {run.version}; keep one of the runs")
-        first = group[0] if group else run
-        if (run.options, run.norm) != (first.options, first.norm):
+        if (run.options, run.norm) != (counts.options, counts.norm):
             raise InputError(
-                f"{run.attack} ran with other options on {run.version} than on {first.version}; "
+                f"{run.attack} ran with other options on {run.version} than on {counts.first}; "
                 "its results cannot be put together"
             )
-        if run.images.shape[1:] != runs[0].images.shape[1:]:
+        if tuple(run.images.shape[1:]) != self._shape:
             raise InputError(
                 f"the images of {run.attack} on {run.version} are {list(run.images.shape[1:])}, "
-                f"others {list(runs[0].images.shape[1:])}"
+                f"others {list(self._shape)}"
             )
-        group.append(run)
-    return groups
+        counts.add(run)
+        self.versions[run.version] = None
+        self.options[run.attack] = run.options
+
+    def rows(self, rule: PerceptibilityRule | None = None) -> list[AttackSummary]:
+        """Return one row for each attack, in the order in which attacks first appear.
+
+        Args:
+            rule: which attacks are in the adversarial set; by default :class:`PerceptibilityRule`.
+        """
+        values = math.prod(self._shape or ())
+        chosen = rule or PerceptibilityRule()
+        return [counts.row(name, chosen, values) for name, counts in self._attacks.items()]
 
 
 def summarise(
-    runs: Sequence[AttackRun], rule: PerceptibilityRule | None = None
+    runs: Iterable[AttackRun], rule: PerceptibilityRule | None = None
 ) -> list[AttackSummary]:
     """Return one row for each attack, in the order in which attacks first appear in `runs`.
 
     Args:
-        runs: any number of versions and attacks.
+        runs: any number of versions and attacks; each is looked at once.
         rule: which attacks are in the adversarial set; by default :class:`PerceptibilityRule`.
 
     Raises:
-        InputError: runs that do not go together (see :func:`group_by_attack`).
+        InputError: runs that do not go together (see :meth:`AttackTally.add`).
     """
-    rule = rule or PerceptibilityRule()
-    return [_row(name, group, rule) for name, group in group_by_attack(runs).items()]
+    tally = AttackTally()
+    for run in runs:
+        tally.add(run)
+    return tally.rows(rule)
 
 
-def _row(name: str, group: list[AttackRun], rule: PerceptibilityRule) -> AttackSummary:
-    misclassified = sum(int(run.already_misclassified.sum()) for run in group)
-    tried = sum(len(run) for run in group) - misclassified
-    succeeded = sum(int(run.success.sum()) for run in group)
-    low, high = wilson_interval(succeeded, tried)
-    medians = _medians(group) if succeeded else None
-    kept, reason = rule.decide(medians)
-    return AttackSummary(
-        name=name,
-        norm=group[0].norm,
-        tried=tried,
-        succeeded=succeeded,
-        already_misclassified=misclassified,
-        effectiveness=succeeded / tried if tried else None,
-        effectiveness_low=low,
-        effectiveness_high=high,
-        medians=medians,
-        seconds=math.fsum(run.seconds for run in group),
-        in_adversarial_set=kept,
-        reason=reason,
-    )
+class _Counts:
+    """What is known of one attack so far."""
 
+    def __init__(self, first: AttackRun) -> None:
+        self.first, self.norm, self.options = first.version, first.norm, first.options
+        self.versions: set[str] = set()
+        self.seconds: list[float] = []
+        self.tried = self.succeeded = self.misclassified = 0
+        self.distances: dict[str, list[npt.NDArray[np.float32]]] = {
+            name: [] for name in ("l0", "l1", "l2", "linf", "ssim")
+        }
 
-def _medians(group: list[AttackRun]) -> Medians:
-    def median(column: str) -> float:
-        values = torch.cat([getattr(run, column)[run.success] for run in group])
-        return float(np.median(values.double().numpy()))
+    def add(self, run: AttackRun) -> None:
+        self.versions.add(run.version)
+        self.seconds.append(run.seconds)
+        wrong = int(run.already_misclassified.sum())
+        self.misclassified += wrong
+        self.tried += len(run) - wrong
+        self.succeeded += int(run.success.sum())
+        for name, columns in self.distances.items():
+            columns.append(getattr(run, name)[run.success].numpy())
 
-    l2 = median("l2")
-    values_per_image = group[0].images[0].numel()
-    return Medians(
-        l0=median("l0"),
-        l1=median("l1"),
-        l2=l2,
-        linf=median("linf"),
-        rms=l2 / math.sqrt(values_per_image),
-        ssim=median("ssim"),
-    )
+    def row(self, name: str, rule: PerceptibilityRule, values_per_image: int) -> AttackSummary:
+        low, high = wilson_interval(self.succeeded, self.tried)
+        medians = self._medians(values_per_image) if self.succeeded else None
+        kept, reason = rule.decide(medians)
+        return AttackSummary(
+            name=name,
+            norm=self.norm,
+            tried=self.tried,
+            succeeded=self.succeeded,
+            already_misclassified=self.misclassified,
+            effectiveness=self.succeeded / self.tried if self.tried else None,
+            effectiveness_low=low,
+            effectiveness_high=high,
+            medians=medians,
+            seconds=math.fsum(self.seconds),
+            in_adversarial_set=kept,
+            reason=reason,
+        )
+
+    def _medians(self, values_per_image: int) -> Medians:
+        found = {
+            name: float(np.median(np.concatenate(columns).astype(np.float64)))
+            for name, columns in self.distances.items()
+        }
+        return Medians(**found, rms=found["l2"] / math.sqrt(values_per_image))

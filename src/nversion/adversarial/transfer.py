@@ -8,7 +8,7 @@ accuracy on images made against *other* versions is given separately.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,49 +51,59 @@ class Transfer:
 
 
 def transfer_matrix(
-    predictions: Tensor, targets: Sequence[str], adversarial: AdversarialSet
+    predictions: Iterable[Tensor], targets: Sequence[str], adversarial: AdversarialSet
 ) -> Transfer:
     """Compare the predictions of several versions on the adversarial set.
 
     Args:
-        predictions: int64 [targets, count], each version's predictions on the set's images.
+        predictions: each version's predictions on the set's images, int64 [count] (or all of them
+            as one tensor [targets, count]); looked at one after the other.
         targets: the versions' names, in that order.
         adversarial: the set.
 
     Raises:
-        InputError: the predictions do not have that shape or dtype, or two targets share a name.
+        InputError: the predictions do not have that shape or dtype, there are more or fewer than
+            targets, or two targets share a name.
     """
-    expected = (len(targets), len(adversarial))
-    if predictions.dtype != torch.int64 or tuple(predictions.shape) != expected:
-        raise InputError(
-            f"predictions must be int64 {list(expected)} [targets, images], not "
-            f"{predictions.dtype} {list(predictions.shape)}"
-        )
     if len(set(targets)) != len(targets):
         raise InputError(f"the targets must have different names: {', '.join(targets)}")
-    correct = (predictions.cpu() == adversarial.labels).double()
     ids = adversarial.version_ids
-    made_by = torch.nn.functional.one_hot(ids, len(adversarial.versions)).double()
-    counts = made_by.sum(dim=0)
-    hits = made_by.T @ correct.T
-    own_ids = [_position(adversarial.versions, name) for name in targets]
-    own_mask = torch.stack([ids == i for i in own_ids]) if targets else torch.zeros(0, len(ids))
+    counts = torch.bincount(ids, minlength=len(adversarial.versions))
+    hits = torch.zeros(len(adversarial.versions), len(targets), dtype=torch.float64)
+    seen = 0
+    for place, predicted in enumerate(predictions):
+        if (
+            place >= len(targets)
+            or predicted.dtype != torch.int64
+            or tuple(predicted.shape) != (len(adversarial),)
+        ):
+            raise InputError(
+                f"predictions must be int64 [{len(targets)}, {len(adversarial)}] [targets, "
+                f"images], not of {predicted.dtype} {list(predicted.shape)}"
+            )
+        correct = (predicted.cpu() == adversarial.labels).double()
+        hits[:, place] = torch.bincount(ids, correct, minlength=len(counts))
+        seen += 1
+    if seen != len(targets):
+        raise InputError(f"predictions must be given for {len(targets)} targets, not {seen}")
+    places = [_position(adversarial.versions, name) for name in targets]
+    own_hits = torch.zeros(len(targets), dtype=torch.float64)
+    own_counts = torch.zeros(len(targets), dtype=torch.float64)
+    for target, source in enumerate(places):
+        if source >= 0:
+            own_hits[target], own_counts[target] = hits[source, target], counts[source]
+    total = hits.sum(dim=0)
     return Transfer(
         sources=adversarial.versions,
         targets=tuple(targets),
-        counts=counts.long().numpy(),
+        counts=counts.numpy(),
         accuracy=(hits / counts[:, None]).numpy(),
-        overall=correct.mean(dim=1).numpy(),
-        own=_share(correct, own_mask.bool()),
-        others=_share(correct, ~own_mask.bool()),
+        overall=(total / len(adversarial)).numpy(),
+        own=(own_hits / own_counts).numpy(),
+        others=((total - own_hits) / (len(adversarial) - own_counts)).numpy(),
     )
 
 
 def _position(names: tuple[str, ...], name: str) -> int:
     """Return where a name is, -1 if nowhere: a tested version need not have been attacked."""
     return names.index(name) if name in names else -1
-
-
-def _share(correct: Tensor, mask: Tensor) -> npt.NDArray[np.float64]:
-    shares: npt.NDArray[np.float64] = ((correct * mask).sum(dim=1) / mask.sum(dim=1)).numpy()
-    return shares

@@ -1,6 +1,11 @@
 """The N-version program: several versions and a voter, as one model."""
 
-from nversion.program.accuracy import AccuracyBand, accuracy_by_n, accuracy_by_n_orders
+from nversion.program.accuracy import (
+    AccuracyBand,
+    AccuracyCounter,
+    accuracy_by_n,
+    accuracy_by_n_orders,
+)
 from nversion.program.certified import certify_program
 from nversion.program.comparison import RadiusComparison, compare_with_versions
 from nversion.program.leads import certified_vote_radii
@@ -21,6 +26,7 @@ from nversion.program.voters import (
 
 __all__ = [
     "AccuracyBand",
+    "AccuracyCounter",
     "KOfN",
     "Majority",
     "MeanLogits",

@@ -14,7 +14,10 @@ from nversion.program.voters import MOST_VERSIONS, Outputs, Voter, create_voter
 __all__ = ["Verdict", "vote_outputs"]
 
 BLOCK = 1024
-"""Images whose ballots are held in float64 at once; no result depends on it."""
+"""Images whose ballots are held in float64 at once, at the most; no result depends on it."""
+
+BLOCK_VALUES = 2**21
+"""Ballots that are held at once, about: 16 MB, and a few times that for what is made of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +69,8 @@ def check_probabilities(probabilities: Tensor) -> None:
         )
     if not probabilities.is_floating_point():
         raise InputError(f"probabilities must be floating point, not {probabilities.dtype}")
-    for rows in blocks(probabilities.shape[1]):
+    versions, count, classes = probabilities.shape
+    for rows in blocks(count, versions * classes):
         block = probabilities[:, rows]
         sums = block.sum(dim=2, dtype=torch.float64)
         if not bool(((block >= 0) & (block <= 1)).all() & ((sums - 1).abs() < 1e-3).all()):
@@ -76,10 +80,11 @@ def check_probabilities(probabilities: Tensor) -> None:
             )
 
 
-def blocks(count: int) -> Iterator[slice]:
-    """Yield slices of at most BLOCK rows."""
-    for start in range(0, count, BLOCK):
-        yield slice(start, min(start + BLOCK, count))
+def blocks(count: int, values: int = 1) -> Iterator[slice]:
+    """Yield slices of at most BLOCK rows, or fewer if each row takes many `values`."""
+    size = max(min(BLOCK, BLOCK_VALUES // values), 1)
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
 
 
 def vote(outputs: Outputs, voter: Voter, weights: Tensor | None) -> Verdict:
@@ -115,12 +120,15 @@ def vote_outputs(
     voter = create_voter(voter)
     shares = check_weights(weights, probabilities.shape[0])
     stored = probabilities.detach().cpu()
-    count, classes = stored.shape[1:]
+    versions, count, classes = stored.shape
     if count == 0:
         empty = torch.zeros(0)
         return Verdict(empty.long(), torch.zeros(0, classes), empty)
     return join(
-        [vote(Outputs.from_probabilities(stored[:, rows]), voter, shares) for rows in blocks(count)]
+        [
+            vote(Outputs.from_probabilities(stored[:, rows]), voter, shares)
+            for rows in blocks(count, versions * classes)
+        ]
     )
 
 

@@ -136,7 +136,7 @@ def transfer(results: Results, canvas: Canvas) -> Drawing | None:
                 )
     places = {text(v, "name"): str(n) for n, v in enumerate(rows(results, "versions"), start=1)}
     for axis, names in ((axes.xaxis, targets), (axes.yaxis, sources)):
-        step = 1 if len(names) <= 20 else 10
+        step = 1 if len(names) <= 20 else 10 if len(names) <= 120 else len(names) // 10
         chosen = [i for i in range(len(names)) if step == 1 or i == 0 or (i + 1) % step == 0]
         axis.set_ticks(chosen, [places.get(names[i]) or _short(names[i], i + 1) for i in chosen])
     axes.tick_params(length=0)
