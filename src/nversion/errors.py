@@ -12,6 +12,7 @@ __all__ = [
     "ArtefactError",
     "ConfigError",
     "DatasetError",
+    "DiskFullError",
     "DownloadError",
     "InputError",
     "MissingExtraError",
@@ -19,6 +20,7 @@ __all__ = [
     "StudyError",
     "TrainingError",
     "UnsupportedModuleError",
+    "WorkerKilledError",
 ]
 
 
@@ -64,3 +66,11 @@ class UnsupportedModuleError(NVersionError, ValueError):
 
 class MissingExtraError(NVersionError, ImportError):
     """An optional dependency is not installed; the message names the extra that brings it."""
+
+
+class DiskFullError(NVersionError):
+    """There is no room to write a file: the disk is full, or a quota or size limit is reached."""
+
+
+class WorkerKilledError(NVersionError):
+    """A worker process was killed from outside, again and again, during one piece of work."""

@@ -8,9 +8,11 @@ atomically on POSIX file systems). Digests are SHA-256.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,12 +23,15 @@ import safetensors
 import safetensors.torch
 import torch
 
-from nversion.errors import ArtefactError
+from nversion.errors import ArtefactError, DiskFullError
 
 __all__ = [
     "digest_of",
+    "noticing_a_full_disk",
     "read_json",
+    "read_rows",
     "read_tensors",
+    "remove_leftovers",
     "replacing",
     "sha256_of_file",
     "write_json",
@@ -35,25 +40,70 @@ __all__ = [
 ]
 
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The disk is full, a quota is used up, or a file grew past the limit for files."""
+
+NO_ROOM_IN_WORDS = re.compile(rf"os error ({'|'.join(map(str, NO_ROOM))})\b")
+"""The same, as libraries written in Rust put it."""
+
+TEMPORARY = ".tmp"
+
+
+@contextlib.contextmanager
+def noticing_a_full_disk(path: Path) -> Iterator[None]:
+    """Turn the errors of a full disk into one that says so and names `path`.
+
+    Raises:
+        DiskFullError: a write in the block found no room.
+    """
+    try:
+        yield
+    except (OSError, safetensors.SafetensorError) as error:
+        full = getattr(error, "errno", None) in NO_ROOM or NO_ROOM_IN_WORDS.search(str(error))
+        if not full:
+            raise
+        raise DiskFullError(
+            f"{path}: no room to write it ({error}); what was written before is whole; free some "
+            "space and run the command again"
+        ) from error
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on a clean exit it replaces `path`, else it is removed.
 
     The file's content is flushed to disk before the rename, so that a crash of the machine cannot
     leave an empty file under the final name.
+
+    Raises:
+        DiskFullError: there is no room for it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with noticing_a_full_disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Remove what :func:`replacing` left in `folder` when its process was killed; return how many.
+
+    Call it only where nobody is writing.
+    """
+    if not folder.is_dir():
+        return 0
+    leftovers = [path for path in folder.glob(f".*{TEMPORARY}") if path.is_file()]
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    return len(leftovers)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -106,6 +156,20 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise ArtefactError(f"{path}: not readable as safetensors ({error})") from error
     return tensors, metadata
+
+
+def read_rows(path: Path, name: str, rows: slice) -> torch.Tensor:
+    """Read some rows of one tensor that :func:`write_tensors` wrote, and no more of the file.
+
+    Raises:
+        ArtefactError: the file is missing, truncated or is not safetensors, or has no such tensor.
+    """
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            found: torch.Tensor = file.get_slice(name)[rows]
+            return found
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise ArtefactError(f"{path}: {name} is not readable as safetensors ({error})") from error
 
 
 def sha256_of_file(path: Path) -> str:

@@ -22,6 +22,7 @@ from nversion.models import predict
 from nversion.program import Program, compare_with_versions, create_voter
 from nversion.program.dispatch import certify as certify_model
 from nversion.versions import Version
+from nversion.workers import Where
 
 COUNT = 23
 """More than two parts of ten."""
@@ -275,4 +276,4 @@ def test_the_first_error_ends_the_work(versions: Path, workers: int) -> None:
     images, labels = digits(50)
     request = Request("2", "linear", False, None, None, False, "all", None, None, None, None)
     with pytest.raises(UnsupportedModuleError, match=r"'0' \(GELU\)"):
-        bound(request, model, {}, images, labels, seed=0, workers=workers)
+        bound(request, model, {}, images, labels, seed=0, where=Where(workers))

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from nversion.errors import DiskFullError
 from nversion.files import write_text
 from nversion.study.engine import Engine
 from nversion.study.folder import StudyFolder
 from nversion.study.ledger import Ledger, Unit, _meaning, code_digest
+from nversion.workers import open_pool
 
 
 def _write(path: Path, text: str) -> None:
@@ -17,6 +24,15 @@ def _write(path: Path, text: str) -> None:
 
 def _raise(path: Path, text: str) -> None:
     raise RuntimeError(f"no {text} for {path.name}")
+
+
+def _fill(path: Path, text: str) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2, before[1]))
+    try:
+        write_text(path, text)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def unit(folder: Path, name: str = "part/one", text: str = "hello") -> Unit:
@@ -37,7 +53,7 @@ def said() -> list[str]:
 
 @pytest.fixture
 def engine(tmp_path: Path, said: list[str]) -> Engine:
-    return Engine(StudyFolder(tmp_path), 1, said.append)
+    return Engine(StudyFolder(tmp_path), open_pool(1), said.append)
 
 
 def test_a_unit_is_made_once(tmp_path: Path, engine: Engine, said: list[str]) -> None:
@@ -45,7 +61,7 @@ def test_a_unit_is_made_once(tmp_path: Path, engine: Engine, said: list[str]) ->
     (tmp_path / "part/one/out.txt").touch()
     entries = engine.run("writing", [unit(tmp_path)])
     assert list(entries) == ["part/one"]
-    assert said == ["writing: 1 to do"]
+    assert said == ["writing: 1 to do", "writing: 1 kept"]
 
 
 def test_other_inputs_make_it_again(tmp_path: Path, engine: Engine) -> None:
@@ -54,18 +70,41 @@ def test_other_inputs_make_it_again(tmp_path: Path, engine: Engine) -> None:
     assert (tmp_path / "part/one/out.txt").read_text() == "bye"
 
 
-@pytest.mark.parametrize("damage", ["flip", "remove", "record"])
-def test_a_damaged_output_is_made_again(tmp_path: Path, engine: Engine, damage: str) -> None:
+def test_other_inputs_are_told(tmp_path: Path, engine: Engine, said: list[str]) -> None:
+    engine.run("writing", [unit(tmp_path)])
+    engine.run("writing", [unit(tmp_path, text="bye"), unit(tmp_path, "part/two")])
+    assert said[-1] == "writing: 2 to do (1 from other settings, data or code)"
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"), [("flip", "does not match its checksum"), ("remove", "is missing")]
+)
+def test_a_damaged_output_is_made_again_and_said_so(
+    tmp_path: Path, engine: Engine, said: list[str], damage: str, reason: str
+) -> None:
     engine.run("writing", [unit(tmp_path)])
     path = tmp_path / "part/one/out.txt"
-    if damage == "flip":
-        path.write_text("hellp")
-    elif damage == "remove":
-        path.unlink()
-    else:
-        (tmp_path / ".units/part/one.json").write_text("{")
+    path.write_text("hellp") if damage == "flip" else path.unlink()
     engine.run("writing", [unit(tmp_path)])
     assert path.read_text() == "hello"
+    assert said[1] == f"part/one/out.txt {reason}: part/one is made again"
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path, engine: Engine) -> None:
+    left = tmp_path / "part/one/.out.txt.abc.tmp"
+    left.parent.mkdir(parents=True)
+    left.write_text("hal")
+    engine.run("writing", [unit(tmp_path)])
+    assert [path.name for path in left.parent.iterdir()] == ["out.txt"]
+
+
+def test_a_full_disk_ends_the_study_and_keeps_what_is_done(tmp_path: Path, engine: Engine) -> None:
+    full = dataclasses.replace(unit(tmp_path, "part/two"), function=_fill)
+    with pytest.raises(DiskFullError, match=r"part/two/out.txt: no room to write it.*again"):
+        engine.run("writing", [unit(tmp_path), full, unit(tmp_path, "part/three")])
+    assert not (tmp_path / "part/two/out.txt").exists()
+    again = Engine(StudyFolder(tmp_path), open_pool(1), lambda line: None)
+    assert again.run("writing", [unit(tmp_path)])
 
 
 def test_a_failing_unit_is_noted_and_tried_again(
@@ -75,20 +114,87 @@ def test_a_failing_unit_is_noted_and_tried_again(
     entries = engine.run("writing", [bad, unit(tmp_path)])
     assert list(entries) == ["part/one"]
     assert engine.failures == [("part/two", "RuntimeError: no hello for out.txt")]
-    assert "RuntimeError" in (tmp_path / ".units/part/two.error.txt").read_text()
+    assert "RuntimeError" in (tmp_path / ".units/errors/part/two.txt").read_text()
     assert "part/two failed" in said[-1]
-    again = Engine(StudyFolder(tmp_path), 1, said.append)
+    again = Engine(StudyFolder(tmp_path), open_pool(1), said.append)
     assert list(again.run("writing", [unit(tmp_path, "part/two")])) == ["part/two"]
     assert again.failures == []
 
 
-def test_a_record_is_only_good_for_its_unit(tmp_path: Path) -> None:
+def test_an_entry_is_only_good_for_its_unit(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     first = unit(tmp_path)
+    assert ledger.check(first).state == "new"
     _write(**first.arguments)
     ledger.record(first, 1.0)
-    assert ledger.entry(first) is not None
-    assert ledger.entry(dataclasses.replace(first, inputs={"text": "other"})) is None
+    assert ledger.check(first).state == "done"
+    assert ledger.check(dataclasses.replace(first, inputs={"text": "other"})).state == "changed"
+
+
+def _recorded(folder: Path, names: str) -> list[Unit]:
+    ledger, units = Ledger(folder), [unit(folder, f"part/{name}") for name in names]
+    for one in units:
+        _write(**one.arguments)
+        ledger.record(one, 1.0)
+    return units
+
+
+@given(cut=st.integers(0, 2000))
+@settings(max_examples=30, deadline=None)
+def test_a_journal_cut_off_anywhere_keeps_the_lines_before(
+    tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
+    folder = tmp_path_factory.mktemp("journal")
+    units = _recorded(folder, "abc")
+    journal = folder / ".units/journal.jsonl"
+    content = journal.read_bytes()
+    journal.write_bytes(content[:cut])
+    whole = content[:cut].count(b"\n")
+    ledger = Ledger(folder)
+    assert [ledger.check(one).state for one in units] == ["done"] * whole + ["new"] * (3 - whole)
+    ledger.record(units[2], 1.0)
+    assert Ledger(folder).check(units[2]).state == "done"
+
+
+def test_a_damaged_line_costs_its_own_unit(tmp_path: Path, said: list[str]) -> None:
+    units = _recorded(tmp_path, "abc")
+    journal = tmp_path / ".units/journal.jsonl"
+    journal.write_text(journal.read_text().replace("part/b/out", "part/b/oat"))
+    ledger = Ledger(tmp_path)
+    assert [ledger.check(one).state for one in units] == ["done", "new", "done"]
+    assert ledger.damaged == 1
+    assert Ledger(tmp_path).damaged == 0
+
+
+def test_a_journal_of_lines_that_no_longer_hold_is_written_anew(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    one = unit(tmp_path)
+    _write(**one.arguments)
+    for _ in range(110):
+        ledger.record(one, 1.0)
+    assert Ledger(tmp_path).check(one).state == "done"
+    assert (tmp_path / ".units/journal.jsonl").read_text().count("\n") == 1
+
+
+def test_a_line_for_which_there_is_no_room_leaves_no_part_of_itself(tmp_path: Path) -> None:
+    units = _recorded(tmp_path, "ab")
+    size = (tmp_path / ".units/journal.jsonl").stat().st_size
+    ledger = Ledger(tmp_path)
+    with _file_size_limit(size + 20), pytest.raises(DiskFullError, match="no room"):
+        ledger.record(units[1], 2.0)
+    assert (tmp_path / ".units/journal.jsonl").stat().st_size == size
+    ledger.record(units[1], 2.0)
+    assert Ledger(tmp_path).check(units[1]).state == "done"
+
+
+@contextlib.contextmanager
+def _file_size_limit(size: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_the_code_digest_follows_the_code_alone() -> None:

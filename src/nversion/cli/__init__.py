@@ -10,6 +10,8 @@ import sys
 
 __all__ = ["main"]
 
+INTERRUPTED = 130
+
 
 def main() -> None:
     """Run the command line, and turn nversion's own errors into one line and exit code 2."""
@@ -27,6 +29,8 @@ def main() -> None:
         # A file or folder that cannot be read or written: the system's words name it.
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; run the same command again to go on where it stopped\n")
-        sys.exit(130)
+    except SystemExit as end:
+        # Typer ends with this code, and without a word, when it is interrupted.
+        if end.code == INTERRUPTED:
+            sys.stderr.write("interrupted; run the same command again to go on where it stopped\n")
+        raise

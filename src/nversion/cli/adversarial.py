@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nversion.cli.options import (
+    AddressOption,
+    DeviceOption,
+    EngineOption,
+    WorkersOption,
     attacks_from,
     dataset_of,
     load_version,
@@ -77,7 +81,10 @@ def build(
         ),
     ] = True,
     seed: Annotated[int, typer.Option(min=0, help="Everything random comes from it.")] = 7,
-    workers: Annotated[str, typer.Option(help="Processes, or auto for one per core.")] = "auto",
+    workers: WorkersOption = "auto",
+    engine: EngineOption = "processes",
+    address: AddressOption = "",
+    device: DeviceOption = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run attacks on versions and put what succeeds into a set.
@@ -88,16 +95,20 @@ def build(
 
     - `nversion adversarial build versions/* --attacks deepfool,random-pgd --out set`
     """
+    from nversion.device import check_device
     from nversion.study import AttackPlan, build_adversarial_set
+    from nversion.workers import check_engine
 
     chosen = attacks_from(attacks, setting or [])
     loaded = [load_version(folder) for folder in versions]
     made = build_adversarial_set(
         versions,
-        AttackPlan(chosen, images, seed, storable),
+        AttackPlan(chosen, images, seed, storable, device=check_device(device)),
         dataset_of(loaded, data, data_dir),
         out,
         workers=workers,
+        engine=check_engine(engine),
+        address=address,
         say=lambda message: typer.echo(message, err=True),
     )
     _show(out, as_json)

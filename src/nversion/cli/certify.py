@@ -11,6 +11,9 @@ import typer
 
 from nversion.cli.options import (
     VOTERS,
+    AddressOption,
+    EngineOption,
+    WorkersOption,
     dataset_of,
     first_test_images,
     load_versions,
@@ -119,7 +122,9 @@ def certify(
             show_default=False,
         ),
     ] = None,
-    workers: Annotated[str, typer.Option(help="Processes, or auto for one per core.")] = "auto",
+    workers: WorkersOption = "auto",
+    engine: EngineOption = "processes",
+    address: AddressOption = "",
     seed: Annotated[int, typer.Option(min=0, help="For random targets and for noise.")] = 0,
     out: Annotated[
         Path | None,
@@ -142,13 +147,13 @@ def certify(
     - `nversion certify versions/v001 --method smoothing --sigma 0.5 --out radii.json`
     """
     from nversion.cli.radii import bound, check_file, predictions, smooth, write
-    from nversion.workers import resolve_workers
+    from nversion.workers import Where
 
     request = Request(norm, method, box, voter, k, compare, target, at, sigma, samples, confidence)
     request.check(len(models))
     if out is not None:
         check_file(out)
-    number = resolve_workers(workers)
+    where = Where.of(workers, engine, address)
     versions = load_versions(models)
     dataset = dataset_of(list(versions.values()), data, data_dir)
     chosen, labels = first_test_images(dataset, images)
@@ -168,10 +173,10 @@ def certify(
         "seed": seed,
     }
     if method == "smoothing":
-        facts |= smooth(request, model, chosen, labels, seed=seed, workers=number)
+        facts |= smooth(request, model, chosen, labels, seed=seed, where=where)
     else:
         members = networks if compare else {}
-        facts |= bound(request, model, members, chosen, labels, seed=seed, workers=number)
+        facts |= bound(request, model, members, chosen, labels, seed=seed, where=where)
     facts |= {"labels": labels.tolist(), "predictions": predicted.tolist()}
     if out is not None:
         write(out, facts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "VOTERS",
+    "AddressOption",
+    "DeviceOption",
+    "EngineOption",
+    "WorkersOption",
     "attacks_from",
     "dataset_of",
     "first_test_images",
@@ -31,6 +35,18 @@ __all__ = [
 ]
 
 PICTURES = (".png", ".svg", ".pdf")
+
+WorkersOption = Annotated[str, typer.Option(help="Workers, or auto for one per core.")]
+EngineOption = Annotated[
+    str, typer.Option(help="What runs them: processes of this machine, or ray.")
+]
+AddressOption = Annotated[
+    str, typer.Option(help="Of a running Ray cluster; without it Ray starts on this machine.")
+]
+DeviceOption = Annotated[
+    str,
+    typer.Option(help="Where networks compute: cpu, cuda, or auto for cuda if there is a card."),
+]
 
 VOTERS = "mean-softmax, mean-logits, majority, k-of-n or median-softmax"
 """For help texts, which are made before the voters are imported; a test compares them."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-__all__ = ["print_table"]
+__all__ = ["print_table", "size", "span", "stage_times"]
 
 # Without a terminal there is no width to keep to, and a script wants one line per row.
 WIDTH_WITHOUT_TERMINAL = 10_000
@@ -48,3 +48,32 @@ def print_table(
     # A table that is broken by a narrow terminal is ugly; one with numbers cut off is wrong.
     console.width = max(console.width, console.measure(table).minimum)
     console.print(table)
+
+
+def stage_times(seconds: Mapping[str, float]) -> str:
+    """Return where the time went, a line for each stage; "total" is the last."""
+    total = seconds.get("total", 0.0)
+    lines = [
+        f"  {stage:14}{span(taken):>12}{taken / total:7.0%}" if total else f"  {stage}"
+        for stage, taken in seconds.items()
+    ]
+    return "\n".join(["wall-clock time by stage:", *lines])
+
+
+def span(seconds: float) -> str:
+    """Return a time in the units that fit: 0.4 s, 3 min 20 s, 2 h 05 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds) // 60
+    if minutes < 60:
+        return f"{minutes} min {round(seconds) % 60:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes in the unit that fits, 12 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from nversion.models import evaluate, frozen, predict
 from nversion.program import Program, RadiusComparison, certify_program_smoothing
 from nversion.program.dispatch import certify
 from nversion.progress import progress_bar
-from nversion.workers import Failure, Task, run_tasks
+from nversion.workers import Failure, Task, Where
 
 __all__ = ["bound", "check_file", "predictions", "smooth", "write"]
 
@@ -81,7 +80,7 @@ def bound(
     labels: Tensor,
     *,
     seed: int,
-    workers: int,
+    where: Where,
 ) -> dict[str, Any]:
     """Return the facts of a certification by bounds, of `model` and beside it of `versions`."""
     targets = None
@@ -90,7 +89,7 @@ def bound(
             targets = random_targets(evaluate(model, images), labels, seed)
     everything = [model, *versions.values()]
     options = {"method": request.method, "box": request.domain}
-    found = _certified(everything, images, labels, request.norms, targets, options, workers)
+    found = _certified(everything, images, labels, request.norms, targets, options, where)
     facts: dict[str, Any] = {}
     for norm in request.norms:
         at = request.shares_at(norm)
@@ -105,7 +104,7 @@ def bound(
 
 
 def smooth(
-    request: Request, model: nn.Module, images: Tensor, labels: Tensor, *, seed: int, workers: int
+    request: Request, model: nn.Module, images: Tensor, labels: Tensor, *, seed: int, where: Where
 ) -> dict[str, Any]:
     """Return the facts of a certification by randomised smoothing."""
     options = {
@@ -118,7 +117,7 @@ def smooth(
         (_smooth, {"model": model, "images": images[rows], "options": options})
         for rows in _parts(len(images))
     ]
-    done: list[tuple[SmoothingResult, float]] = _run(tasks, workers)
+    done: list[tuple[SmoothingResult, float]] = _run(tasks, where)
     radii = torch.cat([part.radii_for(labels[rows]) for (part, _), rows in _zipped(done)])
     chosen = torch.cat([part.labels for part, _ in done])
     bounds = torch.cat([part.lower_bounds for part, _ in done])
@@ -186,7 +185,7 @@ def _certified(
     norms: Sequence[str],
     targets: Tensor | None,
     options: Mapping[str, Any],
-    workers: int,
+    where: Where,
 ) -> dict[str, list[tuple[Tensor, float]]]:
     """Return each norm's radii, float32 [count], and seconds of one thread, model by model."""
     parts = _parts(len(images))
@@ -206,7 +205,7 @@ def _certified(
         for model in models
         for rows in parts
     ]
-    done = iter(_run(tasks, workers))
+    done = iter(_run(tasks, where))
     return {norm: [_joined([next(done) for _ in parts]) for _ in models] for norm in norms}
 
 
@@ -233,17 +232,18 @@ def _smooth(model: nn.Module, images: Tensor, options: Mapping[str, Any]) -> Any
     return result, time.perf_counter() - started
 
 
-def _run(tasks: Sequence[Task], workers: int) -> list[Any]:
+def _run(tasks: Sequence[Task], where: Where) -> list[Any]:
     """Return the tasks' results in their order, and show how far they are."""
     results: list[Any] = [None] * len(tasks)
-    with progress_bar("certifying", len(tasks)) as advance, warnings.catch_warnings():
-        # At the first error the rest is dropped, which joblib would remark upon.
-        warnings.filterwarnings("ignore", message=".*tasks which were still being processed")
-        with contextlib.closing(run_tasks(tasks, workers)) as done:
-            for index, result in done:
-                if isinstance(result, Failure):
-                    unsupported = result.kind == UnsupportedModuleError.__name__
-                    raise (UnsupportedModuleError if unsupported else NVersionError)(str(result))
-                results[index] = result
-                advance()
+    with (
+        where.pool(len(tasks)) as pool,
+        progress_bar("certifying", len(tasks)) as advance,
+        contextlib.closing(pool.run(tasks)) as done,
+    ):
+        for index, result in done:
+            if isinstance(result, Failure):
+                unsupported = result.kind == UnsupportedModuleError.__name__
+                raise (UnsupportedModuleError if unsupported else NVersionError)(str(result))
+            results[index] = result
+            advance()
     return results

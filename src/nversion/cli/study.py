@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from nversion.cli.options import parse_setting
+from nversion.cli.printing import print_table, size, span, stage_times
 
 __all__ = ["study"]
 
@@ -68,7 +69,29 @@ def study(
     workers: Annotated[
         str | None,
         typer.Option(
-            help="Processes, or auto for one per core. [default: auto]",
+            help="How many, or auto for one per core. [default: auto]",
+            show_default=False,
+        ),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="What runs them: processes of this machine, or ray. [default: processes]",
+            show_default=False,
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a running Ray cluster; without it Ray starts on this machine.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Where networks compute: cpu, cuda, or auto for cuda if there is a card. "
+            "[default: cpu]",
             show_default=False,
         ),
     ] = None,
@@ -84,8 +107,15 @@ def study(
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print what would run, as TOML, and stop.")
     ] = False,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan", help="Print units of work, time, memory and disk (estimated), and stop."
+        ),
+    ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print results.json on standard output at the end.")
+        bool,
+        typer.Option("--json", help="Print results.json, or the plan, on standard output."),
     ] = False,
 ) -> None:
     """Run a whole study and write its report.
@@ -100,6 +130,8 @@ def study(
     nversion study --data mnist --data-dir data --versions 10 --recipe fast
 
     nversion study --config study.toml --workers 4
+
+    nversion study --data mnist --versions 100 --plan
     """
     from nversion.study.config import config_text, load_config, make_config
 
@@ -113,6 +145,9 @@ def study(
         "attacks.names": attacks.replace(" ", "").split(",") if attacks else None,
         "attacks.images": images,
         "run.workers": workers,
+        "run.engine": engine,
+        "run.address": address,
+        "run.device": device,
     }
     for key, value in flags.items():
         if value is not None:
@@ -124,7 +159,39 @@ def study(
     if show_config:
         typer.echo(config_text(resolved), nl=False)
         return
-    _run(resolved, out or Path("studies") / resolved.name, as_json)
+    folder = out or Path("studies") / resolved.name
+    if plan:
+        _plan(resolved, folder, as_json)
+    else:
+        _run(resolved, folder, as_json)
+
+
+def _plan(config: Any, folder: Path, as_json: bool) -> None:
+    import json
+
+    from nversion.study.plan import plan_study
+
+    if not as_json:
+        typer.echo("measuring for a quarter of a minute ...", err=True)
+    plan = plan_study(config, folder)
+    if as_json:
+        typer.echo(json.dumps(plan.to_json(), indent=2))
+        return
+    rows = [
+        [stage.name, f"{stage.units:,}", f"{stage.done:,}", span(stage.seconds),
+         span(stage.wall_seconds)]
+        for stage in plan.stages
+    ]  # fmt: skip
+    units, done = (sum(getattr(stage, what) for stage in plan.stages) for what in ("units", "done"))
+    heads = ["stage", "units", "done", "one core", f"{plan.workers} workers"]
+    seconds = sum(stage.seconds for stage in plan.stages)
+    total = ["all", f"{units:,}", f"{done:,}", span(seconds), span(plan.wall_seconds)]
+    print_table(heads, rows, numbers=heads[1:], total=total)
+    typer.echo(f"adversarial set: about {plan.images:,} images")
+    typer.echo(f"memory: about {size(plan.memory)}, all processes together")
+    typer.echo(f"disk: about {size(plan.disk)} in {folder}")
+    if plan.at_least:
+        typer.echo(f"cut short while measuring, so longer than that: {', '.join(plan.at_least)}")
 
 
 def _run(config: Any, folder: Path, as_json: bool) -> None:
@@ -141,6 +208,7 @@ def _run(config: Any, folder: Path, as_json: bool) -> None:
     say("")
     for question in results["questions"]:
         say(f"{question['question']}\n  {question['answer']}")
+    say("\n" + stage_times(results["study"]["wall_seconds"]))
     say(f"\nreport: {page}")
     if as_json:
         json.dump(results, sys.stdout, indent=2, ensure_ascii=False)

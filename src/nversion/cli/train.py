@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from nversion.cli.options import AddressOption, DeviceOption, EngineOption, WorkersOption
+
 __all__ = ["recipes", "train"]
 
 
@@ -30,7 +32,10 @@ def train(
     precision: Annotated[
         str, typer.Option(help="auto, float32 or bfloat16, of the arithmetic of training.")
     ] = "auto",
-    workers: Annotated[str, typer.Option(help="Processes, or auto for one per core.")] = "auto",
+    workers: WorkersOption = "auto",
+    engine: EngineOption = "processes",
+    address: AddressOption = "",
+    device: DeviceOption = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False,
 ) -> None:
     """Train one version of each architecture, several at the same time.
@@ -45,6 +50,7 @@ def train(
     from nversion.datasets import load_dataset
     from nversion.versions import train_many
     from nversion.versions.training import check_precision
+    from nversion.workers import check_engine
 
     dataset = load_dataset(data, root=data_dir)
     found = [find_architecture(name, dataset.shape, dataset.classes) for name in architectures]
@@ -54,6 +60,9 @@ def train(
         recipe,
         seed,
         workers=workers,
+        engine=check_engine(engine),
+        address=address,
+        device=device,
         precision=check_precision(precision),
     )
     rows: list[dict[str, Any]] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from nversion.adversarial import (
     AttackSummary,
     PerceptibilityRule,
     SetRecord,
+    StoredRuns,
     build,
     choose_example,
     draw_indices,
@@ -27,7 +28,10 @@ from nversion.adversarial import (
 )
 from nversion.attacks import Attack
 from nversion.datasets import Dataset
+from nversion.datasets.shared import SharedDataset
+from nversion.device import Device, deterministic, resolve_device
 from nversion.errors import StudyError
+from nversion.files import read_json, write_json
 from nversion.randomness import derive_seed
 from nversion.study.config import StudyConfig
 from nversion.study.engine import Engine
@@ -51,6 +55,7 @@ class AttackPlan:
         seed: what the images are drawn and the attacks are called with.
         storable: whether the images must stay adversarial when they are stored in 8 bits a value.
         rule: which attacks are in the adversarial set.
+        device: where the attacked versions compute.
     """
 
     attacks: Mapping[str, Attack]
@@ -58,12 +63,19 @@ class AttackPlan:
     seed: int
     storable: bool = True
     rule: PerceptibilityRule = dataclasses.field(default_factory=PerceptibilityRule)
+    device: Device = "cpu"
 
     @classmethod
     def of(cls, config: StudyConfig) -> AttackPlan:
         """Return the plan of a study."""
         section = config.attacks
-        return cls(config.create_attacks(), section.images, config.seed, section.storable)
+        return cls(
+            config.create_attacks(),
+            section.images,
+            config.seed,
+            section.storable,
+            device=config.run.device,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,8 +96,8 @@ class BuiltSet:
 def attack_versions(
     plan: AttackPlan,
     folder: StudyFolder,
-    data: Dataset,
-    versions: Mapping[TrainedVersion, Sequence[bool]],
+    shared: SharedDataset,
+    versions: Iterable[tuple[TrainedVersion, Tensor]],
     engine: Engine,
 ) -> dict[Path, str]:
     """Run every attack on every version; return the runs' files in order, with their digests.
@@ -93,27 +105,28 @@ def attack_versions(
     Args:
         plan: how they are attacked.
         folder: where the runs go.
-        data: the dataset.
-        versions: each with whether it classifies each test image correctly.
+        shared: the dataset.
+        versions: each with whether it classifies each test image correctly, bool [test images].
         engine: runs the units.
 
     Raises:
         StudyError: no run came about.
     """
     units: list[Unit] = []
-    for version, correct in versions.items():
-        drawn = draw_indices(torch.tensor(correct), plan.images, plan.seed, version.name)
+    for version, correct in versions:
+        drawn = draw_indices(correct, plan.images, plan.seed, version.name)
         units += [
             _attack_unit(
                 f"attacks/{version.name}/{name}",
                 version,
                 attack,
-                data,
+                shared,
                 drawn,
                 derive_seed(plan.seed, "attack", version.name, name),
                 folder.run(version.name, name),
                 folder,
                 storable=plan.storable,
+                device=resolve_device(plan.device),
             )
             for name, attack in plan.attacks.items()
         ]
@@ -127,6 +140,7 @@ def attack_networks(
     config: StudyConfig,
     folder: StudyFolder,
     data: Dataset,
+    shared: SharedDataset,
     networks: Mapping[str, TrainedVersion],
     engine: Engine,
 ) -> dict[str, list[AttackRun]]:
@@ -135,19 +149,20 @@ def attack_networks(
     Returns:
         The runs by role, for their adversarial frequency.
     """
-    correct = torch.tensor([network.correct(data) for network in networks.values()]).all(dim=0)
+    correct = torch.stack([network.correct(data) for network in networks.values()]).all(dim=0)
     drawn = draw_indices(correct, config.evaluation.frequency_images, config.seed, "networks")
     units = [
         _attack_unit(
             f"attacks/{role}/{name}",
             network,
             attack,
-            data,
+            shared,
             drawn,
             derive_seed(config.seed, "attack", "networks", name),
             folder.network_run(role, name),
             folder,
             storable=config.attacks.storable,
+            device=resolve_device(config.run.device),
         )
         for role, network in networks.items()
         for name, attack in config.create_attacks().items()
@@ -165,13 +180,14 @@ def _attack_unit(
     name: str,
     version: TrainedVersion,
     attack: Attack,
-    data: Dataset,
+    shared: SharedDataset,
     drawn: Tensor,
     seed: int,
     path: Path,
     folder: StudyFolder,
     *,
     storable: bool,
+    device: torch.device,
 ) -> Unit:
     return Unit(
         name=name,
@@ -180,11 +196,11 @@ def _attack_unit(
             "version": version.folder,
             "name": version.name,
             "attack": attack,
-            "images": data.test.images[drawn].numpy(),
-            "labels": data.test.labels[drawn].numpy(),
-            "test_indices": drawn.numpy(),
+            "shared": shared,
+            "drawn": drawn.numpy(),
             "seed": seed,
             "storable": storable,
+            "device": device,
             "path": path,
         },
         inputs={
@@ -192,10 +208,11 @@ def _attack_unit(
             "weights": version.weights,
             "attack": attack.name,
             "options": attack.options(),
-            "data": data.digest,
+            "data": shared.digest,
             "drawn": drawn,
             "seed": seed,
             "storable": storable,
+            "device": device.type,
             "code": code_digest(
                 "nversion.attacks",
                 "nversion.models",
@@ -212,24 +229,26 @@ def _attack(
     version: Path,
     name: str,
     attack: Attack,
-    images: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.int64],
-    test_indices: npt.NDArray[np.int64],
+    shared: SharedDataset,
+    drawn: npt.NDArray[np.int64],
     seed: int,
     storable: bool,
+    device: torch.device,
     path: Path,
 ) -> None:
-    originals, truth = torch.from_numpy(images), torch.from_numpy(labels)
-    model = Version.load(version).model
+    test, indices = shared.open().test, torch.from_numpy(drawn)
+    originals, truth = test.images[indices], test.labels[indices]
+    model = Version.load(version).model.to(device)
     started = time.perf_counter()
-    result = attack(model, originals, truth, seed=seed, storable=storable)
+    with deterministic(device):
+        result = attack(model, originals, truth, seed=seed, storable=storable)
     run = AttackRun.of(
         name,
         attack,
         result,
         originals=originals,
         labels=truth,
-        test_indices=torch.from_numpy(test_indices),
+        test_indices=indices,
         seed=seed,
         seconds=time.perf_counter() - started,
         storable=storable,
@@ -257,14 +276,18 @@ def build_set(
             "rule": plan.rule,
             "folder": folder.adversarial,
             "facts": facts,
+            "summary": folder.built,
         },
         inputs={**made_from, "rule": dataclasses.asdict(plan.rule), "facts": facts},
-        outputs=tuple(folder.relative(folder.adversarial / name) for name in SET_FILES),
+        outputs=(
+            *(folder.relative(folder.adversarial / name) for name in SET_FILES),
+            folder.relative(folder.built),
+        ),
     )
     engine.require("building the adversarial set", [unit])
-    loaded = {path: AttackRun.load(path) for path in runs}
-    table = summarise(list(loaded.values()), plan.rule)
-    chosen = choose_example(list(loaded.values()))
+    known = read_json(folder.built)
+    table = [AttackSummary.from_json(row) for row in known["table"]]
+    chosen = known["example"]
     if chosen is None:
         folder.example.unlink(missing_ok=True)
         return BuiltSet(AdversarialSet.load(folder.adversarial), table, None)
@@ -273,7 +296,7 @@ def build_set(
         name="adversarial/example",
         function=_make_example,
         arguments={
-            "runs": [path for path, run in loaded.items() if run.version == version],
+            "runs": [path for path in runs if path.parent == folder.run(version, "").parent],
             "index": index,
             "original": data.test.images[index].numpy(),
             "path": folder.example,
@@ -287,12 +310,22 @@ def build_set(
 
 
 def _build(
-    runs: Sequence[Path], rule: PerceptibilityRule, folder: Path, facts: Mapping[str, Any]
+    runs: Sequence[Path],
+    rule: PerceptibilityRule,
+    folder: Path,
+    facts: Mapping[str, Any],
+    summary: Path,
 ) -> None:
-    loaded = [AttackRun.load(path) for path in runs]
-    adversarial = build(loaded, rule)
+    stored = StoredRuns(runs)
+    adversarial = build(stored, rule)
     adversarial.save(folder)
-    SetRecord.of(adversarial, summarise(loaded, rule), rule, **facts).save(folder)
+    table = summarise(stored, rule)
+    SetRecord.of(adversarial, table, rule, **facts).save(folder)
+    # What the study needs of the runs beside the set, so that it need not read them all again.
+    write_json(
+        summary,
+        {"table": [row.to_json() for row in table], "example": choose_example(stored)},
+    )
 
 
 def _make_example(

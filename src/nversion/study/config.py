@@ -17,11 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from nversion.attacks import Attack
 from nversion.attacks import create as create_attack
 from nversion.attacks.registry import STUDY_ORDER
+from nversion.device import Device
 from nversion.errors import ConfigError, InputError, NVersionError
 from nversion.files import write_text
 from nversion.program import create_voter
 from nversion.versions import Objective, Precision, load_recipe
 from nversion.versions.recipe import describe_validation_error
+from nversion.workers import Engine
 
 __all__ = [
     "STUDY_FILE",
@@ -156,13 +158,20 @@ class CertificationSection(_Section):
 
 
 class RunSection(_Section):
-    """Where and how the work runs; nothing here changes a result.
+    """Where and how the work runs; nothing here but the device changes a result.
 
     Attributes:
         workers: processes, or "auto" for one per core.
+        engine: "processes" of this machine, or "ray" for the workers of a Ray cluster.
+        address: of a running Ray cluster; "" starts Ray on this machine.
+        device: of training, attacks and evaluation: "cpu", "cuda", or "auto" for CUDA where there
+            is a card. Another device rounds otherwise, so what was made on one is made again.
     """
 
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    engine: Engine = "processes"
+    address: str = ""
+    device: Device = "cpu"
 
 
 class StudyConfig(_Section):

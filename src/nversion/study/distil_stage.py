@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from nversion.architectures import student_architecture
 from nversion.datasets import Dataset
 from nversion.datasets.shared import SharedDataset
+from nversion.device import resolve_device
 from nversion.distillation import ROLES, recipes, role_seed
 from nversion.files import read_tensors, write_tensors
 from nversion.program import vote_outputs
@@ -42,7 +42,7 @@ def distil(
     Both have the study's student architecture, the same recipe and the same seed (so the same
     initial weights and order of images); only their labels differ, and the objective.
     """
-    teacher_digest = _teach(config, folder, shared, versions, engine)
+    teacher_digest = _teach(config, folder, shared, len(data.train), versions, engine)
     by_role = recipes(
         config.distillation.recipe or config.versions.recipe, config.distillation.objective
     )
@@ -58,6 +58,7 @@ def distil(
             recipe=by_role[role],
             seed=role_seed(config.seed),
             precision=config.versions.precision,
+            device=resolve_device(config.run.device),
             targets=folder.teacher if role == "student" else None,
             targets_digest=teacher_digest if role == "student" else "",
         )
@@ -76,17 +77,19 @@ def _teach(
     config: StudyConfig,
     folder: StudyFolder,
     shared: SharedDataset,
+    count: int,
     versions: Sequence[TrainedVersion],
     engine: Engine,
 ) -> str:
     """Make the teacher's labels and return the SHA-256 of their file."""
-    count = len(shared.arrays[1])
+    device = resolve_device(config.run.device)
     code = code_digest("nversion.versions", "nversion.models", "nversion.program", __name__)
     inputs = {
         "data": shared.digest,
         "versions": [version.name for version in versions],
         "weights": [version.weights for version in versions],
         "voter": config.program.voter,
+        "device": device.type,
         "code": code,
     }
     starts = range(0, count, PART)
@@ -96,10 +99,11 @@ def _teach(
             name=f"teacher/{part:03d}",
             function=_teach_part,
             arguments={
-                "images": shared.arrays[0],
+                "shared": shared,
                 "start": start,
                 "versions": [version.folder for version in versions],
                 "voter": config.program.voter,
+                "device": device,
                 "path": parts[part],
             },
             inputs={**inputs, "start": start, "images": PART},
@@ -119,9 +123,18 @@ def _teach(
     return entries["teacher/all"].outputs[folder.relative(folder.teacher)]
 
 
-def _teach_part(images: Any, start: int, versions: Sequence[Path], voter: str, path: Path) -> None:
-    block = torch.from_numpy(images[start : start + PART])
-    outputs = torch.stack([softmax_outputs(Version.load(folder), block) for folder in versions])
+def _teach_part(
+    shared: SharedDataset,
+    start: int,
+    versions: Sequence[Path],
+    voter: str,
+    device: torch.device,
+    path: Path,
+) -> None:
+    block = shared.open().train.images[start : start + PART]
+    outputs = torch.stack(
+        [softmax_outputs(Version.load(folder), block, device) for folder in versions]
+    )
     write_tensors(path, {"labels": vote_outputs(outputs, voter).probabilities})
 
 

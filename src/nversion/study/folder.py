@@ -45,9 +45,19 @@ class StudyFolder:
         return self.root / ".units" / "timings.json"
 
     @property
+    def shared_data(self) -> Path:
+        """The dataset's arrays while a study runs, for its workers to map into memory."""
+        return self.root / ".units" / "data"
+
+    @property
     def report(self) -> Path:
         """The report's folder."""
         return self.root / "report"
+
+    @property
+    def built(self) -> Path:
+        """What building the adversarial set found out about the attack runs."""
+        return self.root / ".units" / "attacks.json"
 
     @property
     def example(self) -> Path:

@@ -1,9 +1,9 @@
 """The ledger: which units of a study's work are done, from what, and what they left.
 
 A unit is a piece of work with a name, a digest of everything its result depends on (configuration,
-inputs, code) and the files it writes. When it ends, one small JSON file records the digest, the
+inputs, code) and the files it writes. When it ends, a line in the journal records the digest, the
 SHA-256 of each output and the time it took; it is written after the outputs, so that a unit that
-was interrupted anywhere is simply not there. A unit is done if its record has the same digest and
+was interrupted anywhere is simply not there. A unit is done if its entry has the same digest and
 its outputs still have the same checksums; anything else is made again.
 """
 
@@ -12,8 +12,11 @@ from __future__ import annotations
 import ast
 import dataclasses
 import functools
+import json
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,10 +24,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from nversion.errors import ArtefactError
-from nversion.files import digest_of, read_json, sha256_of_file, write_json, write_text
+from nversion.files import digest_of, noticing_a_full_disk, sha256_of_file, write_text
 
-__all__ = ["Entry", "Ledger", "Unit", "code_digest"]
+__all__ = ["Check", "Entry", "Ledger", "Unit", "code_digest"]
+
+HASHED_AT_ONCE = 4
+"""Files that are checked at the same time: hashing leaves Python's lock alone."""
+
+CHECK_DIGITS = 16
+"""Hexadecimal digits of a line's own checksum."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,39 +76,129 @@ class Entry:
     error: str | None
 
 
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """What the ledger says of a unit.
+
+    Attributes:
+        entry: its entry if it is done, else None.
+        state: "done", "new", "changed" (made from other inputs) or "damaged".
+        reason: what is wrong with a damaged one's files.
+    """
+
+    entry: Entry | None
+    state: str
+    reason: str = ""
+
+
 class Ledger:
-    """The records of one study's units, one file each, under ``.units/``."""
+    """The entries of one study's units: a journal, one line of JSON each, under ``.units/``.
 
-    def __init__(self, folder: Path) -> None:
+    The journal is only ever added to, and a line counts if it is whole and its checksum is right;
+    the last one for a unit holds. So a kill or a full disk costs the line that was being written,
+    and a damaged line costs its own unit. It is written anew, without the lines that no longer
+    hold, when most do not. One process at a time may have it open (the study's lock sees to that).
+
+    Attributes:
+        damaged: lines that were left out because they could not be read.
+    """
+
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self._folder = folder
+        self._read_only = read_only
+        self._path = folder / ".units" / "journal.jsonl"
+        self._entries: dict[str, Entry] = {}
+        self.damaged = 0
+        self._open()
 
-    def _path(self, name: str) -> Path:
-        return self._folder / ".units" / f"{name}.json"
-
-    def entry(self, unit: Unit) -> Entry | None:
-        """Return the unit's record if it is done: same digest, outputs intact; else None."""
+    def _open(self) -> None:
         try:
-            entry = Entry(**read_json(self._path(unit.name)))
-        except (ArtefactError, TypeError):
-            return None
+            content = self._path.read_bytes()
+        except FileNotFoundError:
+            return
+        lines = content.split(b"\n")
+        torn = lines.pop()
+        for line in lines:
+            found = _read_line(line)
+            if found is None:
+                self.damaged += 1
+            else:
+                self._entries.pop(found[0], None)
+                self._entries[found[0]] = found[1]
+        stale = torn or self.damaged or len(lines) > 2 * len(self._entries) + 100
+        if stale and not self._read_only:
+            text = "".join(_line(name, entry) for name, entry in self._entries.items())
+            write_text(self._path, text)
+
+    def check(self, unit: Unit) -> Check:
+        """Return whether a unit is done: made from the same inputs, and its outputs intact."""
+        entry = self._entries.get(unit.name)
+        if entry is None:
+            return Check(None, "new")
         if entry.digest != unit.digest:
-            return None
+            return Check(None, "changed")
         for output, checksum in entry.outputs.items():
             path = self._folder / output
-            if not path.is_file() or sha256_of_file(path) != checksum:
-                return None
-        return entry
+            if not path.is_file():
+                return Check(None, "damaged", f"{output} is missing")
+            if sha256_of_file(path) != checksum:
+                return Check(None, "damaged", f"{output} does not match its checksum")
+        return Check(entry, "done")
+
+    def check_all(self, units: Sequence[Unit]) -> Iterator[Check]:
+        """Check units in order; files are read and hashed several at a time."""
+        with ThreadPoolExecutor(HASHED_AT_ONCE) as pool:
+            yield from pool.map(self.check, units)
+
+    def names(self) -> list[str]:
+        """Return the names of the units that ended well once, whether they are still up to date."""
+        return [name for name, entry in self._entries.items() if entry.error is None]
 
     def record(self, unit: Unit, seconds: float, error: str | None = None) -> Entry:
-        """Enter a unit that ended: with its outputs, or with the error it failed with for good."""
+        """Enter a unit that ended: with its outputs, or with the error it failed with for good.
+
+        Raises:
+            DiskFullError: there is no room for the entry.
+        """
         outputs = {} if error else {o: sha256_of_file(self._folder / o) for o in unit.outputs}
         entry = Entry(unit.digest, outputs, seconds, error)
-        write_json(self._path(unit.name), dataclasses.asdict(entry))
+        self._append(_line(unit.name, entry))
+        self._entries[unit.name] = entry
         return entry
 
+    def _append(self, line: str) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # Without a buffer: one would keep what did not fit, and write it when it is closed.
+        with noticing_a_full_disk(self._path), self._path.open("ab", buffering=0) as file:
+            before, rest = file.tell(), line.encode()
+            try:
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
+            except OSError:
+                os.truncate(self._path, before)
+                raise
+
     def record_traceback(self, unit: Unit, text: str) -> None:
-        """Keep where a unit failed, beside the place of its record, for whoever looks for it."""
-        write_text(self._path(unit.name).with_suffix(".error.txt"), text)
+        """Keep where a unit failed, for whoever looks for it."""
+        write_text(self._folder / ".units" / "errors" / f"{unit.name}.txt", text)
+
+
+def _line(name: str, entry: Entry) -> str:
+    values = {"unit": name, **dataclasses.asdict(entry)}
+    return json.dumps({**values, "check": digest_of(values)[:CHECK_DIGITS]}) + "\n"
+
+
+def _read_line(line: bytes) -> tuple[str, Entry] | None:
+    """Return the unit's name and entry, or None if the line is not as it was written."""
+    try:
+        values = json.loads(line)
+        check = values.pop("check")
+        if digest_of(values)[:CHECK_DIGITS] != check:
+            return None
+        return values.pop("unit"), Entry(**values)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def run_unit(function: Callable[..., Any], arguments: Mapping[str, Any]) -> float:

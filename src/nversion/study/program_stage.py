@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from torch import Tensor
 
 from nversion.adversarial import AdversarialSet
 from nversion.datasets import Dataset
+from nversion.device import deterministic, resolve_device
 from nversion.evaluation import paired_comparison
-from nversion.files import read_json, read_tensors, write_json, write_tensors
+from nversion.files import read_json, read_rows, read_tensors, write_json, write_tensors
 from nversion.models import evaluate, frozen
-from nversion.program import Outputs, accuracy_by_n, accuracy_by_n_orders, vote_outputs
+from nversion.program import AccuracyCounter, Outputs, vote_outputs
 from nversion.randomness import derive_seed
 from nversion.study.config import StudyConfig
 from nversion.study.engine import Engine
@@ -25,6 +27,9 @@ from nversion.versions import Version
 
 __all__ = ["measure_program", "outputs_unit", "read_outputs"]
 
+BLOCK_VALUES = 2**22
+"""Stored outputs of all versions that are in memory at once: 16 MB, however many there are."""
+
 
 def outputs_unit(
     name: str,
@@ -33,31 +38,42 @@ def outputs_unit(
     folder: StudyFolder,
     set_digest: str,
     output: Path,
+    device: torch.device,
 ) -> Unit:
     """Return the unit that evaluates one network on the adversarial set."""
     return Unit(
         name=name,
         function=_evaluate_on_set,
-        arguments={"network": network, "adversarial": folder.adversarial, "output": output},
+        arguments={
+            "network": network,
+            "adversarial": folder.adversarial,
+            "output": output,
+            "device": device,
+        },
         inputs={
             "weights": weights,
             "set": set_digest,
+            "device": device.type,
             "code": code_digest("nversion.versions", "nversion.models", __name__),
         },
         outputs=(folder.relative(output),),
     )
 
 
-def _evaluate_on_set(network: Path, adversarial: Path, output: Path) -> None:
+def _evaluate_on_set(network: Path, adversarial: Path, output: Path, device: torch.device) -> None:
     images = AdversarialSet.load(adversarial).images
-    write_tensors(output, {"probabilities": softmax_outputs(Version.load(network), images)})
+    outputs = softmax_outputs(Version.load(network), images, device)
+    write_tensors(output, {"probabilities": outputs})
 
 
-def softmax_outputs(version: Version, images: Tensor) -> Tensor:
-    """Return a version's softmax outputs float32 [count, classes]; none for no images."""
+def softmax_outputs(version: Version, images: Tensor, device: torch.device) -> Tensor:
+    """Return a version's softmax outputs float32 [count, classes]; none for no images.
+
+    The version is moved to `device`, and stays there.
+    """
     if len(images) == 0:
         return torch.zeros(0, version.record.classes)
-    with frozen(version.model):
+    with deterministic(device), frozen(version.model.to(device)):
         logits = evaluate(version.model, images)
     # As a Program has them, so that what is voted on here is what it votes on.
     return Outputs.from_logits([logits]).probabilities[0]
@@ -86,6 +102,7 @@ def measure_program(
             folder,
             set_digest,
             folder.outputs(version.name),
+            resolve_device(config.run.device),
         )
         for version in versions
     ]
@@ -134,16 +151,15 @@ def _summarise(
 ) -> None:
     truth, test_truth = torch.from_numpy(labels), torch.from_numpy(test_labels)
     names = [name for name, _, _ in outputs]
-    on_test = torch.stack(
-        [
-            read_tensors(version / "test-logits.safetensors")[0]["logits"].softmax(dim=1)
-            for _, _, version in outputs
-        ]
-    )
+    logits = [version / "test-logits.safetensors" for *_, version in outputs]
+    voted = [
+        vote_outputs(block.softmax(dim=2), voter).labels
+        for _, block in _blocks(logits, "logits", len(test_truth))
+    ]
     summary: dict[str, Any] = {
         "voter": voter,
         "versions": names,
-        "test_accuracy": _share(vote_outputs(on_test, voter).labels == test_truth),
+        "test_accuracy": _share(torch.cat(voted) == test_truth),
         "accuracy_by_n": [],
         "accuracy_by_n_orders": None,
         "mean_individual": None,
@@ -152,30 +168,46 @@ def _summarise(
         "against_best": None,
         "accuracy": None,
     }
-    del on_test
     if len(truth):
-        on_set = torch.stack([read_outputs(file) for _, file, _ in outputs])
-        single = (on_set.argmax(dim=2) == truth).double().mean(dim=1)
-        band = accuracy_by_n_orders(on_set, truth, orders=orders, seed=seed, voter=voter)
-        by_n = accuracy_by_n(on_set, truth, voter)
-        best = int(single.argmax())
-        program_right = vote_outputs(on_set, voter).labels == truth
-        best_right = on_set[best].argmax(dim=1) == truth
-        summary |= {
-            "accuracy_by_n": by_n,
-            "accuracy_by_n_orders": {
-                "orders": band.orders,
-                "mean": band.mean,
-                "low": band.low,
-                "high": band.high,
-            },
-            "mean_individual": float(single.mean()),
-            "best_individual": float(single[best]),
-            "best_individual_name": names[best],
-            "against_best": paired_comparison(program_right, best_right),
-            "accuracy": by_n[-1],
-        }
+        summary |= _on_the_set(names, [file for _, file, _ in outputs], truth, voter, orders, seed)
     write_json(path, summary)
+
+
+def _on_the_set(
+    names: Sequence[str], files: Sequence[Path], truth: Tensor, voter: str, orders: int, seed: int
+) -> dict[str, Any]:
+    """Return what the program and its versions get right of the set, in one pass over the files."""
+    counter = AccuracyCounter(len(files), voter, orders, seed)
+    right = torch.zeros(len(files), dtype=torch.int64)
+    program_right = torch.zeros(len(truth), dtype=torch.bool)
+    for rows, block in _blocks(files, "probabilities", len(truth)):
+        counter.add(block, truth[rows])
+        right += (block.argmax(dim=2) == truth[rows]).sum(dim=1)
+        program_right[rows] = vote_outputs(block, voter).labels == truth[rows]
+    single = right.double() / len(truth)
+    best = int(single.argmax())
+    best_right = read_outputs(files[best]).argmax(dim=1) == truth
+    band, by_n = counter.over_orders(), counter.in_order()
+    return {
+        "accuracy_by_n": by_n,
+        "accuracy_by_n_orders": dataclasses.asdict(band),
+        "mean_individual": float(single.mean()),
+        "best_individual": float(single[best]),
+        "best_individual_name": names[best],
+        "against_best": paired_comparison(program_right, best_right),
+        "accuracy": by_n[-1],
+    }
+
+
+def _blocks(files: Sequence[Path], name: str, count: int) -> Iterator[tuple[slice, Tensor]]:
+    """Yield (rows, all versions' outputs on them [versions, rows, classes]), little by little."""
+    if count == 0:
+        return
+    classes = read_rows(files[0], name, slice(0, 1)).shape[1]
+    size = max(BLOCK_VALUES // (len(files) * classes), 1)
+    for start in range(0, count, size):
+        rows = slice(start, min(start + size, count))
+        yield rows, torch.stack([read_rows(file, name, rows) for file in files])
 
 
 def _share(right: Tensor) -> float:

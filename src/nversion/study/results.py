@@ -13,6 +13,7 @@ import torch
 import nversion
 from nversion.architectures import Architecture
 from nversion.datasets import Dataset
+from nversion.device import resolve_device
 from nversion.files import read_json
 from nversion.study.config import StudyConfig
 from nversion.study.folder import StudyFolder
@@ -45,7 +46,7 @@ def study_section(
         "nversion": nversion.__version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "device": "cpu",
+        "device": resolve_device(config.run.device).type,
         "workers": workers,
         "wall_seconds": {**timings, "total": sum(timings.values())},
         "failures": [{"unit": unit, "error": error} for unit, error in failures],

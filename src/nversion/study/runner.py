@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from nversion.adversarial import AdversarialSet, transfer_matrix
 from nversion.datasets import Dataset, load_dataset
 from nversion.datasets.shared import SharedDataset
+from nversion.device import resolve_device
 from nversion.errors import StudyError
 from nversion.evaluation import adversarial_frequency, rank
 from nversion.files import read_json, write_json
@@ -39,7 +38,7 @@ from nversion.study.train_stage import (
     train_versions,
 )
 from nversion.versions import load_recipe
-from nversion.workers import resolve_workers
+from nversion.workers import open_pool
 
 __all__ = ["run_study"]
 
@@ -62,13 +61,15 @@ def run_study(
         NVersionError: the dataset or an architecture is at fault, or a stage failed that the rest
             needs.
     """
-    place = StudyFolder(Path(folder))
+    place, where = StudyFolder(Path(folder)), config.run
+    resolve_device(where.device)
     with place.locked():
         _claim(place, config)
-        workers = resolve_workers(config.run.workers)
-        engine = Engine(place, workers, say)
         data = load_dataset(config.dataset, root=config.data_dir or None)
-        return _run(config, place, data, engine, workers)
+        with open_pool(where.workers, where.engine, where.address) as pool:
+            engine = Engine(place, pool, say)
+            with engine.sharing(data) as shared:
+                return _run(config, place, data, shared, engine, pool.workers)
 
 
 def _claim(place: StudyFolder, config: StudyConfig) -> None:
@@ -84,15 +85,19 @@ def _claim(place: StudyFolder, config: StudyConfig) -> None:
 
 
 def _run(
-    config: StudyConfig, place: StudyFolder, data: Dataset, engine: Engine, workers: int
+    config: StudyConfig,
+    place: StudyFolder,
+    data: Dataset,
+    shared: SharedDataset,
+    engine: Engine,
+    workers: int,
 ) -> dict[str, Any]:
-    shared = SharedDataset.of(data)
     plan = AttackPlan.of(config)
     with engine.stage("versions"):
         versions = train_versions(config, place, data, shared, engine)
     with engine.stage("attacks"):
-        known = {version: version.correct(data) for version in versions}
-        runs = attack_versions(plan, place, data, known, engine)
+        known = ((version, version.correct(data)) for version in versions)
+        runs = attack_versions(plan, place, shared, known, engine)
         built = build_set(plan, place, data, runs, engine)
         adversarial = built.adversarial
     with engine.stage("program"):
@@ -102,7 +107,7 @@ def _run(
     with engine.stage("distillation"):
         networks = distil(config, place, data, shared, versions, engine)
     with engine.stage("evaluation"):
-        measured = _evaluate(config, place, data, networks, adversarial, engine)
+        measured = _evaluate(config, place, data, shared, networks, adversarial, engine)
     with engine.stage("certification"):
         certification = certify_networks(config, place, data, networks, engine)
     accuracies, transfer = _transfer(place, versions, adversarial)
@@ -141,6 +146,7 @@ def _evaluate(
     config: StudyConfig,
     place: StudyFolder,
     data: Dataset,
+    shared: SharedDataset,
     networks: Mapping[str, TrainedVersion],
     adversarial: AdversarialSet,
     engine: Engine,
@@ -154,11 +160,12 @@ def _evaluate(
             place,
             adversarial.digest,
             place.network_outputs(role),
+            resolve_device(config.run.device),
         )
         for role, network in networks.items()
     ]
     engine.require("evaluating baseline and student", units)
-    runs = attack_networks(config, place, data, networks, engine)
+    runs = attack_networks(config, place, data, shared, networks, engine)
     measured = {}
     for role, network in networks.items():
         predictions = read_outputs(place.network_outputs(role)).argmax(dim=1)
@@ -183,9 +190,9 @@ def _transfer(
     place: StudyFolder, versions: list[TrainedVersion], adversarial: AdversarialSet
 ) -> tuple[dict[str, dict[str, float | None]], dict[str, Any]]:
     """Return each version's accuracies on the set, and the key "transfer" of the results."""
-    predictions = [read_outputs(place.outputs(v.name)).argmax(dim=1) for v in versions]
+    predictions = (read_outputs(place.outputs(v.name)).argmax(dim=1) for v in versions)
     names = [version.name for version in versions]
-    transfer = transfer_matrix(torch.stack(predictions), names, adversarial)
+    transfer = transfer_matrix(predictions, names, adversarial)
     accuracies = {
         name: {
             "adversarial_accuracy": _number(transfer.overall[index]),

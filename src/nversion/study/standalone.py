@@ -8,20 +8,23 @@ stopped, and another attack is added without running the others again.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from torch import Tensor
+
 from nversion.datasets import Dataset
+from nversion.device import resolve_device
 from nversion.errors import InputError, StudyError
 from nversion.files import sha256_of_file
 from nversion.models import predict
 from nversion.study.attack_stage import AttackPlan, BuiltSet, attack_versions, build_set
 from nversion.study.config import STUDY_FILE
-from nversion.study.engine import Engine
+from nversion.study.engine import Engine as UnitEngine
 from nversion.study.folder import StudyFolder
 from nversion.study.train_stage import TrainedVersion
 from nversion.versions import Version
-from nversion.workers import resolve_workers
+from nversion.workers import Engine, open_pool
 
 __all__ = ["StandaloneSet", "build_adversarial_set"]
 
@@ -46,6 +49,8 @@ def build_adversarial_set(
     out: Path,
     *,
     workers: int | str = "auto",
+    engine: Engine = "processes",
+    address: str = "",
     say: Callable[[str], None] = lambda message: None,
 ) -> StandaloneSet:
     """Attack versions and build the adversarial set in a folder of its own, or go on with it.
@@ -56,6 +61,8 @@ def build_adversarial_set(
         data: the dataset whose test images are attacked.
         out: the set's folder; made if it is not there.
         workers: processes, or "auto" for one per core; changes no result.
+        engine: "processes" of this machine, or "ray"; changes no result.
+        address: of a running Ray cluster; "" starts Ray on this machine.
         say: called with a line of text when something begins, is kept or fails.
 
     Raises:
@@ -65,14 +72,15 @@ def build_adversarial_set(
             about.
     """
     _check_folder(out)
+    resolve_device(plan.device)
     known = _versions(versions, data)
     folder = StudyFolder(out, adversarial=".")
-    with folder.locked():
-        engine = Engine(folder, resolve_workers(workers), say)
-        runs = attack_versions(plan, folder, data, known, engine)
-        return StandaloneSet(
-            build_set(plan, folder, data, runs, engine), failures=tuple(engine.failures)
-        )
+    with folder.locked(), open_pool(workers, engine, address) as pool:
+        units = UnitEngine(folder, pool, say)
+        with units.sharing(data) as shared:
+            runs = attack_versions(plan, folder, shared, known, units)
+        built = build_set(plan, folder, data, runs, units)
+        return StandaloneSet(built, failures=tuple(units.failures))
 
 
 def _check_folder(out: Path) -> None:
@@ -87,12 +95,12 @@ def _check_folder(out: Path) -> None:
         raise StudyError(f"{out}: holds other files; name a new folder for the set")
 
 
-def _versions(folders: Sequence[Path], data: Dataset) -> Mapping[TrainedVersion, list[bool]]:
+def _versions(folders: Sequence[Path], data: Dataset) -> list[tuple[TrainedVersion, Tensor]]:
     """Return the versions, each with whether it classifies each test image correctly."""
     if not folders:
         raise InputError("there is no version to attack")
     places: dict[str, Path] = {}
-    known: dict[TrainedVersion, list[bool]] = {}
+    known: list[tuple[TrainedVersion, Tensor]] = []
     for folder in folders:
         version = Version.load(folder)
         name, record = version.name, version.record
@@ -107,14 +115,14 @@ def _versions(folders: Sequence[Path], data: Dataset) -> Mapping[TrainedVersion,
             )
         places[name] = folder
         weights = sha256_of_file(folder / "weights.safetensors")
-        known[TrainedVersion(name, weights, folder.resolve())] = _correct(version, data)
+        known.append((TrainedVersion(name, weights, folder.resolve()), _correct(version, data)))
     return known
 
 
-def _correct(version: Version, data: Dataset) -> list[bool]:
+def _correct(version: Version, data: Dataset) -> Tensor:
     logits = version.test_logits
     if logits is not None and version.record.dataset_digest == data.digest:
         predictions = logits.argmax(dim=1)
     else:
         predictions = predict(version.model, data.test.images)
-    return [bool(right) for right in predictions == data.test.labels]
+    return predictions == data.test.labels

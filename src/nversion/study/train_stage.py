@@ -5,9 +5,13 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from nversion.architectures import Architecture, catalogue
 from nversion.datasets import Dataset
 from nversion.datasets.shared import SharedDataset
+from nversion.device import resolve_device
 from nversion.errors import ArtefactError, ConfigError, StudyError
 from nversion.files import read_tensors
 from nversion.study.config import StudyConfig
@@ -36,10 +40,10 @@ class TrainedVersion:
     weights: str
     folder: Path
 
-    def correct(self, data: Dataset) -> list[bool]:
-        """Return whether each test image is classified correctly."""
+    def correct(self, data: Dataset) -> Tensor:
+        """Return whether each test image is classified correctly, bool [test images]."""
         logits = read_tensors(self.folder / "test-logits.safetensors")[0]["logits"]
-        return (logits.argmax(dim=1) == data.test.labels).tolist()
+        return logits.argmax(dim=1) == data.test.labels
 
 
 def study_architectures(config: StudyConfig, data: Dataset) -> list[Architecture]:
@@ -84,6 +88,7 @@ def train_versions(
             recipe=recipe,
             seed=version_seed(config.seed, str(architecture.name)),
             precision=config.versions.precision,
+            device=resolve_device(config.run.device),
         )
         for architecture in study_architectures(config, data)
     ]
@@ -117,6 +122,7 @@ def train_unit(
     recipe: Recipe,
     seed: int,
     precision: Precision,
+    device: torch.device,
     targets: Path | None = None,
     targets_digest: str = "",
 ) -> Unit:
@@ -131,6 +137,7 @@ def train_unit(
         recipe: how to train.
         seed: of the training.
         precision: wished for.
+        device: where it is trained.
         targets: a file with soft labels, or None for the true ones.
         targets_digest: SHA-256 of that file.
     """
@@ -143,6 +150,7 @@ def train_unit(
             "recipe": recipe,
             "seed": seed,
             "precision": precision,
+            "device": device,
             "targets": targets,
             "folder": folder,
         },
@@ -151,7 +159,8 @@ def train_unit(
             "architecture": architecture.to_text(),
             "recipe": recipe.model_dump(),
             "seed": seed,
-            "precision": resolve_precision(precision, architecture),
+            "precision": resolve_precision(precision, architecture, device),
+            "device": device.type,
             "targets": targets_digest,
             "code": code_digest(
                 "nversion.versions", "nversion.architectures", "nversion.models", __name__
@@ -167,9 +176,17 @@ def _train(
     recipe: Recipe,
     seed: int,
     precision: Precision,
+    device: torch.device,
     targets: Path | None,
     folder: Path,
 ) -> None:
-    labels = read_tensors(targets)[0]["labels"] if targets else None
-    version = train(architecture, shared.open(), recipe, seed, targets=labels, precision=precision)
+    version = train(
+        architecture,
+        shared.open(),
+        recipe,
+        seed,
+        targets=read_tensors(targets)[0]["labels"] if targets else None,
+        precision=precision,
+        device=device,
+    )
     version.save(folder)

@@ -7,18 +7,23 @@ every number of processes. A version that fails is reported in its place; the ot
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
+
+import torch
 
 from nversion.architectures import Architecture
 from nversion.datasets import Dataset
 from nversion.datasets.shared import SharedDataset
+from nversion.device import resolve_device
 from nversion.errors import InputError
 from nversion.progress import progress_bar
 from nversion.randomness import derive_seed
 from nversion.versions.recipe import Recipe, load_recipe
 from nversion.versions.training import Precision, train
 from nversion.versions.version import Version
-from nversion.workers import Failure, resolve_workers, run_tasks
+from nversion.workers import Engine, Failure, Task, open_pool
 
 __all__ = ["Outcome", "train_many", "version_seed"]
 
@@ -50,6 +55,9 @@ def train_many(
     seed: int = 0,
     *,
     workers: int | str = "auto",
+    engine: Engine = "processes",
+    address: str = "",
+    device: str = "cpu",
     precision: Precision = "auto",
 ) -> list[Outcome]:
     """Train one version of each architecture.
@@ -60,7 +68,10 @@ def train_many(
         recipe: the same for all.
         seed: each version's own seed is derived from it and the version's name.
         workers: processes, or "auto" for one per core.
-        precision: as for :func:`nversion.train`.
+        engine: "processes" of this machine, or "ray".
+        address: of a running Ray cluster of this machine; "" starts one.
+        device: as for :func:`nversion.train`.
+        precision: likewise.
 
     Returns:
         One outcome per architecture, in their order.
@@ -69,33 +80,38 @@ def train_many(
         InputError: an architecture has no name, or two have the same.
         ConfigError: the recipe is wrong.
     """
-    recipe = load_recipe(recipe)
+    recipe, where = load_recipe(recipe), resolve_device(device)
     names = [architecture.name or "" for architecture in architectures]
     if "" in names or len(set(names)) < len(names):
         raise InputError("each architecture needs a name of its own")
-    shared = SharedDataset.of(data)
-    tasks = [
-        (
-            _train_shared,
-            {
-                "shared": shared,
-                "architecture": architecture,
-                "recipe": recipe,
-                "seed": version_seed(seed, name),
-                "precision": precision,
-            },
-        )
-        for architecture, name in zip(architectures, names, strict=True)
-    ]
     outcomes: dict[int, Outcome] = {}
-    with progress_bar("training versions", len(tasks)) as advance:
-        for index, result in run_tasks(tasks, resolve_workers(workers)):
+    with (
+        open_pool(workers, engine, address) as pool,
+        tempfile.TemporaryDirectory(prefix="nversion-") as folder,
+        progress_bar("training versions", len(names)) as advance,
+    ):
+        shared = SharedDataset.of(data) if pool.here else SharedDataset.stored(data, Path(folder))
+        tasks: list[Task] = [
+            (
+                _train_shared,
+                {
+                    "shared": shared,
+                    "architecture": architecture,
+                    "recipe": recipe,
+                    "seed": version_seed(seed, name),
+                    "precision": precision,
+                    "device": where,
+                },
+            )
+            for architecture, name in zip(architectures, names, strict=True)
+        ]
+        for index, result in pool.run(tasks):
             failed = isinstance(result, Failure)
             outcomes[index] = Outcome(
                 names[index], None if failed else result, str(result) if failed else None
             )
             advance()
-    return [outcomes[index] for index in range(len(tasks))]
+    return [outcomes[index] for index in range(len(names))]
 
 
 def _train_shared(
@@ -104,5 +120,6 @@ def _train_shared(
     recipe: Recipe,
     seed: int,
     precision: Precision,
+    device: torch.device,
 ) -> Version:
-    return train(architecture, shared.open(), recipe, seed, precision=precision)
+    return train(architecture, shared.open(), recipe, seed, precision=precision, device=device)

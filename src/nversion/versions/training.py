@@ -16,6 +16,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Literal, cast
 
 import numpy as np
@@ -25,8 +26,9 @@ from torch import Tensor, nn
 
 from nversion.architectures import Architecture
 from nversion.datasets import Dataset, Split
+from nversion.device import deterministic, resolve_device
 from nversion.errors import InputError, TrainingError
-from nversion.models import evaluate, frozen
+from nversion.models import device_of, evaluate, frozen
 from nversion.randomness import derive_seed, generator
 from nversion.versions.arrangement import arranged
 from nversion.versions.recipe import Recipe, load_recipe
@@ -55,11 +57,14 @@ def check_precision(precision: str) -> Precision:
     return cast(Precision, precision)
 
 
-def resolve_precision(precision: Precision, architecture: Architecture) -> str:
+def resolve_precision(
+    precision: Precision, architecture: Architecture, device: str | torch.device = "cpu"
+) -> str:
     """Return "float32" or "bfloat16" for a wish and an architecture.
 
     "auto" is bfloat16 for convolutional architectures on processors with bfloat16 arithmetic, where
     it trains 1.5 to 2 times as fast; dense ones gain nothing from it (``benchmarks/training.py``).
+    On CUDA it is bfloat16 for them where the card has it.
 
     Raises:
         InputError: `precision` is none of the three.
@@ -67,7 +72,10 @@ def resolve_precision(precision: Precision, architecture: Architecture) -> str:
     check_precision(precision)
     if precision != "auto":
         return precision
-    fast = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if torch.device(device).type == "cuda":
+        fast = torch.cuda.is_bf16_supported()
+    else:
+        fast = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return "bfloat16" if fast and architecture.kind == "convolutional" else "float32"
 
 
@@ -80,11 +88,13 @@ def train(
     name: str | None = None,
     targets: Tensor | None = None,
     precision: Precision = "auto",
+    device: str | torch.device = "cpu",
     advance: Callable[[], None] = lambda: None,
 ) -> Version:
     """Train a network of `architecture` on the train split and measure it on both splits.
 
-    One seed gives the same bits on one machine and thread count.
+    One seed gives the same bits on one machine, device and thread count. On CUDA the images stay
+    on the card while it trains.
 
     Args:
         architecture: what to build.
@@ -94,29 +104,35 @@ def train(
         name: the version's name; by default the architecture's.
         targets: soft labels, float32 [train images, classes] summing to 1, for distillation.
         precision: of the arithmetic of training (see :func:`resolve_precision`).
+        device: "cpu", "cuda" or "auto", where it is trained and measured.
         advance: called after each epoch.
 
     Returns:
-        The version, with its model in evaluation mode, its record and its logits on the test split.
+        The version, with its model in evaluation mode and on the processor, its record and its
+        logits on the test split.
 
     Raises:
         TrainingError: the loss became NaN or infinite, or the training accuracy stayed at chance.
         ArchitectureError: the architecture does not fit the images.
         ConfigError: the recipe is wrong.
-        InputError: `targets` or `precision` are malformed.
+        InputError: `targets` or `precision` are malformed, or there is no such device.
     """
+    where = resolve_device(device)
     recipe = load_recipe(recipe)
     name = name or architecture.name or "version"
-    resolved = resolve_precision(precision, architecture)
+    resolved = resolve_precision(precision, architecture, where)
     _check_targets(targets, data)
     started = time.perf_counter()
     model = architecture.build(data.shape, data.classes, seed=derive_seed(seed, "weights"))
-    with torch.random.fork_rng(devices=[]):
+    model.to(where)
+    cards = [where] if where.type == "cuda" else []
+    with deterministic(where), torch.random.fork_rng(devices=cards):
         torch.manual_seed(derive_seed(seed, "dropout"))
         wanted = data.train.labels if targets is None else targets
         steps, loss = fit(model, data.train.images, wanted, recipe, resolved, seed, name, advance)
-    model.eval()
-    accuracy, measured, test_accuracy, test_logits = _measure(model, data)
+        model.eval()
+        accuracy, measured, test_accuracy, test_logits = _measure(model, data)
+    model.to("cpu")
     _check_learnt(name, accuracy, data.train.labels, data.classes)
     record = Record(
         name=name,
@@ -156,10 +172,12 @@ def fit(
     """Run the optimiser over all epochs; return the steps taken and the last epoch's mean loss.
 
     This is the training itself, without the measurements around it. `targets` are int64 labels
-    [count] or float32 soft labels [count, classes]; dropout draws from the global generator.
+    [count] or float32 soft labels [count, classes]; dropout draws from the global generator. Images
+    and targets are brought to the model's device, where they stay for the whole of it.
     """
     model.train()
-    with arranged(model, images.shape[1:]) as network:
+    on_processor = device_of(model).type == "cpu"
+    with arranged(model, images.shape[1:]) if on_processor else nullcontext(model) as network:
         return _descend(network, images, targets, recipe, precision, seed, name, advance)
 
 
@@ -173,8 +191,9 @@ def _descend(
     name: str,
     advance: Callable[[], None],
 ) -> tuple[int, float]:
-    half = precision == "bfloat16"
-    inputs = images.to(torch.bfloat16) if half else images
+    half, device = precision == "bfloat16", device_of(network)
+    inputs = images.to(device, torch.bfloat16 if half else images.dtype)
+    targets = targets.to(device)
     optimiser = _optimiser(network, recipe)
     per_epoch = math.ceil(len(inputs) / recipe.batch_size)
     total = min(per_epoch * recipe.epochs, recipe.max_steps or per_epoch * recipe.epochs)
@@ -182,9 +201,10 @@ def _descend(
     step, mean_loss = 0, math.nan
     while step < total:
         losses = []
-        for rows in _batches(len(inputs), recipe.batch_size, order, total - step):
+        for chosen in _batches(len(inputs), recipe.batch_size, order, total - step):
+            rows = chosen.to(device)
             _set_rate(optimiser, recipe, step, total)
-            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
                 logits = network(inputs[rows])
             loss = _loss(logits.float(), targets[rows], recipe)
             loss.backward()  # type: ignore[no-untyped-call]

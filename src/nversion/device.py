@@ -1,0 +1,74 @@
+"""On which device networks compute: the processor, or a graphics card through CUDA.
+
+One device gives one result, bit for bit: on CUDA, the algorithms that would not are refused
+(`PyTorch on reproducibility <https://pytorch.org/docs/stable/notes/randomness.html>`_). Another
+device rounds otherwise, so the device is part of what a result is made from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Literal, cast
+
+import torch
+
+from nversion.errors import InputError
+
+__all__ = ["Device", "check_device", "deterministic", "resolve_device"]
+
+Device = Literal["auto", "cpu", "cuda"]
+"""Where networks compute; "auto" is CUDA where there is a card, else the processor."""
+
+
+def check_device(device: str) -> Device:
+    """Return `device` if it is one of the names.
+
+    Raises:
+        InputError: it is not.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"device must be auto, cpu or cuda, not {device!r}")
+    return cast(Device, device)
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Return the device that a wish stands for.
+
+    Args:
+        device: "auto", "cpu", "cuda" (the first card that is visible) or a device of these kinds.
+
+    Raises:
+        InputError: it is another kind of device, or CUDA is wanted and there is none.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind = check_device(device.type if isinstance(device, torch.device) else device)
+    if kind == "cuda" and not torch.cuda.is_available():
+        built = torch.version.cuda
+        why = "finds no card" if built else f"{torch.__version__} is built without CUDA"
+        raise InputError(f"device cuda: PyTorch {why}; use --device cpu, or auto")
+    return torch.device(device)
+
+
+@contextlib.contextmanager
+def deterministic(device: torch.device) -> Iterator[None]:
+    """Let PyTorch use only algorithms that give the same bits again, for the time of the block.
+
+    On the processor, with one thread, that is so anyway, and nothing is changed.
+    """
+    if device.type == "cpu":
+        yield
+        return
+    # cuBLAS reads this when it makes its first workspace.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.backends.cudnn.benchmark = benchmark

@@ -1,0 +1,250 @@
+"""What every pool shares: tasks are handed out one by one, and tried again if a worker dies."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import dataclasses
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import Any, Literal, cast
+
+from nversion.errors import InputError, WorkerKilledError
+from nversion.workers.task import Failure, Task, run_task
+
+__all__ = [
+    "KILLED",
+    "Engine",
+    "Pool",
+    "Where",
+    "check_engine",
+    "open_pool",
+    "resolve_workers",
+    "run_tasks",
+]
+
+Engine = Literal["processes", "ray"]
+"""What runs the workers: processes of this machine, or a Ray cluster."""
+
+KILLED = object()
+"""Stands for the result of a task whose worker died."""
+
+ATTEMPTS = 2
+"""How often a task may take its worker with it before it counts as failed."""
+
+
+class Pool(abc.ABC):
+    """Workers that take tasks; close it (or use it in ``with``) to let them go.
+
+    Attributes:
+        workers: how many tasks run at the same time.
+        here: whether tasks run in this process, and so share its memory.
+        remote: whether workers may be on other machines.
+    """
+
+    workers: int
+    here: bool = False
+    remote: bool = False
+
+    def run(
+        self, tasks: Iterable[Task], killed: Callable[[int], None] = lambda index: None
+    ) -> Generator[tuple[int, Any], None, None]:
+        """Run the tasks and yield (index, result or :class:`Failure`) as each one ends.
+
+        Tasks are taken from the iterable as workers become free. A task whose worker dies is tried
+        once more; if it dies again, its result is a failure of the kind ``WorkerKilledError``.
+
+        Args:
+            tasks: functions that can be pickled, with their arguments.
+            killed: called with the index of a task whose worker died and that is tried again.
+        """
+        waiting, again = enumerate(tasks), deque[tuple[int, Task]]()
+        running: dict[int, Task] = {}
+        deaths: Counter[int] = Counter()
+        try:
+            while True:
+                while len(running) < self.workers:
+                    following = again.popleft() if again else next(waiting, None)
+                    if following is None:
+                        break
+                    index, task = following
+                    self._start(index, task)
+                    running[index] = task
+                if not running:
+                    return
+                index, result = self._next()
+                task = running.pop(index)
+                if result is KILLED:
+                    deaths[index] += 1
+                    if deaths[index] < ATTEMPTS:
+                        again.append((index, task))
+                        killed(index)
+                        continue
+                    result = Failure(_killed(ATTEMPTS))
+                yield index, result
+        finally:
+            if running:
+                self._abandon()
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Let the workers go."""
+
+    @abc.abstractmethod
+    def _start(self, index: int, task: Task) -> None:
+        """Hand a task to a free worker."""
+
+    @abc.abstractmethod
+    def _next(self) -> tuple[int, Any]:
+        """Wait until a task has ended; return its index and result, or KILLED."""
+
+    @abc.abstractmethod
+    def _abandon(self) -> None:
+        """Stop the tasks in flight at once."""
+
+
+class _Here(Pool):
+    """Runs one task after the other in this process."""
+
+    workers = 1
+    here = True
+
+    def __init__(self) -> None:
+        self._task: tuple[int, Task] | None = None
+
+    def close(self) -> None:
+        """There is nothing to let go."""
+
+    def _start(self, index: int, task: Task) -> None:
+        self._task = (index, task)
+
+    def _next(self) -> tuple[int, Any]:
+        assert self._task is not None
+        index, task = self._task
+        return index, run_task(task)
+
+    def _abandon(self) -> None:
+        self._task = None
+
+
+def open_pool(workers: int | str = "auto", engine: Engine = "processes", address: str = "") -> Pool:
+    """Return a pool; its processes start when the first tasks come.
+
+    Args:
+        workers: how many, or "auto" for one per core (of the cluster, with Ray); one worker is this
+            process itself, unless the engine is Ray.
+        engine: where they are.
+        address: of a running Ray cluster; "" starts Ray on this machine.
+
+    Raises:
+        InputError: an argument is wrong.
+        MissingExtraError: the engine is Ray and it is not installed.
+        NVersionError: the cluster cannot be reached.
+    """
+    if check_engine(engine, address) == "ray":
+        from nversion.workers.cluster import RayPool
+
+        return RayPool(None if workers == "auto" else resolve_workers(workers), address)
+    number = resolve_workers(workers)
+    if number == 1:
+        return _Here()
+    from nversion.workers.processes import ProcessPool
+
+    return ProcessPool(number)
+
+
+@dataclasses.dataclass(frozen=True)
+class Where:
+    """Where work runs, decided before it is known how much there is.
+
+    Attributes:
+        workers: how many, or "auto".
+        engine: "processes" of this machine, or "ray".
+        address: of a running Ray cluster; "" starts Ray on this machine.
+    """
+
+    workers: int | str = "auto"
+    engine: Engine = "processes"
+    address: str = ""
+
+    @classmethod
+    def of(cls, workers: int | str, engine: str, address: str) -> Where:
+        """Return where work runs, checked.
+
+        Raises:
+            InputError: one of the three is wrong.
+        """
+        resolve_workers(workers)
+        return cls(workers, check_engine(engine, address), address)
+
+    def pool(self, tasks: int) -> Pool:
+        """Return a pool for so many tasks: a single one runs in this process."""
+        number = min(resolve_workers(self.workers), max(tasks, 1))
+        return open_pool(number, self.engine, self.address)
+
+
+def check_engine(engine: str, address: str = "") -> Engine:
+    """Return `engine` if it is one.
+
+    Raises:
+        InputError: it is neither "processes" nor "ray", or there is an address without Ray.
+    """
+    if engine not in ("processes", "ray"):
+        raise InputError(f"engine must be processes or ray, not {engine!r}")
+    if address and engine != "ray":
+        raise InputError("an address belongs to a Ray cluster; add --engine ray")
+    return cast(Engine, engine)
+
+
+def resolve_workers(workers: int | str) -> int:
+    """Return a number of processes for "auto" (one per core this process may use) or a number.
+
+    Raises:
+        InputError: it is neither "auto" nor a whole number of at least 1.
+    """
+    if workers == "auto":
+        return _cores()
+    try:
+        number = int(workers)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise InputError(f"workers must be auto or a number of at least 1, not {workers!r}")
+    return number
+
+
+def run_tasks(tasks: Sequence[Task], workers: int = 1) -> Generator[tuple[int, Any], None, None]:
+    """Run the tasks in a pool of their own; see :meth:`Pool.run`.
+
+    A single task runs in this process.
+    """
+    with open_pool(min(workers, max(len(tasks), 1))) as pool, _closing(pool.run(tasks)) as results:
+        yield from results
+
+
+@contextlib.contextmanager
+def _closing(results: Generator[Any, None, None]) -> Iterator[Iterator[Any]]:
+    try:
+        yield results
+    finally:
+        results.close()
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _killed(times: int) -> WorkerKilledError:
+    return WorkerKilledError(
+        f"its worker process was killed {times} times (by a signal, or because memory ran out)"
+    )

@@ -1,0 +1,116 @@
+"""A pool of processes on this machine, one loky executor for each.
+
+Loky (Joblib's process pool) starts fresh interpreters, and notices when one dies. An executor of
+its own for each process says which task was in it then, and leaves the others alone: one killed
+worker costs one unit of work, not all that are in flight.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from joblib.externals.loky.process_executor import ProcessPoolExecutor
+
+from nversion.workers.pool import KILLED, Pool
+from nversion.workers.task import Task, run_task
+
+__all__ = ["ProcessPool"]
+
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+)
+
+GUARD_SECONDS = 0.5
+"""How often a worker looks whether the process that it works for is still there."""
+
+
+class ProcessPool(Pool):
+    """Single-threaded processes on this machine."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._executors: list[Any] = [None] * workers
+        self._futures: dict[concurrent.futures.Future[Any], tuple[int, int]] = {}
+
+    def close(self) -> None:
+        """End the processes."""
+        for slot, executor in enumerate(self._executors):
+            if executor is not None:
+                executor.shutdown(wait=True, kill_workers=bool(self._futures))
+                self._executors[slot] = None
+        self._futures = {}
+
+    def _start(self, index: int, task: Task) -> None:
+        busy = {slot for _, slot in self._futures.values()}
+        slot = next(slot for slot in range(self.workers) if slot not in busy)
+        with _quiet_on_ctrl_c():
+            try:
+                future = self._executor(slot).submit(run_task, task)
+            except concurrent.futures.BrokenExecutor:
+                # It was killed while it had nothing to do.
+                self._executors[slot] = None
+                future = self._executor(slot).submit(run_task, task)
+        self._futures[future] = (index, slot)
+
+    def _executor(self, slot: int) -> Any:
+        if self._executors[slot] is None:
+            self._executors[slot] = ProcessPoolExecutor(
+                max_workers=1, initializer=_prepare, initargs=(os.getpid(),), env=ONE_THREAD
+            )
+        return self._executors[slot]
+
+    def _next(self) -> tuple[int, Any]:
+        done, _ = concurrent.futures.wait(
+            self._futures, return_when=concurrent.futures.FIRST_COMPLETED
+        )
+        future = next(iter(done))
+        index, slot = self._futures.pop(future)
+        try:
+            return index, future.result()
+        except concurrent.futures.BrokenExecutor:
+            self._executors[slot] = None
+            return index, KILLED
+
+    def _abandon(self) -> None:
+        for executor in self._executors:
+            if executor is not None:
+                executor.shutdown(wait=False, kill_workers=True)
+        self._executors = [None] * self.workers
+        self._futures = {}
+
+
+@contextlib.contextmanager
+def _quiet_on_ctrl_c() -> Iterator[None]:
+    """Let processes that start in the block never see Ctrl-C: the parent, which does, ends them.
+
+    They inherit the blocked signal; for this process it waits until the end of the block.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _prepare(parent: int) -> None:
+    """Prepare a worker: one thread, and it ends when the process that it works for is gone."""
+    torch.set_num_threads(1)
+    threading.Thread(target=_guard, args=(parent,), daemon=True).start()
+
+
+def _guard(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(GUARD_SECONDS)
+    # Nobody waits for the result any more, and the folder may belong to another run by now.
+    os._exit(1)
