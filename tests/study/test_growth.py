@@ -47,7 +47,7 @@ def simulated(versions: int, folder: Path) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("versions", [30, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("versions", [12, pytest.param(1000, marks=pytest.mark.slow)])
 def test_a_study_of_many_versions_is_the_same_in_the_large(
     versions: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

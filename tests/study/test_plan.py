@@ -42,10 +42,10 @@ def test_the_units_are_those_of_the_study(tiny: dict[str, Any], tmp_path: Path) 
 def test_more_of_everything_takes_longer(tiny: dict[str, Any], tmp_path: Path) -> None:
     config = make_config(tiny)
     one = plan_study(config, tmp_path)
-    more = {**tiny["attacks"], "images": 400}
+    more = {**tiny["attacks"], "images": 300}
     larger = plan_study(make_config({**tiny, "attacks": more}), tmp_path)
     assert larger.disk > one.disk
-    assert larger.images == 100 * one.images
+    assert larger.images > 90 * one.images
     assert larger.stages[1].seconds > one.stages[1].seconds
 
 

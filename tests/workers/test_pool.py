@@ -17,6 +17,7 @@ import torch
 from nversion.errors import InputError, TrainingError
 from nversion.workers import (
     Failure,
+    Pool,
     Task,
     open_pool,
     resolve_workers,
@@ -60,22 +61,32 @@ def _process(value: int) -> int:
     return os.getpid()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_every_task_is_run_once_on_one_thread(workers: int) -> None:
+@pytest.fixture(scope="module")
+def two() -> Iterator[Pool]:
+    """Two processes that several tests share, as starting them takes longest."""
+    with open_pool(2) as pool:
+        yield pool
+
+
+@pytest.fixture(params=[1, 2])
+def pool(request: pytest.FixtureRequest, two: Pool) -> Pool:
+    return two if request.param == 2 else open_pool(1)
+
+
+def test_every_task_is_run_once_on_one_thread(pool: Pool) -> None:
     tasks = [(_square, {"value": value}) for value in range(6)]
-    assert dict(run_tasks(tasks, workers)) == {v: (v * v, 1) for v in range(6)}
+    assert dict(pool.run(tasks)) == {v: (v * v, 1) for v in range(6)}
 
 
-def test_large_arrays_reach_the_workers() -> None:
+def test_large_arrays_reach_the_workers(two: Pool) -> None:
     array = np.ones(500_000)
     tasks = [(_sum, {"array": array, "value": value}) for value in range(3)]
-    assert dict(run_tasks(tasks, 2)) == {v: 500_000.0 + v for v in range(3)}
+    assert dict(two.run(tasks)) == {v: 500_000.0 + v for v in range(3)}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_failing_task_is_an_answer_not_an_end(workers: int) -> None:
+def test_a_failing_task_is_an_answer_not_an_end(pool: Pool) -> None:
     tasks = [(_fail, {"value": 1}), (_square, {"value": 3}), (_fail, {"value": 2})]
-    results = dict(run_tasks(tasks, workers))
+    results = dict(pool.run(tasks))
     assert results[1] == (9, 1)
     assert isinstance(results[0], Failure)
     assert (results[0].kind, str(results[0])) == ("TrainingError", "it does not learn")
@@ -83,11 +94,10 @@ def test_a_failing_task_is_an_answer_not_an_end(workers: int) -> None:
     assert "_fail" in results[2].traceback
 
 
-def test_a_task_that_kills_its_worker_twice_has_failed_and_the_others_are_done() -> None:
+def test_a_task_that_kills_its_worker_twice_has_failed_and_the_others_are_done(two: Pool) -> None:
     tasks = [(_die, {"value": 0}), *((_square, {"value": value}) for value in range(1, 5))]
     again: list[int] = []
-    with open_pool(2) as pool:
-        results = dict(pool.run(tasks, again.append))
+    results = dict(two.run(tasks, again.append))
     assert again == [0]
     assert results[0].kind == "WorkerKilledError"
     assert "killed 2 times" in str(results[0])
@@ -99,12 +109,11 @@ def test_a_task_whose_worker_is_killed_once_is_done_in_another(tmp_path: Path) -
     assert dict(run_tasks(tasks, 2)) == dict.fromkeys(range(3), "done")
 
 
-def test_a_worker_that_is_killed_while_idle_is_replaced() -> None:
-    with open_pool(2) as pool:
-        processes = {result for _, result in pool.run([(_process, {"value": 0})] * 4)}
-        for process in processes:
-            os.kill(process, signal.SIGKILL)
-        others = {result for _, result in pool.run([(_process, {"value": 0})] * 4)}
+def test_a_worker_that_is_killed_while_idle_is_replaced(two: Pool) -> None:
+    processes = {result for _, result in two.run([(_process, {"value": 0})] * 4)}
+    for process in processes:
+        os.kill(process, signal.SIGKILL)
+    others = {result for _, result in two.run([(_process, {"value": 0})] * 4)}
     assert processes.isdisjoint(others)
 
 
@@ -151,7 +160,7 @@ def _wait(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_tasks_are_taken_as_workers_become_free() -> None:
+def test_tasks_are_taken_as_workers_become_free(two: Pool) -> None:
     taken: list[int] = []
 
     def tasks() -> Iterator[Task]:
@@ -159,7 +168,7 @@ def test_tasks_are_taken_as_workers_become_free() -> None:
             taken.append(value)
             yield _square, {"value": value}
 
-    with open_pool(2) as pool, contextlib.closing(pool.run(tasks())) as results:
+    with contextlib.closing(two.run(tasks())) as results:
         next(results)
         assert len(taken) <= 4
 

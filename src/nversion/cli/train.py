@@ -48,25 +48,23 @@ def train(
 
     from nversion.architectures import find_architecture
     from nversion.datasets import load_dataset
-    from nversion.versions import train_many
+    from nversion.versions import train_each
     from nversion.versions.training import check_precision
-    from nversion.workers import check_engine
+    from nversion.workers import Where
 
     dataset = load_dataset(data, root=data_dir)
     found = [find_architecture(name, dataset.shape, dataset.classes) for name in architectures]
-    outcomes = train_many(
+    trained = train_each(
         found,
         dataset,
         recipe,
         seed,
-        workers=workers,
-        engine=check_engine(engine),
-        address=address,
+        where=Where.of(workers, engine, address),
         device=device,
         precision=check_precision(precision),
     )
     rows: list[dict[str, Any]] = []
-    for outcome in outcomes:
+    for outcome in trained:
         if outcome.version is not None:
             outcome.version.save(out / outcome.name)
             record = outcome.version.record
@@ -83,6 +81,8 @@ def train(
             )
         else:
             rows.append({"name": outcome.name, "error": outcome.error})
+    order = {str(architecture.name): place for place, architecture in enumerate(found)}
+    rows.sort(key=lambda row: order[row["name"]])
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     else:

@@ -1,6 +1,6 @@
 """Versions: train one or many, save and load them."""
 
-from nversion.versions.many import Outcome, train_many
+from nversion.versions.many import Outcome, train_each, train_many
 from nversion.versions.recipe import Objective, Recipe, load_recipe, recipe_names
 from nversion.versions.training import Precision, resolve_precision, train
 from nversion.versions.version import Record, Version
@@ -16,5 +16,6 @@ __all__ = [
     "recipe_names",
     "resolve_precision",
     "train",
+    "train_each",
     "train_many",
 ]

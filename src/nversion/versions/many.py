@@ -6,9 +6,10 @@ every number of processes. A version that fails is reported in its place; the ot
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -23,9 +24,9 @@ from nversion.randomness import derive_seed
 from nversion.versions.recipe import Recipe, load_recipe
 from nversion.versions.training import Precision, train
 from nversion.versions.version import Version
-from nversion.workers import Engine, Failure, Task, open_pool
+from nversion.workers import Engine, Failure, Task, Where
 
-__all__ = ["Outcome", "train_many", "version_seed"]
+__all__ = ["Outcome", "train_each", "train_many", "version_seed"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,18 +81,45 @@ def train_many(
         InputError: an architecture has no name, or two have the same.
         ConfigError: the recipe is wrong.
     """
-    recipe, where = load_recipe(recipe), resolve_device(device)
+    trained = train_each(
+        architectures,
+        data,
+        recipe,
+        seed,
+        where=Where(workers, engine, address),
+        device=device,
+        precision=precision,
+    )
+    outcomes = {outcome.name: outcome for outcome in trained}
+    return [outcomes[str(architecture.name)] for architecture in architectures]
+
+
+def train_each(
+    architectures: Sequence[Architecture],
+    data: Dataset,
+    recipe: str | Recipe = "study",
+    seed: int = 0,
+    *,
+    where: Where,
+    device: str = "cpu",
+    precision: Precision = "auto",
+) -> Iterator[Outcome]:
+    """Train one version of each architecture and yield each as it is done, so that none is kept.
+
+    The arguments and errors are those of :func:`train_many`; `where` is workers, engine and
+    address. The order is that in which they end.
+    """
+    recipe, on = load_recipe(recipe), resolve_device(device)
     names = [architecture.name or "" for architecture in architectures]
     if "" in names or len(set(names)) < len(names):
         raise InputError("each architecture needs a name of its own")
-    outcomes: dict[int, Outcome] = {}
     with (
-        open_pool(workers, engine, address) as pool,
+        where.pool(len(names)) as pool,
         tempfile.TemporaryDirectory(prefix="nversion-") as folder,
         progress_bar("training versions", len(names)) as advance,
     ):
         shared = SharedDataset.of(data) if pool.here else SharedDataset.stored(data, Path(folder))
-        tasks: list[Task] = [
+        tasks: Iterator[Task] = (
             (
                 _train_shared,
                 {
@@ -100,18 +128,18 @@ def train_many(
                     "recipe": recipe,
                     "seed": version_seed(seed, name),
                     "precision": precision,
-                    "device": where,
+                    "device": on,
                 },
             )
             for architecture, name in zip(architectures, names, strict=True)
-        ]
-        for index, result in pool.run(tasks):
-            failed = isinstance(result, Failure)
-            outcomes[index] = Outcome(
-                names[index], None if failed else result, str(result) if failed else None
-            )
-            advance()
-    return [outcomes[index] for index in range(len(names))]
+        )
+        with contextlib.closing(pool.run(tasks)) as results:
+            for index, result in results:
+                failed = isinstance(result, Failure)
+                yield Outcome(
+                    names[index], None if failed else result, str(result) if failed else None
+                )
+                advance()
 
 
 def _train_shared(

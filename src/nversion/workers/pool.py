@@ -185,7 +185,9 @@ class Where:
         return cls(workers, check_engine(engine, address), address)
 
     def pool(self, tasks: int) -> Pool:
-        """Return a pool for so many tasks: a single one runs in this process."""
+        """Return a pool for so many tasks: without Ray, a single one runs in this process."""
+        if self.engine == "ray":
+            return open_pool(self.workers, self.engine, self.address)
         number = min(resolve_workers(self.workers), max(tasks, 1))
         return open_pool(number, self.engine, self.address)
 
