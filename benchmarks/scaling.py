@@ -96,7 +96,7 @@ def one(shared: SharedDataset, architecture: Architecture, recipe: Recipe) -> fl
     """Train one version."""
     named = dataclasses.replace(architecture, name=architecture.name or "version")
     version = train(named, shared.open(), recipe, seed=1)
-    return float(sum(p.double().sum() for p in version.model.parameters()))
+    return float(sum(p.detach().double().sum() for p in version.model.parameters()))
 
 
 if __name__ == "__main__":

@@ -62,26 +62,31 @@ class Pool(abc.ABC):
         waiting, again = enumerate(tasks), deque[tuple[int, Task]]()
         running: dict[int, Task] = {}
         deaths: Counter[int] = Counter()
-        try:
-            while True:
-                while len(running) < self.workers:
-                    following = again.popleft() if again else next(waiting, None)
-                    if following is None:
-                        break
-                    index, task = following
-                    self._start(index, task)
-                    running[index] = task
-                if not running:
+
+        def fill() -> None:
+            while len(running) < self.workers:
+                following = again.popleft() if again else next(waiting, None)
+                if following is None:
                     return
+                index, task = following
+                self._start(index, task)
+                running[index] = task
+
+        try:
+            fill()
+            while running:
                 index, result = self._next()
                 task = running.pop(index)
                 if result is KILLED:
                     deaths[index] += 1
                     if deaths[index] < ATTEMPTS:
                         again.append((index, task))
+                        fill()
                         killed(index)
                         continue
                     result = Failure(_killed(ATTEMPTS))
+                # Before the caller looks at the result, so that no worker waits for that.
+                fill()
                 yield index, result
         finally:
             if running:
