@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from nversion import attacks
-from nversion.adversarial import AttackRun, draw_indices, structural_similarity
+from nversion.adversarial import (
+    AttackRun,
+    StoredRuns,
+    build,
+    draw_indices,
+    structural_similarity,
+)
 from nversion.adversarial.runs import COLUMNS
 from nversion.errors import ArtefactError, InputError
 from nversion.files import read_tensors, write_tensors
@@ -149,3 +155,27 @@ def test_another_kind_of_file_is_refused(tmp_path):
 def test_malformed_parts_are_refused(make_run, field, value, message):
     with pytest.raises(InputError, match=message):
         dataclasses.replace(make_run(), **{field: value})
+
+
+def test_stored_runs_are_read_each_time_they_are_gone_through(tmp_path, make_run):
+    paths = [tmp_path / f"{name}.safetensors" for name in "abc"]
+    for path in paths:
+        make_run(path.stem).save(path)
+    runs = StoredRuns(paths)
+    assert len(runs) == 3
+    for _ in range(2):
+        assert [run.version for run in runs] == ["a", "b", "c"]
+    paths[1].unlink()
+    with pytest.raises(ArtefactError, match="no such file"):
+        list(runs)
+
+
+def test_a_set_built_from_files_is_the_set_built_from_memory(tmp_path, make_run):
+    runs = [make_run(v, a, seed=i) for i, v in enumerate("ab") for a in ("gradient", "deepfool")]
+    paths = [tmp_path / f"{place}.safetensors" for place in range(len(runs))]
+    for run, path in zip(runs, paths, strict=True):
+        run.save(path)
+    assert build(StoredRuns(paths)).digest == build(runs).digest
+    # In whatever order the runs come, images stand by version, then by attack.
+    mixed = build([runs[0], runs[2], runs[1], runs[3]])
+    assert mixed.digest == build(runs).digest

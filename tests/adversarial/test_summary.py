@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from nversion.adversarial import PerceptibilityRule, summarise, wilson_interval
+from nversion.adversarial import AttackSummary, PerceptibilityRule, summarise, wilson_interval
 from nversion.errors import InputError
 
 
@@ -105,3 +105,11 @@ def test_runs_that_do_not_go_together_are_refused(make_run):
 
 def test_no_runs_give_no_rows():
     assert summarise([]) == []
+
+
+def test_a_row_is_read_back_from_the_results_file(make_run):
+    failed = make_run("a", "b", count=2, success=torch.zeros(2, dtype=torch.bool))
+    for row in summarise([make_run("a"), failed]):
+        read = AttackSummary.from_json(json.loads(json.dumps(row.to_json())))
+        assert read == dataclasses.replace(row, reason=read.reason)
+        assert read.to_json() == row.to_json()

@@ -138,6 +138,16 @@ def test_the_number_of_workers_changes_nothing(
 ) -> None:
     two = run_study(make_config({**tiny, "run": {"workers": 2}}), tmp_path / "two")
     assert _comparable(two) == _comparable(study[1])
+    assert not (tmp_path / "two" / ".units" / "data").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_ray_cluster_changes_nothing(
+    study: tuple[Path, dict[str, Any]], tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    there = run_study(make_config({**tiny, "run": {"workers": 2, "engine": "ray"}}), tmp_path)
+    assert _comparable(there) == _comparable(study[1])
 
 
 def test_a_damaged_artefact_is_made_again(

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from nversion.cli.printing import size, span, stage_times
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [(0.04, "0.0 s"), (59.94, "59.9 s"), (200, "3 min 20 s"), (3599, "59 min 59 s"),
+     (7500, "2 h 05 min")],
+)  # fmt: skip
+def test_times_in_units_that_fit(seconds: float, written: str) -> None:
+    assert span(seconds) == written
+
+
+@pytest.mark.parametrize(
+    ("count", "written"),
+    [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (12e6, "12 MB"), (3e12, "3.0 TB")],
+)
+def test_sizes_in_units_that_fit(count: float, written: str) -> None:
+    assert size(count) == written
+
+
+def test_where_the_time_went() -> None:
+    lines = stage_times({"versions": 75.0, "attacks": 25.0, "total": 100.0}).splitlines()
+    assert lines[0] == "wall-clock time by stage:"
+    assert [line.split() for line in lines[1:]] == [
+        ["versions", "1", "min", "15", "s", "75%"],
+        ["attacks", "25.0", "s", "25%"],
+        ["total", "1", "min", "40", "s", "100%"],
+    ]
