@@ -42,7 +42,9 @@ def outputs_unit(
         inputs={
             "weights": weights,
             "set": set_digest,
-            "code": code_digest("nversion.versions", "nversion.models", __name__),
+            "code": code_digest(
+                "nversion.versions", "nversion.models", "nversion.batches", __name__
+            ),
         },
         outputs=(folder.relative(output),),
     )
