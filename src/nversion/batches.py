@@ -6,7 +6,7 @@ second in it. Seen on the processors tried (MKL and oneDNN through PyTorch, floa
 
 - Up to three rows, and rows left over from blocks of four, are summed in another order.
 - A dense layer with up to a dozen outputs sums each row from its first aligned address on. If the
-  number of inputs is no multiple of four, the rows of a batch are aligned differently.
+  number of inputs is no multiple of 16 bytes, the rows of a batch are aligned differently.
 - 1x1 convolutions take another way for up to fifteen images than for more.
 - Some elementwise functions (:data:`UNEVEN`) round some values differently in the last few places
   of a tensor, or of a thread's share, which do not fill a vector register.
@@ -15,10 +15,12 @@ None of this is documented or to be relied on, so a model is tried (:func:`layou
 deal out images (:class:`Layout`) are tested in turn, the cheapest first, on random images in
 different compositions, logits and gradients, until one gives every image the same bits in all. The
 last one, image by image, holds by construction, and is what a model gets whose outputs mix the
-images of a batch. The differences of elementwise functions are too rare to be met by trying; a
-model that calls one is dealt out in blocks that leave no register unfilled. Two calls with the same
-images are taken to give the same bits; a model with which they do not, because it draws random
-numbers, is dealt out in the cheapest way.
+images of a batch. Where a narrow layer has few values to round, or an elementwise function rounds
+few of them differently, trying can miss it. So what is known of the functions that a model calls
+counts as well: dense layers of such numbers of inputs are always evaluated with zeros filled in,
+1x1 convolutions get sixteen images or more, and where such elementwise functions are called blocks
+leave no register unfilled. Two calls with the same images are taken to give the same bits; a model
+with which they do not, because it draws random numbers, is dealt out in the cheapest way.
 """
 
 from __future__ import annotations
@@ -41,7 +43,12 @@ BATCH_SIZE = 64
 """How many images a model is given at once, at the most."""
 
 ALIGNMENT = 16
-"""Dense layers are filled up to a multiple of so many inputs: 64 bytes of float32."""
+"""Rows of a dense layer's inputs are filled up to a multiple of so many bytes."""
+
+CONVOLUTIONS = frozenset({"conv1d", "conv2d", "conv3d"})
+
+POINTWISE = 16
+"""1x1 convolutions are given at least so many images."""
 
 PROBES = 16
 """Images that a model is tried on, or a block if that is more."""
@@ -65,7 +72,8 @@ class Layout:
     Attributes:
         block: a model is given a multiple of this many images; short batches repeat the last one.
         single: whether it is given one block at a time.
-        aligned: whether dense layers are evaluated with their inputs filled up with zeros.
+        aligned: whether dense layers are evaluated with their inputs filled up with zeros to a
+            multiple of 16 bytes.
     """
 
     block: int
@@ -92,15 +100,7 @@ class Layout:
             return model(images)
 
 
-LAYOUTS = (
-    Layout(4),
-    Layout(4, aligned=True),
-    Layout(16),
-    Layout(16, aligned=True),
-    Layout(32),
-    Layout(32, aligned=True),
-    Layout(1, single=True),
-)
+LAYOUTS = (Layout(4), Layout(16), Layout(32), Layout(1, single=True))
 """From the cheapest to the one that always holds."""
 
 _FOUND: dict[object, Layout] = {}
@@ -108,11 +108,16 @@ _FOUND: dict[object, Layout] = {}
 
 
 class _Calls(TorchFunctionMode):
-    """Within it, the names of the functions that are called are put down in `names`."""
+    """Within it, what matters of the functions that are called is put down.
+
+    Attributes:
+        block: the smallest block that the functions called allow.
+        misaligned: whether a dense layer's inputs do not fill whole units of alignment.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.names: set[str] = set()
+        self.block, self.misaligned = LAYOUTS[0].block, False
 
     def __torch_function__(
         self,
@@ -121,7 +126,12 @@ class _Calls(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        self.names.add(getattr(func, "__name__", "").strip("_"))
+        name = getattr(func, "__name__", "").strip("_")
+        if name in UNEVEN:
+            self.block = max(self.block, REGISTERS)
+        if name in CONVOLUTIONS and max(args[1].shape[2:]) == 1:
+            self.block = max(self.block, POINTWISE)
+        self.misaligned |= func is functional.linear and _spare_inputs(args[0]) > 0
         return func(*args, **(kwargs or {}))
 
 
@@ -135,11 +145,15 @@ class _AlignedInputs(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        if func is functional.linear and len(args) >= 2:
+        if func is functional.linear and (spare := _spare_inputs(args[0])):
             inputs, weight, *bias = args
-            spare = -inputs.shape[-1] % ALIGNMENT
             args = (functional.pad(inputs, (0, spare)), functional.pad(weight, (0, spare)), *bias)
         return func(*args, **(kwargs or {}))
+
+
+def _spare_inputs(inputs: Tensor) -> int:
+    """Return how many inputs a dense layer's rows lack to fill whole units of alignment."""
+    return -inputs.shape[-1] % max(ALIGNMENT // inputs.element_size(), 4)
 
 
 def dtype_of(model: nn.Module) -> torch.dtype:
@@ -193,27 +207,23 @@ def _first_that_holds(model: nn.Module, shape: torch.Size) -> Layout:
     draws = generator("batches", str(tuple(shape)))
     images = torch.rand(max(layout.block for layout in LAYOUTS), *shape, generator=draws)
     with _Calls() as calls:
-        plainly = _answers(model, images[:PROBES], LAYOUTS[0])
-    if plainly is None:
-        return LAYOUTS[0]
-    uneven = bool(calls.names & UNEVEN)
+        if _answers(model, images[:4], LAYOUTS[0]) is None:
+            return LAYOUTS[0]
+    several = torch.get_num_threads() > 1
     for layout in LAYOUTS[:-1]:
-        if uneven and (layout.block % REGISTERS or torch.get_num_threads() > 1):
+        if layout.block < calls.block or (calls.block == REGISTERS and several):
             continue
+        layout = dataclasses.replace(layout, aligned=calls.misaligned)
         count = max(PROBES, layout.block)
         turned = torch.arange(count).roll(1)
-        other = (
-            torch.tensor(ELSEWHERE)
-            if layout.block == LAYOUTS[0].block
-            else torch.cat([turned, turned])
-        )
-        first = layout == LAYOUTS[0]
-        whole = plainly if first else _answers(model, images[:count], layout)
+        other = torch.tensor(ELSEWHERE) if layout.block == 4 else torch.cat([turned, turned])
+        whole = _answers(model, images[:count], layout)
         part = _answers(model, images[other], layout)
         if whole is not None and part is not None and _same(part, whole[other]):
             return layout
-    again = _answers(model, images[:PROBES], LAYOUTS[0])
-    return LAYOUTS[-1] if again is not None and _same(again, plainly) else LAYOUTS[0]
+    again = [_answers(model, images[:4], LAYOUTS[0]) for _ in range(2)]
+    same = again[0] is not None and again[1] is not None and _same(again[0], again[1])
+    return LAYOUTS[-1] if same else LAYOUTS[0]
 
 
 def _same(first: Tensor, second: Tensor) -> bool:
