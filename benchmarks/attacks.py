@@ -3,6 +3,7 @@
     python benchmarks/attacks.py --data-dir PATH_OF_MNIST --weights FOLDER [--images 13]
         [--networks student,small,dense] [--attacks NAME,NAME...] [--out FILE]
         [--peers-python PYTHON] [--foolbox2-python PYTHON] [--peer-results FOLDER]
+        [--limit SECONDS]
 
 Three networks (the study's student, a small convolutional and a dense one) are trained on MNIST
 once and kept in FOLDER. All sides attack the same first correctly classified test images, one
@@ -10,7 +11,7 @@ thread each, with the study's options. Peers run in environments of their own: -
 any of foolbox 3, adversarial-robustness-toolbox and torchattacks, --foolbox2-python has
 foolbox==2.4.0 with numpy==1.26.4. What they returned is kept in --peer-results, where results that
 are there already are taken over, so that an interrupted run can go on and ours can be measured
-again alone.
+again alone. A peer's attack that has taken --limit processor seconds is stopped.
 
 An image counts as a success if the network, evaluated on exactly what came back, misclassifies it;
 "stored" says how many still are after rounding to 8 bits; "silent" counts images that came back as
@@ -84,6 +85,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--peers-python", help="python with foolbox 3, art, torchattacks")
     parser.add_argument("--foolbox2-python", help="python with foolbox 2.4")
     parser.add_argument("--peer-results", type=Path, help="folder to keep what peers returned in")
+    parser.add_argument("--limit", type=float, default=300.0, help="seconds for a peer's attack")
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
 
@@ -145,7 +147,8 @@ def peers(
             if wanted:
                 path = folder / "task.npz"
                 write_tasks(path, {network: given})
-                command = [python, str(HERE / script), str(path), str(results), ",".join(wanted)]
+                command = [python, str(HERE / script), str(path), str(results)]
+                command += [",".join(wanted), str(options.limit)]
                 subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
 
 
@@ -159,8 +162,10 @@ def theirs(network: str, given: Task, attacks: list[str], folder: Path) -> list[
         with np.load(path, allow_pickle=False) as file:
             found = torch.from_numpy(file["images"])
             seconds = {key: float(file[key]) for key in ("seconds", "wall_seconds")}
+            stopped = "stopped" in file and bool(file["stopped"])
         row = judged(given, found, nv.attacks.create(name).norm)
-        rows.append(row | {"network": network, "attack": name, "side": side} | seconds)
+        row |= {"network": network, "attack": name, "side": side, "stopped": stopped}
+        rows.append(row | seconds)
     return rows
 
 
@@ -232,6 +237,10 @@ def print_row(row: dict[str, Any]) -> None:
     """Print one line of the table."""
     nothing = float("nan")
     own, l2, linf = (row.get(key, nothing) for key in (row["norm"], "l2", "linf"))
+    if row.get("stopped"):
+        spent = row["seconds"] * row["tried"]
+        print(f"{row['attack']:16}{row['side']:14} stopped after {spent:.0f} s")
+        return
     print(f"{row['attack']:16}{row['side']:14}{row['success']:5}/{row['tried']:<2}", end="")
     print(f"{row['stored']:7}{row['silent']:7}{own:9.4f}{l2:8.3f}{linf:7.3f}", end="")
     print(f"{row['seconds']:9.4f}{row.get('ratio', nothing):7.3f}{row.get('speed', nothing):7.1f}")

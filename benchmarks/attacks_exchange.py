@@ -7,6 +7,7 @@ plain list of layers with its weights, and each attack's images come back as one
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -73,22 +74,44 @@ def read_tasks(path: Path) -> dict[str, Task]:
     return tasks
 
 
-def run_all(tasks: dict[str, Task], runs: dict[tuple[str, str], Run], folder: Path) -> None:
-    """Run each (peer, attack) on each task; write images and seconds into `folder`."""
+def run_all(
+    tasks: dict[str, Task], runs: dict[tuple[str, str], Run], folder: Path, limit: float
+) -> None:
+    """Run each (peer, attack) on each task; write images and seconds into `folder`.
+
+    What is there already is not run again. An attack that has taken `limit` processor seconds is
+    stopped, and found nothing.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGPROF, _stop)
     for network, task in tasks.items():
         for (peer, attack), run in runs.items():
+            path = folder / f"{network}+{peer}+{attack}.npz"
+            if path.is_file():
+                continue
             wall, busy = time.perf_counter(), time.process_time()
+            stopped = False
+            signal.setitimer(signal.ITIMER_PROF, limit)
             try:
                 found = run(task.model, task.images.clone(), task.labels.clone())
+            except TimeoutError:
+                stopped, found = True, torch.full_like(task.images, torch.nan)
             except Exception as error:
                 print(f"{network}: {peer}'s {attack} broke off: {error!r}", flush=True)
                 continue
+            finally:
+                signal.setitimer(signal.ITIMER_PROF, 0.0)
             busy, wall = time.process_time() - busy, time.perf_counter() - wall
-            print(f"{network}: {peer}'s {attack} took {busy:.1f} s", flush=True)
+            ended = "was stopped after" if stopped else "took"
+            print(f"{network}: {peer}'s {attack} {ended} {busy:.1f} s", flush=True)
             np.savez(
-                folder / f"{network}+{peer}+{attack}.npz",
+                path,
                 images=found.detach().numpy().astype(np.float32),
                 seconds=busy / len(task.images),
                 wall_seconds=wall / len(task.images),
+                stopped=stopped,
             )
+
+
+def _stop(*_: object) -> None:
+    raise TimeoutError

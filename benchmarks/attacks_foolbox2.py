@@ -1,6 +1,6 @@
 """Foolbox 2.4's attacks with the study's defaults, for benchmarks/attacks.py.
 
-    python benchmarks/attacks_foolbox2.py TASKS FOLDER [ATTACK,ATTACK...]
+    python benchmarks/attacks_foolbox2.py TASKS FOLDER ATTACK,ATTACK... SECONDS
 
 Needs an environment of its own with foolbox==2.4.0, numpy==1.26.4, scipy and PyTorch.
 """
@@ -65,10 +65,10 @@ def runner(attack: Callable[..., Any], distance: Any) -> Run:
 def main() -> None:
     """Run the attacks on the tasks."""
     tasks, folder = read_tasks(Path(sys.argv[1])), Path(sys.argv[2])
-    wanted = sys.argv[3].split(",") if len(sys.argv) > 3 else list(ATTACKS)
+    wanted = sys.argv[3].split(",")
     torch.set_num_threads(1)
     runs = {("foolbox2", name): runner(*ATTACKS[name]) for name in wanted if name in ATTACKS}
-    run_all(tasks, runs, folder)
+    run_all(tasks, runs, folder, float(sys.argv[4]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Foolbox 3, ART and torchattacks with the study's options, for benchmarks/attacks.py.
 
-    python benchmarks/attacks_peers.py TASKS FOLDER [ATTACK,ATTACK...]
+    python benchmarks/attacks_peers.py TASKS FOLDER ATTACK,ATTACK... SECONDS
 
 Runs whichever of the three can be imported. Where an attack of theirs takes a fixed budget, the
 budget is searched as the study's definition says: a grid of 1,000 magnitudes for the single steps,
@@ -47,9 +47,9 @@ def main() -> None:
             print(f"{peer} is not installed in this environment")
             continue
         runs |= {(peer, name): run for name, run in attacks().items()}
-    wanted = sys.argv[3].split(",") if len(sys.argv) > 3 else None
-    runs = {key: run for key, run in runs.items() if wanted is None or key[1] in wanted}
-    run_all(tasks, runs, folder)
+    wanted = sys.argv[3].split(",")
+    runs = {key: run for key, run in runs.items() if key[1] in wanted}
+    run_all(tasks, runs, folder, float(sys.argv[4]))
 
 
 def fooled(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

@@ -11,7 +11,6 @@ from nversion.errors import InputError
 from nversion.models import (
     check_images,
     check_labels,
-    chunks,
     device_of,
     dtype_of,
     evaluate,
@@ -32,16 +31,6 @@ def test_an_images_logits_are_the_same_bits_in_every_batch(name: str) -> None:
             rows = torch.randperm(41, generator=torch.Generator().manual_seed(size))[:size]
             assert torch.equal(evaluate(model, images[rows]), whole[rows])
         assert torch.equal(evaluate(model, images, batch_size=9), whole)
-
-
-@pytest.mark.parametrize("count", [1, 3, 4, 5, 64, 65, 130])
-def test_chunks_cover_every_row_once_and_are_never_small(count: int) -> None:
-    covered = []
-    for rows, wanted in chunks(count):
-        assert 4 <= len(rows) <= 64
-        covered += rows[:wanted].tolist()
-        assert set(rows[wanted:].tolist()) <= {rows[wanted - 1].item()}
-    assert covered == list(range(count))
 
 
 def test_a_frozen_model_comes_back_as_it_was() -> None:

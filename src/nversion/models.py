@@ -3,13 +3,7 @@
 A model is any ``torch.nn.Module`` that maps images ``[count, channels, height, width]`` in [0, 1]
 to logits (or log-probabilities) ``[count, classes]``. This module checks images and labels, lends
 a model out in evaluation mode (:func:`frozen`), and evaluates it so that the result for one image
-does not depend on the images beside it (:func:`evaluate`).
-
-Why batches are filled up: matrix libraries choose another kernel, with another order of summation,
-for the one to three rows that are left over when the rows are dealt out in blocks (and to threads),
-so the same image gives other last bits alone than in a batch. In batches of a multiple of four
-rows the result of each row was found to be the same bits whatever the batch, with one thread or
-several. Batches are therefore filled up to such a multiple with copies of their last row.
+does not depend on the images beside it (:func:`evaluate`; see :mod:`nversion.batches`).
 """
 
 from __future__ import annotations
@@ -20,25 +14,19 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from nversion.batches import BATCH_SIZE, device_of, dtype_of, layout_of
 from nversion.errors import InputError
 
 __all__ = [
     "BATCH_SIZE",
     "check_images",
     "check_labels",
-    "chunks",
     "device_of",
     "dtype_of",
     "evaluate",
     "frozen",
     "predict",
 ]
-
-BATCH_SIZE = 64
-"""How many images a model is given at once, at the most."""
-
-BLOCK = 4
-"""A model is given a multiple of this many rows at once (see the module's docstring)."""
 
 
 def check_images(images: Tensor, name: str = "images") -> None:
@@ -109,36 +97,6 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
             parameter.requires_grad_(wanted)
 
 
-def dtype_of(model: nn.Module) -> torch.dtype:
-    """Return the floating dtype that a model computes in: its first parameter's or buffer's."""
-    for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.is_floating_point():
-            return tensor.dtype
-    return torch.float32
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Return the device that a model lives on: its first parameter's or buffer's."""
-    for tensor in (*model.parameters(), *model.buffers()):
-        return tensor.device
-    return torch.device("cpu")
-
-
-def chunks(count: int, size: int = BATCH_SIZE) -> Iterator[tuple[Tensor, int]]:
-    """Yield (row indices, how many of them count) for batches of about `size` rows at the most.
-
-    Both `size` and each batch are rounded up to a multiple of four rows; the indices past the ones
-    that count repeat the last row.
-    """
-    size += -size % BLOCK
-    for start in range(0, count, size):
-        rows = torch.arange(start, min(start + size, count))
-        wanted = len(rows)
-        if wanted % BLOCK:
-            rows = torch.cat([rows, rows[-1:].expand(-wanted % BLOCK)])
-        yield rows, wanted
-
-
 def evaluate(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZE) -> Tensor:
     """Return the model's logits, float32 [count, classes] on the images' device, no gradient.
 
@@ -147,7 +105,7 @@ def evaluate(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZE) -> 
     Args:
         model: maps [count, channels, height, width] to [count, classes].
         images: floating [count, channels, height, width]; cast to the model's dtype and device.
-        batch_size: images a batch, at the most; rounded up to a multiple of 4.
+        batch_size: images a batch, at the most; rounded up as the model's layout wants it.
 
     Raises:
         InputError: there are no images, or the model's output is not [count, classes].
@@ -155,10 +113,12 @@ def evaluate(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZE) -> 
     if images.shape[0] == 0:
         raise InputError("there are no images to evaluate the model on")
     dtype, device = dtype_of(model), device_of(model)
+    layout = layout_of(model, images.shape[1:])
     pieces = []
     with torch.no_grad():
-        for rows, wanted in chunks(images.shape[0], batch_size):
-            outputs = model(images[rows.to(images.device)].to(device=device, dtype=dtype))
+        for rows, wanted in layout.chunks(images.shape[0], batch_size):
+            batch = images[rows.to(images.device)].to(device=device, dtype=dtype)
+            outputs = layout.call(model, batch)
             if outputs.ndim != 2 or outputs.shape[0] != len(rows):
                 raise InputError(
                     "the model must map images to logits [count, classes], but gave "

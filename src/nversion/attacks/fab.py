@@ -8,11 +8,13 @@ gradients at the current point say, projects both the current point and the orig
 more than alpha_max. An adversarial point is pulled back towards the original by beta (3.3).
 
 This is the targeted form that AutoAttack uses: one run per wrong class, those with the largest
-logits on the original first; whatever class a point is given, it counts if it is not the label.
+logits on the original; whatever class a point is given, it counts if it is not the label.
 Chosen here:
 
 - The nearest adversarial image of all runs is brought back along the line to the original by ten
   bisections, where the paper's final search takes three steps.
+- An image is on its way to all its classes at once, and those ways end early that have come to
+  rest or to nothing near the nearest.
 - The first run for a class starts from the original, later ones at random within half the best
   distance so far (half of the default epsilon if there is none).
 - `enough`: an image is finished once it is adversarial within this distance. AutoAttack asks only
@@ -39,6 +41,15 @@ __all__ = ["FastAdaptiveBoundary", "to_hyperplane"]
 
 BISECTIONS = 10
 
+AT_ONCE = 64
+"""Images treated at once, at the most: each is on its way to all its targets."""
+
+PATIENCE = 15
+STILL = 2e-3
+HOPELESS = 1.5
+"""Every so many steps a walk ends, if it is not the nearest of its image, whose distance has not
+fallen by this share since, or is more than this many times the nearest's."""
+
 AIM = 2.0
 """Where the hyperplane is put, in success margins behind the boundary."""
 
@@ -52,8 +63,8 @@ def to_hyperplane(points: Tensor, normals: Tensor, gaps: Tensor, norm: str) -> T
     For a gap above zero (for one below, the normal's sign is turned), component i moves by
     min(t * s_i, room_i) in the direction of the normal's sign, where s_i is the normal's size for
     L2 and 1 for Linf, and room_i what the box leaves. The gain, the sum of |normal_i| times the
-    moves, grows piecewise linearly with t; sorting the t at which components meet the box gives
-    the piece on which it equals the gap.
+    moves, is a concave function of t made of straight pieces, so Newton's method from t = 0 rises
+    to the t at which it equals the gap in a few steps and is exact there.
 
     Args:
         points: float32 [count, ...] in [0, 1].
@@ -65,25 +76,24 @@ def to_hyperplane(points: Tensor, normals: Tensor, gaps: Tensor, norm: str) -> T
     slopes = normals.flatten(1) * signs[:, None]
     start = points.flatten(1)
     directions = slopes.sign()
-    room = torch.where(slopes > 0, 1.0 - start, start) * directions.abs()
+    room = (torch.where(slopes > 0, 1.0 - start, start) * directions.abs()).double()
     sizes = slopes.abs().double()
     speeds = sizes if norm == "l2" else directions.abs().double()
-    # Components that do not move meet the box never; a finite number keeps the sums free of NaN.
-    never = torch.finfo(torch.float64).max
-    times = torch.where(speeds > 0, room / speeds, never)
-    order = times.argsort(dim=1, stable=True)
-    times = times.gather(1, order)
-    moving = (sizes * speeds).gather(1, order)
-    stopped = (sizes * room).gather(1, order)
-    # Before breakpoint k, components 0..k-1 have stopped and the others move.
-    stopped_before = stopped.cumsum(dim=1) - stopped
-    moving_from = moving.flip(1).cumsum(dim=1).flip(1)
-    wanted = gaps.abs().double()[:, None]
-    needed = (wanted - stopped_before) / moving_from
-    reaches = (needed <= times) & (moving_from > 0)
-    first = reaches.to(torch.uint8).argmax(dim=1, keepdim=True)
-    time = torch.where(reaches.any(dim=1, keepdim=True), needed.gather(1, first), never)
-    moves = torch.minimum(time.clamp(min=0.0) * speeds, room.double())
+    # Components that do not move have met the box from the beginning.
+    times = torch.where(speeds > 0, room / speeds, 0.0)
+    rates, gains = sizes * speeds, sizes * room
+    wanted = gaps.abs().double()
+    time = torch.zeros_like(wanted)
+    open_ = wanted > 0
+    while bool(open_.any()):
+        moving = times > time[:, None]
+        rate = sums(torch.where(moving, rates, 0.0))
+        needed = (wanted - sums(torch.where(moving, 0.0, gains))) / rate
+        needed = torch.where(rate > 0, needed, torch.inf)
+        open_ &= (needed > time) & time.isfinite()
+        time = torch.where(open_, needed, time)
+    farthest = torch.finfo(torch.float64).max
+    moves = torch.minimum(time.clamp(max=farthest)[:, None] * speeds, room)
     return (moves * directions).to(points.dtype).reshape(points.shape)
 
 
@@ -126,23 +136,30 @@ class FastAdaptiveBoundary(Attack):
 
     def propose(self, oracle: Oracle, images: Tensor, labels: Tensor, noise: Noise) -> Tensor:
         """Return the nearest adversarial image found; the original where none was."""
+        rows = torch.arange(len(images), device=images.device)
+        parts = [
+            self._nearest(oracle, images[part], labels[part], noise.of(part))
+            for part in torch.split(rows, AT_ONCE)
+        ]
+        return torch.cat(parts)
+
+    def _nearest(self, oracle: Oracle, images: Tensor, labels: Tensor, noise: Noise) -> Tensor:
         best = images.clone()
         distances = torch.full((len(images),), torch.inf, device=images.device)
+        aims = targets_by_rank(oracle.logits(images), labels, self.targets)
         open_ = torch.arange(len(images), device=images.device)
-        for aim in targets_by_rank(oracle.logits(images), labels, self.targets).unbind(dim=1):
-            for restart in range(self.restarts):
-                if len(open_) == 0:
-                    break
-                start = images[open_]
-                if restart:
-                    start = self._random_start(start, distances[open_], open_, noise)
-                run = _Run(self, oracle, images[open_], labels[open_], aim[open_])
-                run.best, run.distances = best[open_], distances[open_]
-                run.go(start)
-                best[open_], distances[open_] = run.best, run.distances
-                if self.enough is not None:
-                    done = self._enough(run.best, images[open_], run.distances)
-                    open_ = open_[~done]
+        for restart in range(self.restarts):
+            start = images[open_, None].expand(-1, aims.shape[1], -1, -1, -1)
+            if restart:
+                start = self._random_starts(start, distances[open_], open_, noise)
+            run = _Run(self, oracle, images[open_], labels[open_], aims[open_])
+            found, reached = run.go(start.flatten(0, 1))
+            nearer = reached < distances[open_]
+            best[open_[nearer]], distances[open_[nearer]] = found[nearer], reached[nearer]
+            if self.enough is not None:
+                open_ = open_[~self._enough(best[open_], images[open_], distances[open_])]
+            if len(open_) == 0:
+                break
         rows = distances.isfinite().nonzero().squeeze(1)
         best[rows] = _drawn_in(oracle, best[rows], images[rows], labels[rows])
         return best
@@ -153,24 +170,28 @@ class FastAdaptiveBoundary(Attack):
             return torch.zeros_like(distances, dtype=torch.bool)
         return distances.isfinite() & within(points, originals, self.enough, self.norm)
 
-    def _random_start(
+    def _random_starts(
         self, originals: Tensor, distances: Tensor, rows: Tensor, noise: Noise
     ) -> Tensor:
+        """Return one start for each target, like `originals`, [count, targets, ...]."""
         shape = tuple(originals.shape[1:])
         if self.norm == "linf":
             draws = noise.uniform(rows, *shape, low=-1.0, high=1.0)
         else:
             draws = noise.normal(rows, *shape)
         radius = distances.clamp(max=DEFAULT_EPSILON[self.norm]) / 2
-        scale = radius / norms(draws, self.norm).clamp(min=torch.finfo(draws.dtype).tiny)
-        return (originals + columns(scale) * draws).clamp(0.0, 1.0)
+        sizes = norms(draws.flatten(0, 1), self.norm).view(draws.shape[:2])
+        scales = radius[:, None] / sizes.clamp(min=torch.finfo(draws.dtype).tiny)
+        return (originals + scales[:, :, None, None, None] * draws).clamp(0.0, 1.0)
 
 
 class _Run:
-    """One run towards one class for each image, improving on `best` at `distances`."""
+    """One run towards each class for each image; a walk is an image on its way to one class.
 
-    best: Tensor
-    distances: Tensor
+    Attributes:
+        best: the nearest adversarial point that each walk has met.
+        distances: float32 [walks], their distances; infinite where none was met.
+    """
 
     def __init__(
         self,
@@ -182,15 +203,23 @@ class _Run:
     ) -> None:
         self._attack = attack
         self._oracle = oracle
-        self._images = images
-        self._labels = labels
-        self._targets = targets
+        count, aims = targets.shape
+        owners = torch.arange(count, device=images.device)
+        self._owners = owners.repeat_interleave(aims)
+        self._images = images[self._owners]
+        self._labels = labels[self._owners]
+        self._targets = targets.flatten()
+        self._shape = (count, aims)
+        self.best = self._images.clone()
+        self.distances = torch.full((count * aims,), torch.inf, device=images.device)
 
-    def go(self, start: Tensor) -> None:
+    def go(self, start: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the nearest points found, one per image, and their distances, [count]."""
         attack = self._attack
         points = start
         rows = torch.arange(len(start), device=start.device)
-        for _ in range(attack.steps):
+        record = torch.full_like(self.distances, torch.inf)
+        for step in range(1, attack.steps + 1):
             originals, labels = self._images[rows], self._labels[rows]
             points = self._step(points, rows)
             hit = is_adversarial(self._oracle.logits(points), labels, self._oracle.dtype)
@@ -200,11 +229,36 @@ class _Run:
             self.distances[rows[better]] = distances[better]
             nearer = originals + attack.beta * (points - originals)
             points = torch.where(columns(hit), nearer, points)
-            if attack.enough is not None:
-                done = attack._enough(self.best[rows], originals, self.distances[rows])
-                rows, points = rows[~done], points[~done]
-                if len(rows) == 0:
-                    return
+            going = self._not_enough(rows)
+            if step % PATIENCE == 0:
+                going &= self._promising(rows, record)
+                record = self.distances.clone()
+            rows, points = rows[going], points[going]
+            if len(rows) == 0:
+                break
+        distances, nearest = self.distances.view(self._shape).min(dim=1)
+        walks = nearest + self._shape[1] * torch.arange(len(nearest), device=nearest.device)
+        return self.best[walks], distances
+
+    def _not_enough(self, rows: Tensor) -> Tensor:
+        """Return which walks' images are not finished, bool [walks]."""
+        done = self._attack._enough(self.best, self._images, self.distances)
+        return ~done.view(self._shape).any(dim=1)[self._owners[rows]]
+
+    def _promising(self, rows: Tensor, record: Tensor) -> Tensor:
+        """Return which walks go on, bool [walks], given their distances some steps ago.
+
+        The nearest of each image does, and others that still come nearer and are not far behind.
+        """
+        now, before = self.distances[rows], record[rows]
+        nearest = self.distances.view(self._shape).amin(dim=1)[self._owners[rows]]
+        falling = before - now > STILL * now
+        return (
+            now.isinf()
+            | before.isinf()
+            | (now == nearest)
+            | (falling & (now <= HOPELESS * nearest))
+        )
 
     def _step(self, points: Tensor, rows: Tensor) -> Tensor:
         """Return where the next step takes the points of `rows`."""

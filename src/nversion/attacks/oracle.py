@@ -1,7 +1,7 @@
 """The attacked model as an attack sees it: logits, gradients, and a count of how many were asked.
 
 All answers are the same bits for an image whatever else is in the batch (see
-:mod:`nversion.models`), so an attack whose own arithmetic treats each row by itself gives the same
+:mod:`nversion.batches`), so an attack whose own arithmetic treats each row by itself gives the same
 result for an image in every batch.
 
 A model that has no gradient (its output does not depend on its input, or it decides by a hard
@@ -11,13 +11,13 @@ gradients then finds nothing to go by, and fails without harm.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
+from nversion.batches import BATCH_SIZE, Layout, device_of, dtype_of, layout_of
 from nversion.errors import InputError
-from nversion.models import BATCH_SIZE, chunks, device_of, dtype_of
 
 __all__ = ["Objective", "Oracle"]
 
@@ -31,20 +31,29 @@ class Oracle:
     Attributes:
         dtype: the floating dtype that the model computes in.
         device: where the model lives; the attack's tensors are there too.
-        forwards: images that went forward through the model so far.
+        forwards: images that went forward through the model so far, those aside that its layout
+            was tried on.
         backwards: images whose gradient was taken so far (one for each function of them).
     """
 
     def __init__(self, model: nn.Module, batch_size: int = BATCH_SIZE) -> None:
         self._model = model
         self._batch_size = batch_size
+        self._layout: Layout | None = None
         self.dtype = dtype_of(model)
         self.device = device_of(model)
         self.forwards = 0
         self.backwards = 0
 
+    def _chunks(self, images: Tensor) -> Iterator[tuple[Tensor, int]]:
+        """Yield (row indices, how many of them count) for each batch the model is to be given."""
+        if self._layout is None:
+            self._layout = layout_of(self._model, images.shape[1:])
+        return self._layout.chunks(len(images), self._batch_size)
+
     def _call(self, images: Tensor) -> Tensor:
-        outputs = self._model(images.to(device=self.device, dtype=self.dtype))
+        images = images.to(device=self.device, dtype=self.dtype)
+        outputs = self._layout.call(self._model, images) if self._layout else self._model(images)
         if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(images):
             shape = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
             raise InputError(
@@ -59,7 +68,7 @@ class Oracle:
         with torch.no_grad():
             pieces = [
                 self._call(images[rows])[:wanted].to(images.device)
-                for rows, wanted in chunks(images.shape[0], self._batch_size)
+                for rows, wanted in self._chunks(images)
             ]
         return torch.cat(pieces)
 
@@ -70,10 +79,7 @@ class Oracle:
         Where the model has no gradient at all, it is zero.
         """
         self.forwards += images.shape[0]
-        pieces = [
-            self._call(images[rows])[:wanted]
-            for rows, wanted in chunks(images.shape[0], self._batch_size)
-        ]
+        pieces = [self._call(images[rows])[:wanted] for rows, wanted in self._chunks(images)]
         logits = torch.cat(pieces).to(images.device)
         if images.requires_grad and not logits.requires_grad:
             logits = logits + 0.0 * images.sum()
@@ -88,7 +94,7 @@ class Oracle:
         self.forwards += images.shape[0]
         self.backwards += images.shape[0]
         all_logits, gradients = [], []
-        for rows, wanted in chunks(images.shape[0], self._batch_size):
+        for rows, wanted in self._chunks(images):
             with torch.inference_mode(False), torch.enable_grad():
                 leaf = images[rows].detach().requires_grad_(True)
                 logits = self._call(leaf)
@@ -111,7 +117,7 @@ class Oracle:
         self.forwards += images.shape[0]
         self.backwards += images.shape[0] * classes.shape[1]
         all_logits, jacobians = [], []
-        for rows, wanted in chunks(images.shape[0], self._batch_size):
+        for rows, wanted in self._chunks(images):
             with torch.inference_mode(False), torch.enable_grad():
                 leaf = images[rows].detach().requires_grad_(True)
                 logits = self._call(leaf)

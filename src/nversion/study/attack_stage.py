@@ -216,6 +216,7 @@ def _attack_unit(
             "code": code_digest(
                 "nversion.attacks",
                 "nversion.models",
+                "nversion.batches",
                 "nversion.adversarial.runs",
                 "nversion.adversarial.similarity",
                 __name__,

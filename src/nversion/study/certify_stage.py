@@ -101,7 +101,9 @@ def _unit(
             "norm": norm,
             "domain": domain,
             "method": config.certification.method,
-            "code": code_digest("nversion.certification", "nversion.models", __name__),
+            "code": code_digest(
+                "nversion.certification", "nversion.models", "nversion.batches", __name__
+            ),
         },
         outputs=(folder.relative(path),),
     )

@@ -83,7 +83,9 @@ def _teach(
 ) -> str:
     """Make the teacher's labels and return the SHA-256 of their file."""
     device = resolve_device(config.run.device)
-    code = code_digest("nversion.versions", "nversion.models", "nversion.program", __name__)
+    code = code_digest(
+        "nversion.versions", "nversion.models", "nversion.batches", "nversion.program", __name__
+    )
     inputs = {
         "data": shared.digest,
         "versions": [version.name for version in versions],

@@ -54,7 +54,9 @@ def outputs_unit(
             "weights": weights,
             "set": set_digest,
             "device": device.type,
-            "code": code_digest("nversion.versions", "nversion.models", __name__),
+            "code": code_digest(
+                "nversion.versions", "nversion.models", "nversion.batches", __name__
+            ),
         },
         outputs=(folder.relative(output),),
     )

@@ -163,7 +163,11 @@ def train_unit(
             "device": device.type,
             "targets": targets_digest,
             "code": code_digest(
-                "nversion.versions", "nversion.architectures", "nversion.models", __name__
+                "nversion.versions",
+                "nversion.architectures",
+                "nversion.models",
+                "nversion.batches",
+                __name__,
             ),
         },
         outputs=tuple(root.relative(folder / output) for output in OUTPUTS),
