@@ -17,8 +17,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from nversion.certification.ball import Ball, Reach
-from nversion.certification.dense import DenseRows, stacked_rows
+from nversion.certification.ball import Ball, Reach, dual_norm
+from nversion.certification.dense import DenseRows, stacked_rows, through_dense
 from nversion.certification.graph import (
     Activation,
     Convolution,
@@ -183,6 +183,13 @@ def _layer_rows(
             if index > 1
             else node.weight.shape[1]
         )
+        activation = network.nodes[before]
+        inner = network.nodes[activation.inputs[0]] if activation.inputs else activation
+        if isinstance(activation, Activation) and isinstance(inner, Dense):
+            for part in _parts(node.shape[0], count * inner.weight.shape[1]):
+                rows = through_dense(node.weight[part], node.bias[part], planes[before], inner)
+                yield inner.inputs[0], rows
+            return
         for part in _parts(node.shape[0], 2 * count * widest):
             yield before, stacked_rows(node.weight[part], node.bias[part], count)
     else:
@@ -260,13 +267,18 @@ def least(
         return x.reshape(len(x), 1, -1)
 
     a = rows.a if isinstance(rows, PatchRows) else rows.a.flatten(2)
+    spread = radii.reshape(-1, *([1] * (rows.constant.ndim - 1)))
     if isinstance(rows, PatchRows):
         center = rows.constant + (a * laid(images)).sum(dim=-1)
+    elif a.stride(0) == 0:
+        center = rows.constant + images.flatten(1) @ a[0].t()
+        if ball.box is None:
+            # The first layer's rows are the same for all images, and so are their norms.
+            return center - dual_norm(a[0], ball.norm) * spread, center, a, reach
     else:
         center = rows.constant + (a @ images.flatten(1)[:, :, None]).squeeze(2)
     if reach.down is not None and reach.up is not None:
         reach = Reach(reach.norm, laid(reach.down), laid(reach.up))
-    spread = radii.reshape(-1, *([1] * (center.ndim - 1)))
     return center + reach.minimum(a, spread)[0], center, a, reach
 
 
