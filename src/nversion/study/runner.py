@@ -38,6 +38,7 @@ from nversion.study.train_stage import (
     study_architectures,
     train_versions,
 )
+from nversion.study.vote_stage import certify_vote
 from nversion.versions import load_recipe
 from nversion.workers import resolve_workers
 
@@ -105,6 +106,7 @@ def _run(
         measured = _evaluate(config, place, data, networks, adversarial, engine)
     with engine.stage("certification"):
         certification = certify_networks(config, place, data, networks, engine)
+        certification["program"] = certify_vote(config, place, data, versions, engine)
     accuracies, transfer = _transfer(place, versions, adversarial)
     _add_certificates(measured, certification)
     errors = {
