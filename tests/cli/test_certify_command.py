@@ -142,6 +142,16 @@ def test_k_reaches_the_voter(versions: Path) -> None:
     assert torch.tensor(values["norms"]["inf"]["radii"]).allclose(expected, rtol=5e-3)
 
 
+def test_steps_reach_the_slopes(versions: Path) -> None:
+    words = (versions / "a", "--images", "4", "--norm", "2", "--method", "alpha", "--steps", "4")
+    values = facts(*words)
+    images, labels = digits(4)
+    model = Version.load(versions / "a").model
+    expected = certify_model(model, images, labels, 2, method="alpha", steps=4)
+    assert values["steps"] == 4
+    assert values["norms"]["2"]["radii"] == expected.tolist()
+
+
 def test_smoothing_states_its_confidence(versions: Path) -> None:
     words = (versions / "a", "--method", "smoothing", "--images", "12", "--samples", "300")
     words += ("--sigma", "0.2", "--confidence", "0.99", "--seed", "4")
@@ -274,6 +284,6 @@ def test_versions_of_one_name_are_told_apart_by_folder(versions: Path, tmp_path:
 def test_the_first_error_ends_the_work(versions: Path, workers: int) -> None:
     model = torch.nn.Sequential(torch.nn.GELU(), Version.load(versions / "a").model)
     images, labels = digits(50)
-    request = Request("2", "linear", False, None, None, False, "all", None, None, None, None)
+    request = Request("2", "linear", False, None, None, False, "all", None, None, None, None, None)
     with pytest.raises(UnsupportedModuleError, match=r"'0' \(GELU\)"):
         bound(request, model, {}, images, labels, seed=0, where=Where(workers))

@@ -20,6 +20,10 @@ def test_networks_and_programs_are_told_apart() -> None:
     expected = certify_program(program, images, labels, 2, box=None)
     assert torch.equal(nv.certify(program, images, labels, 2, box=None), expected)
     assert (expected > 0).any()
+    few, many = (
+        nv.certify(models[0], images, labels, 2, method="alpha", steps=steps) for steps in (2, 40)
+    )
+    assert not torch.equal(few, many)
     alone = certify_network(models[0], images, labels, 2)
     assert torch.equal(nv.certify(models[0], images, labels, 2), alone)
     with pytest.raises(InputError, match="leave out target"):

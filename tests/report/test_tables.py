@@ -91,6 +91,29 @@ def test_radii_of_valid_images_get_rows_of_their_own(example):
     assert notes == ["mean over 200 images", "valid images only"]
 
 
+def test_random_target_radii_are_named_and_stand_beside_those_of_2019(example):
+    results = example(3)
+    norms = results["certification"]["norms"]
+    results["certification"] |= {
+        "random_target_images": 50,
+        "norms_random_target": {
+            norm: {
+                who: {"mean": 0.2, "radii": [0.2], "untargeted_mean": 0.15}
+                for who in ("baseline", "student")
+            }
+            for norm in norms
+        },
+    }
+    table = tables.distillation_table(results)
+    found = [row for row in table.rows if row[0].text == "Certified radius, L2"]
+    assert [row[0].note for row in found] == [
+        "mean over 200 images",
+        "against one random target; mean over 50 images; untargeted there 0.150 and 0.150",
+    ]
+    assert [row[-1].text for row in found] == ["\u2013", "0.0809"]
+    assert any("shifted to [-0.5, 0.5]" in note for note in table.notes)
+
+
 @pytest.mark.parametrize(
     ("method", "name"),
     [

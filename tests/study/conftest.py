@@ -38,6 +38,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         },
         "program": {"orders": 20},
         "evaluation": {"frequency_images": 4},
-        "certification": {"method": "interval", "images": 5},
+        "certification": {
+            "method": "interval",
+            "images": 5,
+            "random_target_images": 4,
+            "program_images": 3,
+            "program_versions": 2,
+        },
         "run": {"workers": 1},
     }

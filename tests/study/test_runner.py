@@ -64,6 +64,24 @@ def test_results_have_every_key_of_the_design(study: tuple[Path, dict[str, Any]]
             assert value is not None
 
 
+def test_both_protocols_and_the_vote_are_certified(study: tuple[Path, dict[str, Any]]) -> None:
+    certified = study[1]["certification"]
+    assert certified["random_target_images"] == 4
+    for norm in ("1", "2"):
+        for role in ("baseline", "student"):
+            drawn = certified["norms_random_target"][norm][role]
+            everything = certified["norms"][norm][role]["radii"]
+            assert drawn["untargeted_mean"] == pytest.approx(sum(everything[:4]) / 4)
+            assert all(
+                one >= 0.99 * other for one, other in zip(drawn["radii"], everything, strict=False)
+            )
+    vote = certified["program"]
+    assert (vote["versions_of"], vote["versions"]) == (3, study[1]["program"]["versions"][:2])
+    found = vote["norms"]["2"]
+    assert len(found["program"]["radii"]) == vote["images"] == 3
+    assert found["best_version"]["mean"] == max(found["version_means"])
+
+
 def test_the_numbers_are_what_the_artefacts_say(study: tuple[Path, dict[str, Any]]) -> None:
     folder, results = study
     place = StudyFolder(folder)

@@ -16,7 +16,7 @@ from torch import Tensor
 from nversion.certification.backward import Relaxation, least, margin_rows, relax_network, walk
 from nversion.certification.ball import Ball
 from nversion.certification.graph import Activation, Network
-from nversion.certification.search import has_windows, judge, search_radii
+from nversion.certification.search import judge, needs_jacobian, search_radii
 
 __all__ = ["optimised_radii", "with_slopes"]
 
@@ -108,7 +108,7 @@ def optimised_radii(
     tuned = [i for i in tuned if _is_relu(network, i)]
     if not tuned or not bool((best > 0).any()):
         return best
-    jacobian = has_windows(network) and ball.norm == 1.0
+    jacobian = needs_jacobian(network, ball)
     fast, small = network.to(torch.float32), images.to(torch.float32)
     e = best.clamp(min=1e-6)
     slopes: dict[int, Tensor] = {}

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from nversion.certification.ball import Ball, Reach
-from nversion.certification.dense import DenseRows, stacked_rows
+from nversion.certification.ball import Ball, Reach, dual_norm
+from nversion.certification.dense import DenseRows, stacked_rows, through_dense
 from nversion.certification.graph import (
     Activation,
     Convolution,
@@ -45,6 +45,9 @@ from nversion.certification.rounding import magnitudes, margin, path_terms
 __all__ = ["Relaxation", "Rows", "margin_rows", "relax_network", "walk"]
 
 Rows = DenseRows | PatchRows
+
+SAMPLE = 6
+"""Neurons of a dense layer that are bounded to see whether it pays to bound all of them."""
 
 WIDE = 3
 """How many times fewer channels than pixels in a window a convolution may have and still be bounded
@@ -112,10 +115,17 @@ def relax_network(
             here = first.step(node, bounds[node.inputs[0]], second)
         derivatives[index] = here
         if index in relaxed:
-            lower, upper = layer_bounds(network, index, images, radii, ball, planes)
-            if here is not None:
-                low2, high2 = here.bounds(values[index], images, radii, ball)
-                lower, upper = torch.maximum(lower, low2), torch.minimum(upper, high2)
+            given = (network, index, images, radii, ball, planes)
+            center = values[index]
+            by_range = None if here is None else here.bounds(values[index], images, radii, ball)
+            if by_range is None:
+                lower, upper = layer_bounds(*given, center)
+            elif isinstance(node, Dense) and not _linear_pays(*given, by_range):
+                lower, upper = by_range
+            else:
+                lower, upper = layer_bounds(*given, center)
+                lower = torch.maximum(lower, by_range[0])
+                upper = torch.minimum(upper, by_range[1])
             if sizes is not None:
                 spare = margin(terms[index], sizes[index])
                 lower, upper = lower - spare, upper + spare
@@ -143,8 +153,12 @@ def layer_bounds(
     radii: Tensor,
     ball: Ball,
     planes: dict[int, Planes],
+    center: Tensor,
 ) -> Bounds:
     """Return backward bounds of one node's neurons, [count, *shape] each, up to rounding."""
+    node = network.nodes[index]
+    if isinstance(node, Dense) and planes and _feeds_relus_only(network, index):
+        return _decisive_bounds(network, index, node, images, radii, ball, planes, center)
     lower, upper = [], []
     for start, rows in _layer_rows(network, index, planes, len(images)):
         values = least(walk(network, start, rows, planes), images, radii, ball)[0]
@@ -153,6 +167,78 @@ def layer_bounds(
         upper.append(values[:, half:].flatten(1))
     shape = network.nodes[index].shape
     return torch.cat(lower, dim=1).reshape(-1, *shape), -torch.cat(upper, dim=1).reshape(-1, *shape)
+
+
+def _feeds_relus_only(network: Network, index: int) -> bool:
+    """Tell whether a layer is read by ReLUs alone (and not bounded through two layers at once)."""
+    before = network.nodes[network.nodes[index].inputs[0]]
+    if isinstance(before, Activation) and isinstance(network.nodes[before.inputs[0]], Dense):
+        return False
+    users = [node for node in network.nodes if index in node.inputs]
+    return all(isinstance(user, Activation) and user.function == "relu" for user in users)
+
+
+def _decisive_bounds(
+    network: Network,
+    index: int,
+    node: Dense,
+    images: Tensor,
+    radii: Tensor,
+    ball: Ball,
+    planes: dict[int, Planes],
+    center: Tensor,
+) -> Bounds:
+    """Return bounds of a dense layer that only ReLUs read.
+
+    Where the bound on the side of zero shows that a neuron keeps its sign, its ReLU is linear
+    whatever the bound on the other side is, and that one is left infinite.
+    """
+    count, size = center.shape
+    widest = max(int(torch.Size(n.shape).numel()) for n in network.nodes[1:index])
+    sign = torch.where(center >= 0, 1.0, -1.0).to(center.dtype)
+
+    def least_of(neurons: Tensor, signs: Tensor) -> Tensor:
+        """Return lower bounds of signs * neurons; both [count, some of the neurons]."""
+        found = [signs.new_empty(count, 0)]
+        for part in _parts(neurons.shape[1], count * widest):
+            chosen, turned = neurons[:, part], signs[:, part]
+            rows = DenseRows(node.weight[chosen] * turned[..., None], node.bias[chosen] * turned)
+            back = walk(network, node.inputs[0], rows, planes)
+            found.append(least(back, images, radii, ball)[0])
+        return torch.cat(found, dim=1)
+
+    near = least_of(torch.arange(size, device=center.device).expand(count, -1), sign)
+    open_ = near <= 1e-6 * (1.0 + center.abs())
+    width = int(open_.sum(dim=1).max())
+    chosen = open_.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :width]
+    far = torch.full_like(near, -torch.inf)
+    far = far.scatter(1, chosen, least_of(chosen, -sign.gather(1, chosen)))
+    far = far.masked_fill(~open_, -torch.inf)
+    return torch.where(sign > 0, near, far), -torch.where(sign > 0, far, near)
+
+
+def _linear_pays(
+    network: Network,
+    index: int,
+    images: Tensor,
+    radii: Tensor,
+    ball: Ball,
+    planes: dict[int, Planes],
+    by_range: Bounds,
+) -> bool:
+    """Tell whether linear bounds of a dense layer are worth their time beside the Jacobian's.
+
+    A few neurons, spread over the layer, answer for all. In L1 the Jacobian's range mostly gives
+    bounds several times tighter there, and linear ones are the dearest part of the whole work.
+    """
+    node = network.nodes[index]
+    assert isinstance(node, Dense)
+    sample = torch.arange(0, node.shape[0], max(1, node.shape[0] // SAMPLE), device=images.device)
+    rows = stacked_rows(node.weight[sample], node.bias[sample], len(images))
+    values = least(walk(network, node.inputs[0], rows, planes), images, radii, ball)[0]
+    lower, upper = values[:, : len(sample)], -values[:, len(sample) :]
+    low, high = (bound[:, sample] for bound in by_range)
+    return bool(((lower > low) | (upper < high)).any())
 
 
 def _layer_rows(
@@ -183,6 +269,13 @@ def _layer_rows(
             if index > 1
             else node.weight.shape[1]
         )
+        activation = network.nodes[before]
+        inner = network.nodes[activation.inputs[0]] if activation.inputs else activation
+        if isinstance(activation, Activation) and isinstance(inner, Dense):
+            for part in _parts(node.shape[0], count * inner.weight.shape[1]):
+                rows = through_dense(node.weight[part], node.bias[part], planes[before], inner)
+                yield inner.inputs[0], rows
+            return
         for part in _parts(node.shape[0], 2 * count * widest):
             yield before, stacked_rows(node.weight[part], node.bias[part], count)
     else:
@@ -260,13 +353,18 @@ def least(
         return x.reshape(len(x), 1, -1)
 
     a = rows.a if isinstance(rows, PatchRows) else rows.a.flatten(2)
+    spread = radii.reshape(-1, *([1] * (rows.constant.ndim - 1)))
     if isinstance(rows, PatchRows):
         center = rows.constant + (a * laid(images)).sum(dim=-1)
+    elif a.stride(0) == 0:
+        center = rows.constant + images.flatten(1) @ a[0].t()
+        if ball.box is None:
+            # The first layer's rows are the same for all images, and so are their norms.
+            return center - dual_norm(a[0], ball.norm) * spread, center, a, reach
     else:
         center = rows.constant + (a @ images.flatten(1)[:, :, None]).squeeze(2)
     if reach.down is not None and reach.up is not None:
         reach = Reach(reach.norm, laid(reach.down), laid(reach.up))
-    spread = radii.reshape(-1, *([1] * (center.ndim - 1)))
     return center + reach.minimum(a, spread)[0], center, a, reach
 
 

@@ -145,7 +145,7 @@ def largest_radius(
 def dual_norm(a: Tensor, norm: float) -> Tensor:
     """Return the norm dual to L1, L2 or Linf over the last axis."""
     if norm == 1.0:
-        return a.abs().amax(dim=-1)
+        return torch.maximum(a.amax(dim=-1), -a.amin(dim=-1))
     if norm == 2.0:
         norms: Tensor = torch.linalg.vector_norm(a, dim=-1)
         return norms

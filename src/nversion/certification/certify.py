@@ -13,7 +13,12 @@ from nversion.certification.ball import Ball, parse_norm
 from nversion.certification.graph import Network
 from nversion.certification.intervals import interval_margins
 from nversion.certification.rounding import rounded_down
-from nversion.certification.search import images_per_pass, linear_margins, search_radii
+from nversion.certification.search import (
+    images_per_pass,
+    linear_margins,
+    needs_jacobian,
+    search_radii,
+)
 from nversion.certification.tracing import trace
 from nversion.errors import InputError
 from nversion.models import check_images, check_labels, evaluate, frozen
@@ -139,10 +144,11 @@ def margin_bounds(
     if method != "interval" and len(images):
         others = torch.arange(bounds.shape[1], device=bounds.device).expand_as(bounds)
         size = images_per_pass(problem.network)
+        jacobian = needs_jacobian(problem.network, problem.ball)
         for first in range(0, len(images), size):
             part = slice(first, first + size)
             relaxation = relax_network(
-                problem.network, problem.images[part], radii[part], problem.ball, jacobian=True
+                problem.network, problem.images[part], radii[part], problem.ball, jacobian=jacobian
             )
             linear = linear_margins(relaxation, problem.labels[part], others[part])
             bounds[part] = torch.maximum(bounds[part], linear)

@@ -25,7 +25,10 @@ from nversion.certification.graph import (
 )
 from nversion.certification.relaxations import Planes, tiles
 
-__all__ = ["DenseRows", "output_padding"]
+__all__ = ["DenseRows", "output_padding", "through_dense"]
+
+CACHED = 160_000
+"""Elements of a tensor that is written and read again at once: these stay in the cache."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,9 +138,15 @@ def transposed(node: Convolution, maps: Tensor, shape: tuple[int, ...]) -> Tenso
     height, width = node.weight.shape[2:]
     if node.groups == 1 and (maps.dtype == torch.float64 or shape[0] <= 2):
         matrix = node.weight.flatten(1).t()
-        columns = matrix @ maps.flatten(2)
         kernel = (height, width)
-        return functional.fold(columns, shape[1:], kernel, node.dilation, node.padding, node.stride)
+        size = max(1, CACHED // (len(matrix) * node.shape[1] * node.shape[2]))
+        folded = [
+            functional.fold(
+                matrix @ part, shape[1:], kernel, node.dilation, node.padding, node.stride
+            )
+            for part in torch.split(maps.flatten(2), size)
+        ]
+        return torch.cat(folded)
     padding = [node.dilation[i] * (node.weight.shape[2 + i] - 1) - node.padding[i] for i in (0, 1)]
     small = node.groups == 1 and maps.shape[1] <= 16
     if small and node.stride == (1, 1) and min(padding) >= 0:
@@ -163,6 +172,44 @@ def output_padding(node: Convolution, shape: tuple[int, ...]) -> tuple[int, int]
         covered = (node.shape[1 + axis] - 1) * node.stride[axis] - 2 * node.padding[axis] + reach
         extra.append(shape[1 + axis] - covered)
     return extra[0], extra[1]
+
+
+def through_dense(weight: Tensor, bias: Tensor, planes: Planes, inner: Dense) -> DenseRows:
+    """Return rows for neurons of a dense layer, over the inputs of the dense layer before it.
+
+    The same as going back step by step. With slopes ``c + d`` where a weight is negative and
+    ``c - d`` where it is positive, the rows are ``w c V - |w| d V`` (lower bounds) and
+    ``-w c V - |w| d V`` (negated upper bounds), V being the inner weights. Image by image, the
+    first product needs only the neurons that may be on, the second only those that may be either:
+    mostly less than half of the multiplications.
+
+    Args:
+        weight: of the neurons that are bounded, [rows, neurons before].
+        bias: [rows].
+        planes: of the activation that they read, [count, neurons before].
+        inner: the layer that the activation reads.
+    """
+    size = weight.abs()
+    half = planes.rise / 2
+    middle = planes.lower + half
+    count, rows = len(half), len(weight)
+    a = weight.new_empty(count, 2, rows, inner.weight.shape[1])
+    for image in range(count):
+        products = []
+        for w, slopes in ((weight, middle[image]), (size, half[image])):
+            used = slopes.nonzero().squeeze(1)
+            products.append((w[:, used] * slopes[used]) @ inner.weight[used])
+        torch.sub(products[0], products[1], out=a[image, 0])
+        torch.sub(products[0].neg_(), products[1], out=a[image, 1])
+    positive, negative = weight.clamp(min=0.0), weight.clamp(max=0.0)
+    added = (middle * inner.bias) @ weight.t() + bias
+    taken = (half * inner.bias) @ size.t()
+    low = added - taken + planes.upper_shift @ negative.t()
+    high = -added - taken - planes.upper_shift @ positive.t()
+    if planes.lower_shift is not None:
+        low = low + planes.lower_shift @ positive.t()
+        high = high - planes.lower_shift @ negative.t()
+    return DenseRows(a.flatten(1, 2), torch.cat([low, high], dim=1))
 
 
 def stacked_rows(weight: Tensor, bias: Tensor, count: int) -> DenseRows:

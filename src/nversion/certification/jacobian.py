@@ -140,10 +140,9 @@ class Derivatives:
             if self.geometry is None:
                 results.append((w @ x.squeeze(2))[:, :, None])
                 continue
-            _, channels, positions, pixels = x.shape
+            channels, positions = x.shape[1:3]
             w = w.reshape(-1, w.shape[-2], channels, positions).permute(0, 3, 1, 2)
             product = w @ x.permute(0, 2, 1, 3)
-            product = product.transpose(1, 2).reshape(-1, w.shape[2], positions, pixels)
             results.append(fold(product, self.geometry, self.shape)[:, :, None])
         middle, half = results
         return Derivatives(middle - half, middle + half, self.shape, None)
@@ -287,10 +286,10 @@ def places(
 
 
 def fold(x: Tensor, geometry: Geometry, shape: tuple[int, ...]) -> Tensor:
-    """Add up windows [count, rows, positions, pixels] over the image, [count, rows, all pixels]."""
-    count, rows, positions, pixels = x.shape
+    """Add up windows [count, positions, rows, pixels] over the image, [count, rows, all pixels]."""
+    count, positions, rows, pixels = x.shape
     sizes = [(geometry.grid[i] - 1) * geometry.stride[i] + geometry.kernel[i] for i in (0, 1)]
-    columns = x.reshape(count * rows, positions, pixels).transpose(1, 2)
+    columns = x.permute(0, 2, 3, 1).reshape(count * rows, pixels, positions)
     image = functional.fold(columns, (sizes[0], sizes[1]), geometry.kernel, 1, 0, geometry.stride)
     top, left = geometry.padding
     below, beside = top + shape[1] - sizes[0], left + shape[2] - sizes[1]

@@ -192,18 +192,18 @@ class PatchRows:
 
     def _shifted(self, planes: Planes, negative: Tensor) -> Tensor:
         """Return the constants with what the planes' shifts add."""
-        shift = self.geometry.cut(planes.upper_shift)[:, None]
+        shift = cut_once(planes, "upper_shift", self.geometry)
         constant = self.constant + (negative * shift).sum(dim=3)
         if planes.lower_shift is not None:
-            shift = self.geometry.cut(planes.lower_shift)[:, None]
+            shift = cut_once(planes, "lower_shift", self.geometry)
             constant = constant + ((self.a - negative) * shift).sum(dim=3)
         return constant
 
     def _activation(self, planes: Planes) -> PatchRows:
         negative = self.a.clamp(max=0.0)
         constant = self._shifted(planes, negative)
-        lower, rise = self.geometry.cut(planes.lower), self.geometry.cut(planes.rise)
-        a = (self.a * lower[:, None]).addcmul_(negative, rise[:, None])
+        lower, rise = (cut_once(planes, name, self.geometry) for name in ("lower", "rise"))
+        a = (self.a * lower).addcmul_(negative, rise)
         return dataclasses.replace(self, a=a, constant=constant)
 
     def _pool(self, node: MaxPool, planes: Planes) -> PatchRows:
@@ -215,12 +215,23 @@ class PatchRows:
         def lifted(x: Tensor) -> Tensor:
             return x.reshape(*x.shape[:3], self.channels, tall, 1, wide, 1)
 
-        def tiled(x: Tensor) -> Tensor:
-            x = geometry.cut(x)[:, None]
+        def tiled(name: str) -> Tensor:
+            x = cut_once(planes, name, geometry)
             return x.reshape(*x.shape[:3], self.channels, tall, down, wide, across)
 
-        a = (lifted(self.a) * tiled(planes.lower)).addcmul_(lifted(negative), tiled(planes.rise))
+        a = (lifted(self.a) * tiled("lower")).addcmul_(lifted(negative), tiled("rise"))
         return PatchRows(a.flatten(3), constant, self.channels, geometry)
+
+
+def cut_once(planes: Planes, name: str, geometry: Geometry) -> Tensor:
+    """Return the windows of one of the planes' tensors, [count, 1, positions, window].
+
+    Rows are taken back in blocks, all with the same windows; cutting is as dear as multiplying.
+    """
+    key = (name, geometry)
+    if key not in planes.cuts:
+        planes.cuts[key] = geometry.cut(getattr(planes, name))[:, None]
+    return planes.cuts[key]
 
 
 def window_transpose(node: Convolution, maps: Tensor) -> Tensor:
@@ -313,23 +324,47 @@ def through_two(
     if planes.lower_shift is not None:
         below = own.cut(planes.lower_shift).transpose(1, 2)
         low, high = low + positive @ below, high - negative @ below
-    count, window, positions = middle_w.shape
-    pixels = matrix.shape[1]
-    out = weight.new_empty(count, 2, len(weight), positions, pixels)
-    block = max(1, BLOCK // (window * pixels * count))
-    for start in range(0, positions, block):
-        part = slice(start, min(start + block, positions))
-        products = []
-        for w, slopes in ((weight, middle_w), (size, half_w)):
-            spread = slopes[:, :, part, None] * matrix[:, None]
-            product = w @ spread.flatten(2)
-            products.append(product.reshape(count, len(w), -1, pixels))
-        torch.sub(products[0], products[1], out=out[:, 0, :, part])
-        torch.sub(products[0].neg_(), products[1], out=out[:, 1, :, part])
-    a = out.flatten(1, 2)
+    a = _both_products(weight, size, middle_w, half_w, matrix).flatten(1, 2)
     if not outer.inside(shape):
         a = a * outer.cut(a.new_ones(1, *shape))[:, None]
     return PatchRows(a, torch.cat([low, high], dim=1), shape[0], outer)
+
+
+def _both_products(
+    weight: Tensor, size: Tensor, middle: Tensor, half: Tensor, matrix: Tensor
+) -> Tensor:
+    """Return ``w c M - |w| d M`` and ``-w c M - |w| d M``, [count, 2, rows, positions, pixels].
+
+    Args:
+        weight: w [rows, window].
+        size: |w|.
+        middle: the slopes c at each position, [count, window, positions].
+        half: d.
+        matrix: M [window, pixels].
+    """
+    count, window, positions = middle.shape
+    rows, pixels = len(weight), matrix.shape[1]
+    out = weight.new_empty(count, 2, rows, positions, pixels)
+    # Slopes into the weights or into the matrix, whichever is the smaller.
+    narrow = rows <= pixels
+    if narrow:
+        middle, half = (x.transpose(1, 2).contiguous()[:, None] for x in (middle, half))
+    else:
+        middle, half = (x.contiguous() for x in (middle, half))
+    block = max(1, BLOCK // (window * min(rows, pixels) * count))
+    for start in range(0, positions, block):
+        part = slice(start, min(start + block, positions))
+        products = []
+        for w, slopes in ((weight, middle), (size, half)):
+            if narrow:
+                product = (w[:, None] * slopes[:, :, part]) @ matrix
+            else:
+                spread = slopes[:, :, part, None] * matrix[:, None]
+                product = (w @ spread.flatten(2)).reshape(count, rows, -1, pixels)
+            products.append(product)
+        torch.sub(products[0], products[1], out=out[:, 0, :, part])
+        torch.sub(products[0].neg_(), products[1], out=out[:, 1, :, part])
+    return out
 
 
 def ungrouped(node: Convolution) -> Tensor:

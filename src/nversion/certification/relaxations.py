@@ -19,6 +19,7 @@ neurons ``x_1 .. x_k`` with ranges [l_i, u_i], and of zero where a ReLU is fused
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Hashable
 
 import torch
 from torch import Tensor
@@ -46,12 +47,16 @@ class Planes:
         rise: slope of the function above, less `lower`.
         lower_shift: constant of the function below; None where it is zero everywhere.
         upper_shift: constant of the function above.
+        cuts: what users have cut out of these tensors so far, to be cut once only.
     """
 
     lower: Tensor
     rise: Tensor
     lower_shift: Tensor | None
     upper_shift: Tensor
+    cuts: dict[Hashable, Tensor] = dataclasses.field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
 
 def tiles(node: MaxPool) -> bool:

@@ -34,15 +34,19 @@ __all__ = [
     "judge",
     "linear_margins",
     "local_radii",
+    "needs_jacobian",
     "search_radii",
 ]
 
 PASSES = 7
-LAST_PASSES = 4
+LAST_PASSES = 3
 TOLERANCE = 2e-3
-NEAR = 0.025
-AIM = 0.9995
+NEAR, NEAR_CURVED = 0.015, 0.03
+AIM = 0.9999
 STEEPER = 1.08
+TRUSTED = 0.5
+USUAL, USUAL_JACOBIAN, RISING = 1.3, 1.1, 1.5
+SHORT, LEFT, MORE = 0.999, 0.004, 0.0002
 GUESS = 0.3
 GUESS_WINDOWS = 0.11
 GROW, SHRINK = 1.5, 2.5
@@ -118,8 +122,13 @@ def _margin_derivatives(relaxation: Relaxation, rows: Tensor) -> tuple[Tensor, T
 
 
 def has_windows(network: Network) -> bool:
-    """Tell whether there are convolutions: only then the Jacobian's range is worth its time."""
+    """Tell whether there are convolutions."""
     return any(isinstance(node, Convolution) for node in network.nodes)
+
+
+def needs_jacobian(network: Network, ball: Ball) -> bool:
+    """Tell whether the Jacobian's range is worth its time: in L1, where neurons have windows."""
+    return ball.norm == 1.0 and has_windows(network)
 
 
 def images_per_pass(network: Network) -> int:
@@ -168,12 +177,13 @@ def search_radii(
         ball: the norm and the box.
     """
     fast = network.to(torch.float32)
-    jacobian = ball.norm == 1.0 and has_windows(network)
+    jacobian = needs_jacobian(network, ball)
     small = images.to(torch.float32)
     # The first guess as a share of where the linearised network would change its verdict.
     loose = has_windows(network) and ball.norm != math.inf
     share = GUESS_WINDOWS if loose else GUESS
-    track = _Track(share * local_radii(network, images, labels, others, ball))
+    guess = share * local_radii(network, images, labels, others, ball)
+    track = _Track(guess, USUAL_JACOBIAN if jacobian else USUAL)
     rows = torch.arange(len(images), device=images.device)
     for _ in range(PASSES):
         radii = track.probe[rows].exp().to(torch.float32)
@@ -185,15 +195,18 @@ def search_radii(
             break
     radii, best = track.probe.exp(), torch.zeros_like(needed)
     rows = torch.arange(len(images), device=images.device)
-    for _ in range(LAST_PASSES):
+    for turn in range(LAST_PASSES):
         e = radii[rows]
         relaxation = relax_network(network, images[rows], e, ball, jacobian=jacobian)
         verdict = judge(relaxation, labels[rows], others[rows], needed[rows])
         best[rows] = torch.maximum(best[rows], torch.minimum(verdict.radii, e))
-        # In the box a margin missed by little can cost much of the radius: step back and repeat.
-        short = best[rows] < 0.99 * e
-        excess = verdict.loss.clamp(min=1.0, max=100.0)
-        radii[rows] = torch.maximum(e * (AIM - 0.003) / excess, best[rows])
+        # A margin missed by little can cost much of the radius: step back and repeat. Where the
+        # search in float32 stopped short of the largest radius, go on.
+        missed = verdict.loss.log()
+        short = (best[rows] < SHORT * e) | ((missed < -LEFT) & (turn == 0))
+        lower = e * (-missed / USUAL - MORE).clamp(min=-4.0).exp()
+        onward = e * (-missed / (RISING + 0.5)).clamp(max=0.1).exp()
+        radii[rows] = torch.maximum(torch.where(missed > 0, lower, onward), best[rows])
         rows = rows[short]
         if len(rows) == 0:
             break
@@ -201,29 +214,29 @@ def search_radii(
 
 
 class _Track:
-    """Where the search stands for each image; radii and losses as logarithms, float64 [count]."""
+    """Where the search stands for each image; radii and losses as logarithms, float64 [count].
 
-    def __init__(self, guess: Tensor) -> None:
+    Args:
+        guess: the first radii to try, [count].
+        usual: the slope that the curve mostly has, before two points of it are known.
+    """
+
+    def __init__(self, guess: Tensor, usual: float) -> None:
+        unknown = torch.full_like(guess, torch.nan)
         self.probe = guess.log()
+        self.usual = usual
         self.low = torch.full_like(guess, -torch.inf)
         self.high = torch.full_like(guess, torch.inf)
-        self.before = torch.full_like(guess, torch.nan)
-        self.loss_before = torch.full_like(guess, torch.nan)
+        self.before, self.loss_before = unknown, unknown.clone()
+        self.slope, self.bend = unknown.clone(), unknown.clone()
 
     def update(self, rows: Tensor, verdict: Verdict) -> Tensor:
         """Take in the verdict on the probes of `rows`, choose the next, and tell which are done."""
-        x = self.probe[rows]
-        y = verdict.loss.to(torch.float64).nan_to_num(nan=1e12, posinf=1e12)
-        y = y.clamp(min=1e-6, max=1e12).log()
+        x, y = self.probe[rows], _logarithm(verdict.loss)
         proved = verdict.radii.to(torch.float64).nan_to_num(0.0).clamp(min=1e-12).log()
         low = torch.maximum(self.low[rows], torch.minimum(x, proved))
         high = torch.where(y > 0, torch.minimum(self.high[rows], x), self.high[rows])
-        distance = x - self.before[rows]
-        slope = (y - self.loss_before[rows]) / distance
-        # The curve is a little steeper around the root than from far away.
-        slope = torch.where(distance.abs() > 0.3, STEEPER * slope, slope)
-        usual = 1.3 + 0.15 * y.clamp(min=0.0)
-        slope = torch.where(slope.isfinite(), slope, usual).clamp(1.0, 6.0)
+        slope, curved = self._slope(rows, x, y)
         step = ((math.log(AIM) - y) / slope).clamp(-SHRINK, GROW)
         following = torch.minimum(torch.maximum(x + step, low), torch.maximum(high, low))
         # A step onto an end of the bracket would learn nothing: halve the bracket instead.
@@ -231,4 +244,23 @@ class _Track:
         following = torch.where(stuck, (low + high) / 2, following)
         self.probe[rows], self.low[rows], self.high[rows] = following, low, high
         self.before[rows], self.loss_before[rows] = x, y
-        return (high - low <= TOLERANCE) | (y.abs() <= NEAR)
+        return (high - low <= TOLERANCE) | (y.abs() <= torch.where(curved, NEAR_CURVED, NEAR))
+
+    def _slope(self, rows: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the curve's slope at x, and for which images it comes from three points."""
+        distance = x - self.before[rows]
+        secant = (y - self.loss_before[rows]) / distance
+        # The parabola through the last three points; its bend by the last two secants.
+        turned = secant + distance * (secant - self.slope[rows]) / (distance + self.bend[rows])
+        curved = turned.isfinite() & ((turned / secant - 1.0).abs() < TRUSTED)
+        # With two points: the curve is a little steeper around the root than from far away.
+        slope = torch.where(distance.abs() > 0.3, STEEPER * secant, secant)
+        slope = torch.where(curved, turned, slope)
+        self.slope[rows], self.bend[rows] = secant, distance
+        usual = torch.where(y > 0, self.usual + 0.15 * y, RISING)
+        return torch.where(slope.isfinite(), slope, usual).clamp(1.0, 6.0), curved
+
+
+def _logarithm(loss: Tensor) -> Tensor:
+    known = loss.to(torch.float64).nan_to_num(nan=1e12, posinf=1e12)
+    return known.clamp(min=1e-6, max=1e12).log()

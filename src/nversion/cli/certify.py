@@ -20,7 +20,7 @@ from nversion.cli.options import (
     voter_from,
 )
 from nversion.cli.printing import print_table
-from nversion.cli.request import CONFIDENCE, SAMPLES, SIGMA, Request
+from nversion.cli.request import CONFIDENCE, SAMPLES, SIGMA, STEPS, Request
 
 if TYPE_CHECKING:
     from torch import nn
@@ -83,7 +83,8 @@ def certify(
     compare: Annotated[
         bool,
         typer.Option(
-            "--compare", help="Certify each version too; costs as much again as the program."
+            "--compare",
+            help="Certify each version too; costs about half as much as the program's vote.",
         ),
     ] = False,
     target: Annotated[
@@ -98,6 +99,14 @@ def certify(
         typer.Option(
             metavar="RADII",
             help="Radii, with commas between, at which the table gives the certified share.",
+            show_default=False,
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help=f"For alpha: how many times slopes are improved. [default: {STEPS}]",
             show_default=False,
         ),
     ] = None,
@@ -149,7 +158,9 @@ def certify(
     from nversion.cli.radii import bound, check_file, predictions, smooth, write
     from nversion.workers import Where
 
-    request = Request(norm, method, box, voter, k, compare, target, at, sigma, samples, confidence)
+    request = Request(
+        norm, method, box, voter, k, compare, target, at, steps, sigma, samples, confidence
+    )
     request.check(len(models))
     if out is not None:
         check_file(out)
@@ -168,6 +179,7 @@ def certify(
         "images": len(chosen),
         "accuracy": float((predicted == labels).double().mean()),
         "method": method,
+        **({"steps": request.slope_steps} if method == "alpha" else {}),
         "box": list(request.domain) if request.domain else None,
         "target": target,
         "seed": seed,

@@ -88,7 +88,7 @@ def bound(
         with frozen(model):
             targets = random_targets(evaluate(model, images), labels, seed)
     everything = [model, *versions.values()]
-    options = {"method": request.method, "box": request.domain}
+    options = {"method": request.method, "box": request.domain, "steps": request.slope_steps}
     found = _certified(everything, images, labels, request.norms, targets, options, where)
     facts: dict[str, Any] = {}
     for norm in request.norms:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from nversion.cli.options import voter_from
 
-__all__ = ["CONFIDENCE", "SAMPLES", "SIGMA", "Request"]
+__all__ = ["CONFIDENCE", "SAMPLES", "SIGMA", "STEPS", "Request"]
 
+STEPS = 40
 SIGMA, SAMPLES, CONFIDENCE = 0.25, 10_000, 0.999
 
 SHARES: Mapping[str, tuple[float, ...]] = {
@@ -19,6 +20,7 @@ SHARES: Mapping[str, tuple[float, ...]] = {
 """The radii at which the certified share is given, unless --at names others."""
 
 ONE, SMOOTHING = "one network does not vote", "only --method smoothing has it"
+ALPHA = "only --method alpha has it"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Request:
     compare: bool
     target: str
     at: str | None
+    steps: int | None
     sigma: float | None
     samples: int | None
     confidence: float | None
@@ -86,6 +89,7 @@ class Request:
             ("--compare", not several and self.compare, ONE),
             ("--voter", not several and self.voter is not None, ONE),
             ("--k", not several and self.k is not None, ONE),
+            ("--steps", self.method != "alpha" and self.steps is not None, ALPHA),
             ("--sigma", not smoothing and self.sigma is not None, SMOOTHING),
             ("--samples", not smoothing and self.samples is not None, SMOOTHING),
             ("--confidence", not smoothing and self.confidence is not None, SMOOTHING),
@@ -94,6 +98,11 @@ class Request:
                 raise InputError(f"{option}: {reason}; leave it out")
         if several:
             voter_from(self.voter, self.k)
+
+    @property
+    def slope_steps(self) -> int:
+        """How many times "alpha" improves its slopes."""
+        return STEPS if self.steps is None else self.steps
 
     @property
     def domain(self) -> tuple[float, float] | None:

@@ -80,6 +80,8 @@ def certify_program(
     *,
     method: str = "linear",
     box: Box = (0.0, 1.0),
+    steps: int = 40,
+    start: Tensor | None = None,
 ) -> Tensor:
     """Return radii within which no change of the image changes the verdict, float32 [count].
 
@@ -90,6 +92,9 @@ def certify_program(
         norm: 1, 2 or infinity (a float, or "inf").
         method: of the bounds: "interval", "linear" or "alpha".
         box: the range of valid pixels, which changed images keep; None for the plain ball.
+        steps: how many times "alpha" improves its slopes.
+        start: the radii to begin a search with, floating [count], where they are guessed already,
+            as from those of the versions; 0 where they are not. They cost or save time only.
 
     Raises:
         InputError: a malformed argument.
@@ -102,7 +107,9 @@ def certify_program(
     radii = torch.zeros(len(images), dtype=torch.float64)
     if len(images) == 0:
         return rounded_down(radii)
-    problem = _Problem.of(program, images, labels, norm, method, box)
+    if start is not None and start.shape != labels.shape:
+        raise InputError(f"start must be [{len(labels)}], one radius per image")
+    problem = _Problem.of(program, images, labels, norm, method, box, steps, start)
     rows = (program.vote(images).labels == problem.labels).nonzero().squeeze(1)
     if len(rows):
         radii[rows] = _radii(program, problem.rows(rows))
@@ -124,6 +131,8 @@ class _Problem:
     norm: float
     method: str
     box: Box
+    steps: int
+    start: Tensor | None
 
     @classmethod
     def of(
@@ -134,13 +143,16 @@ class _Problem:
         norm: float | str,
         method: str,
         box: Box,
+        steps: int,
+        start: Tensor | None,
     ) -> _Problem:
         images, labels = images.detach().cpu(), labels.cpu()
         with frozen(program):
             logits = torch.stack([evaluate(model, images) for model in program.models]).double()
         check_labels(labels, len(images), logits.shape[2])
         spare = EVALUATION_MARGIN * logits.abs().amax(dim=2).clamp(min=1.0)
-        return cls(images, labels, logits, spare, parse_norm(norm), method, box)
+        start = None if start is None else start.detach().cpu().double()
+        return cls(images, labels, logits, spare, parse_norm(norm), method, box, steps, start)
 
     def rows(self, chosen: Tensor) -> _Problem:
         return dataclasses.replace(
@@ -149,6 +161,7 @@ class _Problem:
             labels=self.labels[chosen],
             logits=self.logits[:, chosen],
             spare=self.spare[:, chosen],
+            start=None if self.start is None else self.start[chosen],
         )
 
     @property
@@ -168,11 +181,20 @@ class _Problem:
     @property
     def first(self) -> Tensor:
         """Radii to begin a search with, float64 [count]."""
-        return torch.full((len(self.images),), FIRST_RADIUS[self.norm], dtype=torch.float64)
+        usual = torch.full((len(self.images),), FIRST_RADIUS[self.norm], dtype=torch.float64)
+        return usual if self.start is None else torch.where(self.start > 0, self.start, usual)
 
     def certify(self, model: nn.Module, labels: Tensor) -> Tensor:
         """Return one module's certified radii, float64 [count]."""
-        found = certify(model, self.images, labels, self.norm, method=self.method, box=self.box)
+        found = certify(
+            model,
+            self.images,
+            labels,
+            self.norm,
+            method=self.method,
+            box=self.box,
+            steps=self.steps,
+        )
         return found.double()
 
     def bounds(self, model: nn.Module, labels: Tensor, radii: Tensor) -> Tensor:
@@ -236,8 +258,10 @@ def _softmax_radii(program: Program, problem: _Problem) -> Tensor:
         return judged(part, margins, own)
 
     at_zero = judged(problem, problem.margins(problem.labels), problem.margins(problem.classes))
-    start = problem.certify(program.models[0], problem.labels)
-    start = torch.where(start > 0, start, problem.first)
+    start = problem.first
+    if problem.start is None:
+        first = problem.certify(program.models[0], problem.labels)
+        start = torch.where(first > 0, first, start)
     return search_radius(leads, at_zero, start, problem.limit)
 
 

@@ -72,13 +72,19 @@ def compare_with_versions(
     *,
     method: str = "linear",
     box: tuple[float, float] | None = (0.0, 1.0),
+    steps: int = 40,
 ) -> RadiusComparison:
     """Certify a program and each of its versions on the same images.
 
     The arguments are those of :func:`certify_program`.
     """
     versions = [
-        certify(model, images, labels, norm, method=method, box=box) for model in program.models
+        certify(model, images, labels, norm, method=method, box=box, steps=steps)
+        for model in program.models
     ]
-    voted = certify_program(program, images, labels, norm, method=method, box=box)
-    return RadiusComparison(voted, torch.stack(versions))
+    radii = torch.stack(versions)
+    start = radii.double().quantile(0.5, dim=0)
+    voted = certify_program(
+        program, images, labels, norm, method=method, box=box, steps=steps, start=start
+    )
+    return RadiusComparison(voted, radii)

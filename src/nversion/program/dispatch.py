@@ -22,6 +22,7 @@ def certify(
     box: tuple[float, float] | None = (0.0, 1.0),
     target: Tensor | str | None = None,
     seed: int = 0,
+    steps: int = 40,
 ) -> Tensor:
     """Return radii within which no change of the image changes the class, float32 [count].
 
@@ -38,6 +39,7 @@ def certify(
         box: the range of valid pixels, which changed images keep; None for the plain ball.
         target: for networks only: None, an int64 tensor [count] of target classes, or "random".
         seed: for the random targets.
+        steps: how many times "alpha" improves its slopes.
 
     Raises:
         InputError: a malformed argument, or a target for a program.
@@ -45,10 +47,18 @@ def certify(
     """
     if not isinstance(model, Program):
         return certify_network(
-            model, images, labels, norm, method=method, box=box, target=target, seed=seed
+            model,
+            images,
+            labels,
+            norm,
+            method=method,
+            box=box,
+            target=target,
+            seed=seed,
+            steps=steps,
         )
     if target is not None:
         raise InputError(
             "a program's vote is certified against every other class; leave out target"
         )
-    return certify_program(model, images, labels, norm, method=method, box=box)
+    return certify_program(model, images, labels, norm, method=method, box=box, steps=steps)

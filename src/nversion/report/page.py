@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from nversion.errors import ArtefactError
 from nversion.files import replacing, write_text
-from nversion.report import sentences, summary, tables
+from nversion.report import sentences, summary, tables, votes
 from nversion.report.drawing import NARROW, WIDE, Drawing
 from nversion.report.figures import FIGURES, draw
 from nversion.report.palette import ROLES
@@ -189,7 +189,18 @@ def _sections(results: Results, drawings: Drawings) -> list[Section]:
                 *figure("figure-7-transfer"),
             ],
         ),
-        Section("program", "The program", figure("figure-5-program")),
+        Section(
+            "program",
+            "The program",
+            [
+                *figure("figure-5-program"),
+                *_table(
+                    "table-certified-votes",
+                    votes.vote_table(results),
+                    votes.certified_votes(results),
+                ),
+            ],
+        ),
         Section(
             "student",
             "The student",

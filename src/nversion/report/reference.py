@@ -8,6 +8,7 @@ other images and another library than ours, so they are for orientation and not 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -33,6 +34,14 @@ class Study2019:
     student: Mapping[str, float]
     student_rank: int
     rank_of: int
+
+    def without_radii(self) -> Study2019:
+        """Return the numbers without the certified radii of baseline and student."""
+
+        def kept(numbers: Mapping[str, float]) -> Mapping[str, float]:
+            return {key: value for key, value in numbers.items() if "certified" not in key}
+
+        return dataclasses.replace(self, baseline=kept(self.baseline), student=kept(self.student))
 
 
 ATTACK_SUCCESSES: Mapping[str, int] = MappingProxyType(

@@ -1,7 +1,13 @@
-"""Stage 5: certified radii of baseline and student."""
+"""Stage 5: certified radii of baseline and student.
+
+Two protocols, never to be mixed up: the *untargeted* radius, within which the class stays, and the
+radius against *one random target* that the study of 2019 took from CNN-Cert's script, which is
+larger and proves less. The second is there for comparison only, in the plain ball.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +20,7 @@ import torch
 from nversion.certification import certify
 from nversion.datasets import Dataset
 from nversion.files import read_tensors, write_tensors
+from nversion.randomness import derive_seed
 from nversion.study.config import StudyConfig
 from nversion.study.engine import Engine
 from nversion.study.folder import StudyFolder
@@ -21,12 +28,85 @@ from nversion.study.ledger import Unit, code_digest
 from nversion.study.train_stage import TrainedVersion
 from nversion.versions import Version
 
-__all__ = ["certify_networks"]
+__all__ = ["BOXES", "RadiiPlan", "certify_networks", "summary"]
 
 PART = 20
 """Images a unit treats: small enough to share the work out, large enough to fill a batch."""
 
-BOX = (0.0, 1.0)
+BOXES = {"ball": None, "box": (0.0, 1.0), "random": None}
+"""The range that changed images keep, by domain; "random" is the ball with one random target."""
+
+FEWEST_CLASSES = 4
+"""One random target that is neither the label, the runner-up nor the least likely class."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RadiiPlan:
+    """How radii are certified: what all units of a study have in common.
+
+    Attributes:
+        folder: of the study.
+        data: the dataset, whose test images are certified.
+        method: of the bounds.
+        steps: of the method "alpha".
+        seed: of the random targets.
+    """
+
+    folder: StudyFolder
+    data: Dataset
+    method: str
+    steps: int
+    seed: int
+
+    @classmethod
+    def of(cls, config: StudyConfig, folder: StudyFolder, data: Dataset) -> RadiiPlan:
+        """Return the plan of a study."""
+        section = config.certification
+        steps = section.steps if section.method == "alpha" else 0
+        return cls(folder, data, section.method, steps, config.seed)
+
+    def unit(
+        self, network: TrainedVersion, role: str, norm: str, domain: str, part: int, rows: slice
+    ) -> Unit:
+        """Return the unit that certifies some rows of the test images.
+
+        Args:
+            network: to be certified.
+            role: what it is called among the certificates.
+            norm: "1", "2" or "inf".
+            domain: a key of :data:`BOXES`.
+            part: the number of these rows among all parts.
+            rows: of the test images.
+        """
+        path = self.folder.certificates(role, norm, domain, part)
+        choices = {
+            "norm": norm,
+            "domain": domain,
+            "method": self.method,
+            "steps": self.steps,
+            "seed": derive_seed(self.seed, "targets", part) if domain == "random" else 0,
+        }
+        return Unit(
+            name=f"certificates/{role}/l{norm}-{domain}-{part:03d}",
+            function=_certify,
+            arguments={
+                "network": network.folder,
+                "images": self.data.test.images[rows].numpy(),
+                "labels": self.data.test.labels[rows].numpy(),
+                "path": path,
+                **choices,
+            },
+            inputs={
+                "weights": network.weights,
+                "data": self.data.digest,
+                "rows": [rows.start, rows.stop],
+                "code": code_digest(
+                    "nversion.certification", "nversion.models", "nversion.batches", __name__
+                ),
+                **choices,
+            },
+            outputs=(self.folder.relative(path),),
+        )
 
 
 def certify_networks(
@@ -36,31 +116,54 @@ def certify_networks(
     networks: Mapping[str, TrainedVersion],
     engine: Engine,
 ) -> dict[str, Any]:
-    """Return the key "certification" of the results: radii by domain, norm and network.
+    """Return the key "certification" of the results: radii by protocol, norm and network.
+
+    "norms" (the plain ball) and "norms_box" (valid images only) hold the untargeted radii,
+    "norms_random_target" those against one random target, with what they compare to.
 
     Raises:
         NVersionError: a part could not be certified.
     """
     section = config.certification
+    plan = RadiiPlan.of(config, folder, data)
     count = min(section.images, len(data.test))
-    starts = range(0, count, PART)
-    combinations = list(itertools.product(section.domains, map(str, section.norms), networks))
+    drawn = min(section.random_target_images, count) if data.classes >= FEWEST_CLASSES else 0
+    counts = dict.fromkeys(section.domains, count) | ({"random": drawn} if drawn else {})
+    combinations = list(itertools.product(counts, map(str, section.norms), networks))
     units = [
-        _unit(config, folder, data, networks[role], role, norm, domain, part, count)
+        plan.unit(networks[role], role, norm, domain, part, rows)
         for domain, norm, role in combinations
-        for part in range(len(starts))
+        for part, rows in enumerate(_parts(counts[domain]))
     ]
     engine.require("certifying", units)
     results: dict[str, Any] = {"method": section.method, "images": count}
+    keys = {"ball": "norms", "box": "norms_box", "random": "norms_random_target"}
     for domain, norm, role in combinations:
-        parts = [folder.certificates(role, norm, domain, part) for part in range(len(starts))]
-        radii = torch.cat([read_tensors(path)[0]["radii"] for path in parts])
-        norms = results.setdefault("norms" if domain == "ball" else "norms_box", {})
-        norms.setdefault(norm, {})[role] = _summary(radii)
+        parts = range(len(_parts(counts[domain])))
+        paths = [folder.certificates(role, norm, domain, part) for part in parts]
+        radii = torch.cat([read_tensors(path)[0]["radii"] for path in paths])
+        norms = results.setdefault(keys[domain], {})
+        norms.setdefault(norm, {})[role] = summary(radii)
+    if drawn:
+        results["random_target_images"] = drawn
+        _compare_protocols(results)
     return results
 
 
-def _summary(radii: torch.Tensor) -> dict[str, Any]:
+def _compare_protocols(results: dict[str, Any]) -> None:
+    """Add to the random-target means what they compare to, on the same images."""
+    for norm, roles in results["norms_random_target"].items():
+        for role, drawn in roles.items():
+            right = [radius for radius in drawn["radii"] if radius > 0]
+            # The script of 2019 skipped misclassified images; elsewhere they count as 0.
+            drawn["mean_where_right"] = sum(right) / len(right) if right else None
+            untargeted = results.get("norms", {}).get(norm, {}).get(role)
+            if untargeted:
+                same = untargeted["radii"][: len(drawn["radii"])]
+                drawn["untargeted_mean"] = sum(same) / len(same)
+
+
+def summary(radii: torch.Tensor) -> dict[str, Any]:
     """Return mean and median over all images (0 where misclassified) and the radii themselves."""
     return {
         "mean": float(radii.double().mean()),
@@ -69,44 +172,8 @@ def _summary(radii: torch.Tensor) -> dict[str, Any]:
     }
 
 
-def _unit(
-    config: StudyConfig,
-    folder: StudyFolder,
-    data: Dataset,
-    network: TrainedVersion,
-    role: str,
-    norm: str,
-    domain: str,
-    part: int,
-    count: int,
-) -> Unit:
-    rows = slice(part * PART, min((part + 1) * PART, count))
-    path = folder.certificates(role, norm, domain, part)
-    return Unit(
-        name=f"certificates/{role}/l{norm}-{domain}-{part:03d}",
-        function=_certify,
-        arguments={
-            "network": network.folder,
-            "images": data.test.images[rows].numpy(),
-            "labels": data.test.labels[rows].numpy(),
-            "norm": norm,
-            "domain": domain,
-            "method": config.certification.method,
-            "path": path,
-        },
-        inputs={
-            "weights": network.weights,
-            "data": data.digest,
-            "rows": [rows.start, rows.stop],
-            "norm": norm,
-            "domain": domain,
-            "method": config.certification.method,
-            "code": code_digest(
-                "nversion.certification", "nversion.models", "nversion.batches", __name__
-            ),
-        },
-        outputs=(folder.relative(path),),
-    )
+def _parts(count: int) -> list[slice]:
+    return [slice(start, min(start + PART, count)) for start in range(0, count, PART)]
 
 
 def _certify(
@@ -116,14 +183,19 @@ def _certify(
     norm: str,
     domain: str,
     method: str,
+    steps: int,
+    seed: int,
     path: Path,
 ) -> None:
     radii = certify(
         Version.load(network).model,
         torch.from_numpy(images),
         torch.from_numpy(labels),
-        norm if norm == "inf" else float(norm),
+        norm,
         method=method,
-        box=BOX if domain == "box" else None,
+        box=BOXES[domain],
+        target="random" if domain == "random" else None,
+        seed=seed,
+        **({"steps": steps} if steps else {}),
     )
     write_tensors(path, {"radii": radii})

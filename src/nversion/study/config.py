@@ -141,20 +141,32 @@ class EvaluationSection(_Section):
 
 
 class CertificationSection(_Section):
-    """Certified radii of student and baseline.
+    """Certified radii of student and baseline, and of the program's vote.
 
     Attributes:
         method: of the bounds: "interval" (loose), "linear", or "alpha" (tighter, slower).
+        steps: how many times "alpha" improves its slopes.
         norms: of the radii; 1, 2 or "inf".
         images: the first so many test images.
         domains: "ball" is every perturbation in the ball, as CNN-Cert has it; "box" only those
             that leave a valid image, in [0, 1].
+        random_target_images: the first so many of these images are also certified as the study of
+            2019 did it, against one random class each, in the ball; 0: none.
+        program_images: the first so many test images on which the program's vote is certified, and
+            its versions beside it; 0: none. Each costs as much as certifying all versions twice.
+        program_versions: so many of the versions vote then, from the first on.
+        program_norms: of these radii, in the first of the domains.
     """
 
     method: Literal["interval", "linear", "alpha"] = "linear"
+    steps: int = Field(default=40, ge=1)
     norms: tuple[Literal[1, 2, "inf"], ...] = Field(default=(1, 2), min_length=1)
     images: int = Field(default=200, ge=1)
     domains: tuple[Literal["ball", "box"], ...] = Field(default=("ball",), min_length=1)
+    random_target_images: int = Field(default=50, ge=0)
+    program_images: int = Field(default=8, ge=0)
+    program_versions: int = Field(default=20, ge=1)
+    program_norms: tuple[Literal[1, 2, "inf"], ...] = Field(default=(2,), min_length=1)
 
 
 class RunSection(_Section):

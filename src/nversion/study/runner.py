@@ -37,6 +37,7 @@ from nversion.study.train_stage import (
     study_architectures,
     train_versions,
 )
+from nversion.study.vote_stage import certify_vote
 from nversion.versions import load_recipe
 from nversion.workers import open_pool
 
@@ -110,6 +111,7 @@ def _run(
         measured = _evaluate(config, place, data, shared, networks, adversarial, engine)
     with engine.stage("certification"):
         certification = certify_networks(config, place, data, networks, engine)
+        certification["program"] = certify_vote(config, place, data, versions, engine)
     accuracies, transfer = _transfer(place, versions, adversarial)
     _add_certificates(measured, certification)
     errors = {

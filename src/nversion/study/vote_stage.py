@@ -1,0 +1,191 @@
+"""Stage 5, second part: the certified vote, beside the certificates of the versions that vote.
+
+A vote is dearer to certify than a network, by about twice the number of its versions, so it is
+done on few images and, of a large program, for its first versions only. The results say for how
+many of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from nversion.datasets import Dataset
+from nversion.files import read_tensors, write_tensors
+from nversion.program import Program, RadiusComparison, certify_program
+from nversion.study.certify_stage import BOXES, RadiiPlan, summary
+from nversion.study.config import StudyConfig
+from nversion.study.engine import Engine
+from nversion.study.folder import StudyFolder
+from nversion.study.ledger import Unit, code_digest
+from nversion.study.train_stage import TrainedVersion
+from nversion.versions import Version
+
+__all__ = ["certify_vote"]
+
+PART = 2
+"""Images a unit treats: few, so that all cores have work to the end."""
+
+
+def certify_vote(
+    config: StudyConfig,
+    folder: StudyFolder,
+    data: Dataset,
+    versions: Sequence[TrainedVersion],
+    engine: Engine,
+) -> dict[str, Any] | None:
+    """Return the key "program" of the results' certification; None where none was asked for.
+
+    It holds `voter`, `domain`, `images`, `versions` (the names of those that vote), `versions_of`
+    (how many the study has) and for each norm: the vote's radii, the best version's and the median
+    of the versions' means, and on which share of images the vote is certified further.
+
+    Raises:
+        NVersionError: a part could not be certified.
+    """
+    section = config.certification
+    count = min(section.program_images, len(data.test))
+    if count == 0:
+        return None
+    members = versions[: section.program_versions]
+    domain, norms = section.domains[0], [str(norm) for norm in section.program_norms]
+    plan = RadiiPlan.of(config, folder, data)
+    everything = slice(0, count)
+    singles = [
+        plan.unit(member, f"versions/{member.name}", norm, domain, 0, everything)
+        for norm in norms
+        for member in members
+    ]
+    engine.require("certifying the versions", singles)
+    found = {
+        norm: torch.stack(
+            [
+                read_tensors(folder.certificates(f"versions/{member.name}", norm, domain, 0))[0][
+                    "radii"
+                ]
+                for member in members
+            ]
+        )
+        for norm in norms
+    }
+    starts = range(0, count, PART)
+    units = [
+        _unit(config, plan, members, norm, domain, part, found[norm])
+        for norm in norms
+        for part in range(len(starts))
+    ]
+    engine.require("certifying the vote", units)
+    results: dict[str, Any] = {
+        "voter": config.program.voter,
+        "domain": domain,
+        "images": count,
+        "versions": [member.name for member in members],
+        "versions_of": len(versions),
+        "norms": {},
+    }
+    for norm in norms:
+        paths = [folder.certificates("program", norm, domain, part) for part in range(len(starts))]
+        voted = torch.cat([read_tensors(path)[0]["radii"] for path in paths])
+        results["norms"][norm] = _compared(RadiusComparison(voted, found[norm]), members)
+    return results
+
+
+def _compared(comparison: RadiusComparison, members: Sequence[TrainedVersion]) -> dict[str, Any]:
+    best = comparison.best_version
+    return {
+        "program": summary(comparison.program),
+        "best_version": {"name": members[best].name, **summary(comparison.versions[best])},
+        "median_version_mean": comparison.median_mean,
+        "version_means": comparison.version_means,
+        "share_above_best": comparison.share_above_best,
+        "share_above_median": comparison.share_above_median,
+    }
+
+
+def _unit(
+    config: StudyConfig,
+    plan: RadiiPlan,
+    members: Sequence[TrainedVersion],
+    norm: str,
+    domain: str,
+    part: int,
+    found: torch.Tensor,
+) -> Unit:
+    """Return the unit that certifies the vote on some images.
+
+    Args:
+        config: of the study.
+        plan: how radii are certified.
+        members: the versions that vote.
+        norm: "1", "2" or "inf".
+        domain: "ball" or "box".
+        part: the number of the images' part.
+        found: the versions' radii [versions, count].
+    """
+    rows = slice(part * PART, min((part + 1) * PART, found.shape[1]))
+    path = plan.folder.certificates("program", norm, domain, part)
+    start = found[:, rows].double().quantile(0.5, dim=0)
+    choices = {
+        "voter": config.program.voter,
+        "norm": norm,
+        "domain": domain,
+        "method": plan.method,
+        "steps": plan.steps,
+    }
+    return Unit(
+        name=f"certificates/program/l{norm}-{domain}-{part:03d}",
+        function=_certify,
+        arguments={
+            "versions": [member.folder for member in members],
+            "images": plan.data.test.images[rows].numpy(),
+            "labels": plan.data.test.labels[rows].numpy(),
+            "start": start.numpy(),
+            "path": path,
+            **choices,
+        },
+        inputs={
+            "versions": [member.weights for member in members],
+            "data": plan.data.digest,
+            "rows": [rows.start, rows.stop],
+            "start": start.tolist(),
+            "code": code_digest(
+                "nversion.certification",
+                "nversion.program",
+                "nversion.models",
+                "nversion.batches",
+                __name__,
+            ),
+            **choices,
+        },
+        outputs=(plan.folder.relative(path),),
+    )
+
+
+def _certify(
+    versions: Sequence[Path],
+    images: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64],
+    start: npt.NDArray[np.float64],
+    voter: str,
+    norm: str,
+    domain: str,
+    method: str,
+    steps: int,
+    path: Path,
+) -> None:
+    radii = certify_program(
+        Program([Version.load(version).model for version in versions], voter),
+        torch.from_numpy(images),
+        torch.from_numpy(labels),
+        norm,
+        method=method,
+        box=BOXES[domain],
+        start=torch.from_numpy(start),
+        **({"steps": steps} if steps else {}),
+    )
+    write_tensors(path, {"radii": radii})
