@@ -5,7 +5,7 @@ from torch import nn
 from nversion.attacks.carlini_wagner import CarliniWagner
 from nversion.attacks.criteria import margins
 from nversion.attacks.deepfool import DeepFool
-from nversion.attacks.linearised import LAST_STEPS
+from nversion.attacks.linearised import IN_L2
 from nversion.errors import InputError
 
 
@@ -84,7 +84,7 @@ def test_all_iterations_without_early_stops(dense):
         binary_search_steps=3, max_iterations=40, abort_early=False, start_steps=0
     )
     result = attack(dense.model, images, labels)
-    finishing = (1 + LAST_STEPS) * int(result.success.sum())
+    finishing = (1 + IN_L2.steps) * int(result.success.sum())
     assert result.backwards == 5 * 3 * 40 + finishing
 
 

@@ -13,10 +13,10 @@ import torch
 from click.testing import Result
 from typer.testing import CliRunner
 
-from nversion.adversarial import AdversarialSet
+from nversion.adversarial import AdversarialSet, PerceptibilityRule
 from nversion.attacks import Attack, registry
 from nversion.cli.app import app
-from nversion.errors import ArtefactError, InputError, NVersionError, StudyError
+from nversion.errors import ArtefactError, ConfigError, InputError, NVersionError, StudyError
 
 ATTACKS = "gradient,random-pgd"
 QUICK = ("--attacks", ATTACKS, "--images", "3", "--set", "iterations=3", "--workers", "1")
@@ -43,7 +43,9 @@ def output(*words: str | Path) -> str:
     return result.stdout
 
 
-def refused(error: type[NVersionError], *words: str | Path) -> str:
+def refused(
+    error: type[NVersionError] | tuple[type[NVersionError], ...], *words: str | Path
+) -> str:
     result = run(*words)
     assert isinstance(result.exception, error), result.output
     return str(result.exception)
@@ -96,6 +98,19 @@ def test_what_is_left_out_is_shown_with_the_reason(versions: Path, tmp_path: Pat
     text = output("build", versions / "a", *words, *strong, "--out", tmp_path / "set")
     assert "random-pgd is left out: visible: " in text
     assert json.loads(output("show", tmp_path / "set", "--json"))["attacks"][1]["reason"]
+
+
+def test_the_rule_can_be_set(versions: Path, built: Path, tmp_path: Path) -> None:
+    rule = json.loads(output("show", built, "--json"))["perceptibility_rule"]
+    assert rule == PerceptibilityRule().explain(), "not the library's defaults"
+    out = ("--out", tmp_path / "set")
+    off = ("--largest-rms", "off", "--smallest-ssim", "off")
+    text = output("build", versions / "a", *QUICK, *off, "--largest-linf", "0.001", *out)
+    assert "no value changes by more than 0.001" in text
+    assert "gradient is left out: visible: median largest change" in text
+    for wrong in ("none", "2"):
+        words = ("build", versions / "a", *QUICK, "--largest-rms", wrong, *out)
+        assert "largest" in refused((InputError, ConfigError), *words)
 
 
 def test_a_set_without_its_record_is_shown_as_far_as_it_goes(built: Path, tmp_path: Path) -> None:

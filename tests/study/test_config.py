@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from nversion.adversarial import PerceptibilityRule
 from nversion.errors import ConfigError
+from nversion.study import AttackPlan
 from nversion.study.config import config_text, load_config, make_config, save_config
 
 
@@ -38,6 +40,17 @@ def test_the_whole_configuration_is_shown() -> None:
         assert f"[{section}]" in text
 
 
+def test_the_perceptibility_rule_is_read_and_written(tmp_path: Path) -> None:
+    assert AttackPlan.of(make_config({})).rule == PerceptibilityRule()
+    section = {"largest_rms": 0.25, "smallest_ssim": "off", "largest_linf": 0.5}
+    config = make_config({"attacks": {"perceptibility": section}})
+    rule = PerceptibilityRule(largest_rms=0.25, smallest_ssim=None, largest_linf=0.5)
+    assert AttackPlan.of(config).rule == rule
+    save_config(config, tmp_path / "study.toml")
+    assert load_config(tmp_path / "study.toml")["attacks"]["perceptibility"] == section
+    assert make_config(load_config(tmp_path / "study.toml")) == config
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -48,6 +61,8 @@ def test_the_whole_configuration_is_shown() -> None:
         ({"attacks": {"names": ["gradiant"]}}, "no attack is called 'gradiant'"),
         ({"attacks": {"options": {"random-pgd": {"epsilom": 1}}}}, "no option 'epsilom'"),
         ({"attacks": {"options": {"apgd": {"steps": 1}}}}, "not among attacks.names"),
+        ({"attacks": {"perceptibility": {"largest_rms": 2}}}, "attacks.perceptibility.largest_rms"),
+        ({"attacks": {"perceptibility": {"smallest_ssim": "of"}}}, "smallest_ssim"),
         ({"program": {"voter": "loudest"}}, "loudest"),
         ({"certification": {"norms": [3]}}, "certification.norms"),
         ({"certification": {"method": "magic"}}, "certification.method"),

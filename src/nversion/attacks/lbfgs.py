@@ -35,9 +35,9 @@ from torch import Tensor
 
 from nversion.attacks.ball import sums
 from nversion.attacks.base import Attack, check_count, check_option
-from nversion.attacks.criteria import excess_margins, margins
+from nversion.attacks.criteria import excess_margins
 from nversion.attacks.gradient import gradient_targets
-from nversion.attacks.linearised import finish
+from nversion.attacks.linearised import finish, margin_slope
 from nversion.attacks.nearest import Nearest
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
@@ -104,14 +104,7 @@ class LBFGS(Attack):
         search = _Search(oracle, nearest, labels, targets, self)
         while len(search.rows) > 0:
             search.advance()
-
-        def slope(points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-            own = labels[rows]
-            logits, gradients = oracle.gradient(points, lambda z, k: margins(z, own[k]))
-            lacks = -excess_margins(logits, own, oracle.dtype)
-            return lacks.nan_to_num(LARGEST, LARGEST, LARGEST), gradients
-
-        finish(nearest, slope)
+        finish(nearest, margin_slope(oracle, labels))
         return drawn_in(oracle, images, nearest.points, labels)
 
 

@@ -16,19 +16,46 @@ from collections.abc import Callable
 from torch import Tensor
 
 from nversion.attacks.ball import norms, sums
+from nversion.attacks.criteria import excess_margins, margins
 from nversion.attacks.fab import to_hyperplane
 from nversion.attacks.nearest import Nearest
+from nversion.attacks.oracle import Oracle
 
-__all__ = ["LAST_STEPS", "Linearised", "finish"]
+__all__ = ["IN_L2", "IN_LINF", "Finish", "Linearised", "Slope", "finish", "margin_slope"]
+
+Slope = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Points and their rows -> what their margins lack, and the margins' gradients."""
 
 MEMORY = 0.5
 """Weight of the mean of the earlier linearisations against the newest."""
 
-LAST_STEPS = 4
 LAST_STEP = 0.5
-LAST_EXTRA = 1e-3
-"""Steps of :func:`finish`, their length in ways to the solution (the first goes all the way), and
-how far past the boundary they aim, in distances from the original."""
+"""Length of the steps of :func:`finish`, in ways to the solution; the first goes all the way."""
+
+LARGEST = 2.0**60
+"""Stands for margins that are not numbers."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Finish:
+    """How :func:`finish` goes about it.
+
+    Attributes:
+        norm: "l2" or "linf".
+        steps: how many.
+        extra: how far past the boundary they aim, in distances from the original.
+        memory: weight of the mean of the earlier linearisations against the newest.
+    """
+
+    norm: str = "l2"
+    steps: int = 4
+    extra: float = 1e-3
+    memory: float = MEMORY
+
+
+IN_L2 = Finish()
+IN_LINF = Finish("linf", steps=12, extra=0.03, memory=0.8)
+"""In Linf the solution of a linear model jumps from corner to corner, so more of them are mixed."""
 
 
 @dataclasses.dataclass
@@ -39,11 +66,15 @@ class Linearised:
         originals: float32 [count, ...] in [0, 1].
         values: float32 [count], what the models say at the originals.
         normals: float32 [count, ...], their gradients.
+        norm: "l2" or "linf", the norm of the distance.
+        memory: weight of what is there against what is added.
     """
 
     originals: Tensor
     values: Tensor
     normals: Tensor
+    norm: str = "l2"
+    memory: float = MEMORY
 
     def add(self, changes: Tensor, margins: Tensor, gradients: Tensor) -> None:
         """Mix in the linearisations at originals + changes.
@@ -54,8 +85,8 @@ class Linearised:
             gradients: float32 [count, ...], of the margins.
         """
         values = margins - sums(gradients * changes)
-        self.values = MEMORY * self.values + (1.0 - MEMORY) * values
-        self.normals = MEMORY * self.normals + (1.0 - MEMORY) * gradients
+        self.values = self.memory * self.values + (1.0 - self.memory) * values
+        self.normals = self.memory * self.normals + (1.0 - self.memory) * gradients
 
     def nearest(self, extra: Tensor) -> Tensor:
         """Return the points in [0, 1] nearest to the originals where the model says `extra`.
@@ -66,31 +97,52 @@ class Linearised:
             extra: float32 [count], the margin wanted.
         """
         gaps = (extra - self.values).clamp(min=0.0).nan_to_num(0.0, 0.0, 0.0)
-        moved = self.originals + to_hyperplane(self.originals, self.normals, gaps, "l2")
+        moved = self.originals + to_hyperplane(self.originals, self.normals, gaps, self.norm)
         return moved.clamp(0.0, 1.0)
 
 
-def finish(nearest: Nearest, slope: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> None:
+def finish(nearest: Nearest, slope: Slope, how: Finish = IN_L2) -> None:
     """Improve on the nearest points by a few steps that take the model to be linear around them.
 
     Long descents gain the last tenth of a percent slowly; near the minimum these gain it fast.
 
     Args:
-        nearest: the nearest adversarial points so far.
+        nearest: the nearest adversarial points so far; its squares are of distances in the norm.
         slope: points [some, ...] and their rows int64 [some] -> by how much each margin falls short
             of being adversarial, float32 [some], and the gradients of the margins [some, ...].
+        how: norm and number of steps.
     """
     rows = nearest.found()
     if len(rows) == 0:
         return
     originals, points = nearest.originals[rows], nearest.points[rows]
     lacks, gradients = slope(points, rows)
-    model = Linearised(originals, -lacks - sums(gradients * (points - originals)), gradients)
-    for step in range(LAST_STEPS):
-        steepness = norms(model.normals, "l2")
-        solution = model.nearest(LAST_EXTRA * steepness * nearest.squares[rows].sqrt())
+    values = -lacks - sums(gradients * (points - originals))
+    model = Linearised(originals, values, gradients, how.norm, how.memory)
+    for step in range(how.steps):
+        # How much the margin rises at the most over a way of length 1.
+        normals = model.normals
+        steepness = norms(normals, "l2") if how.norm == "l2" else sums(normals.abs())
+        solution = model.nearest(how.extra * steepness * nearest.squares[rows].sqrt())
         points = points + (1.0 if step == 0 else LAST_STEP) * (solution - points)
         lacks, gradients = slope(points, rows)
         changes = points - originals
-        nearest.keep(rows, points, lacks < 0, sums(changes.square()))
+        squares = _squared(changes, how.norm)
+        nearest.keep(rows, points, lacks < 0, squares)
         model.add(changes, -lacks, gradients)
+
+
+def _squared(changes: Tensor, norm: str) -> Tensor:
+    return sums(changes.square()) if norm == "l2" else norms(changes, "linf").square()
+
+
+def margin_slope(oracle: Oracle, labels: Tensor) -> Slope:
+    """Return the slope for :func:`finish` of the margin that a success needs."""
+
+    def slope(points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        own = labels[rows]
+        logits, gradients = oracle.gradient(points, lambda z, k: margins(z, own[k]))
+        lacks = -excess_margins(logits, own, oracle.dtype)
+        return lacks.nan_to_num(LARGEST, LARGEST, LARGEST), gradients
+
+    return slope

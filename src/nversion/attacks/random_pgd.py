@@ -12,10 +12,11 @@ Chosen here, all of it to need fewer gradients:
   and no longer at random.
 - Which smaller radius to try is not always the middle between the smallest that worked and the
   largest that did not, but the one at which the linearised margin, at the last point seen, comes to
-  zero within the range of the pixels. The search ends when both are within half a per cent.
+  zero within the range of the pixels. The search ends when both are within five per cent.
 - A run gives up before its last iteration when, at the pace of its last iterations, it will not get
   there.
-- In the end the image is drawn in along the straight line to the original.
+- The result is improved by a few steps on the linearised margin
+  (:func:`nversion.attacks.linearised.finish`) and drawn in along the line to the original.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from nversion.attacks.ball import columns, norms, sums
 from nversion.attacks.base import Attack, check_count, check_option
 from nversion.attacks.criteria import excess_margins, towards_errors
 from nversion.attacks.fab import to_hyperplane
+from nversion.attacks.linearised import IN_LINF, finish, margin_slope
+from nversion.attacks.nearest import Nearest
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
 from nversion.attacks.ray import drawn_in
@@ -40,7 +43,7 @@ __all__ = ["RandomPGD"]
 GROWTH = 1.5
 """A radius that failed is followed by one this much larger, until one succeeds."""
 
-TOLERANCE = 0.005
+TOLERANCE = 0.05
 """The search ends when the failing radius is this close to the succeeding one, relatively."""
 
 EDGE = 0.2
@@ -84,7 +87,11 @@ class RandomPGD(Attack):
         search = _Search(self, oracle, images, labels, noise)
         while len(search.rows) > 0:
             search.advance()
-        return drawn_in(oracle, images, search.best, labels)
+        nearest = Nearest(images)
+        found = search.good.isfinite()
+        nearest.keep(search.everything, search.best, found, search.good.square())
+        finish(nearest, margin_slope(oracle, labels), IN_LINF)
+        return drawn_in(oracle, images, nearest.points, labels)
 
 
 class _Search:
@@ -92,7 +99,9 @@ class _Search:
 
     Attributes:
         rows: the images still being searched, int64.
+        everything: all rows.
         best: the adversarial point of the smallest radius so far; the original before there is one.
+        good: its distance; infinite before there is one.
     """
 
     def __init__(
@@ -101,11 +110,11 @@ class _Search:
         self._attack, self._oracle, self._noise = attack, oracle, noise
         self._images, self._labels = images, labels
         count = len(images)
-        self.rows = torch.arange(count, device=images.device)
+        self.rows = self.everything = torch.arange(count, device=images.device)
         self.best = images.clone()
         self._points = images.clone()
         self._radius = torch.full((count,), float(attack.epsilon), device=images.device)
-        self._good = torch.full_like(self._radius, torch.inf)
+        self.good = torch.full_like(self._radius, torch.inf)
         self._bad = torch.zeros_like(self._radius)
         self._runs = torch.zeros_like(labels)
         self._iteration = torch.zeros_like(labels)
@@ -124,8 +133,8 @@ class _Search:
         over = self._is_over(rows, excess) & ~hit
         stepping = ~(hit | over)
         self._step(rows[stepping], gradients[stepping])
-        self._grow(rows[over & self._good[rows].isinf()])
-        over &= self._good[rows].isfinite()
+        self._grow(rows[over & self.good[rows].isinf()])
+        over &= self.good[rows].isfinite()
         self._bad[rows[over]] = self._radius[rows[over]]
         self._take_over(rows[hit])
         ended = (hit | over).nonzero().squeeze(1)
@@ -171,16 +180,16 @@ class _Search:
 
     def _take_over(self, rows: Tensor) -> None:
         """Keep adversarial points; each is nearer than the last one of its image."""
-        self._runs[rows] *= self._good[rows].isfinite()
+        self._runs[rows] *= self.good[rows].isfinite()
         self.best[rows] = self._points[rows]
-        self._good[rows] = norms(self._points[rows] - self._images[rows], "linf")
+        self.good[rows] = norms(self._points[rows] - self._images[rows], "linf")
 
     def _try_another_radius(self, rows: Tensor, excess: Tensor, gradients: Tensor) -> None:
         """Begin runs at radii between the failing and the succeeding one, from where we are."""
         images, changes = self._images[rows], self._points[rows] - self._images[rows]
         at_image = excess - sums(gradients * changes)
         least = to_hyperplane(images, gradients, -at_image, "linf")
-        bad, good, before = self._bad[rows], self._good[rows], self._radius[rows]
+        bad, good, before = self._bad[rows], self.good[rows], self._radius[rows]
         width = good - bad
         wanted = norms(least, "linf").nan_to_num(nan=0.0)
         radius = wanted.clamp(bad + EDGE * width, good - EDGE * width)
@@ -193,6 +202,6 @@ class _Search:
 
     def _goes_on(self, rows: Tensor) -> Tensor:
         """Return which images' searches are not over."""
-        good, bad, runs = self._good[rows], self._bad[rows], self._runs[rows]
+        good, bad, runs = self.good[rows], self._bad[rows], self._runs[rows]
         searching = (good - bad > TOLERANCE * good) & (runs <= self._attack.bisecting)
         return torch.where(good.isinf(), runs <= self._attack.growing, searching)

@@ -23,7 +23,7 @@ from nversion.cli.options import (
 from nversion.cli.printing import print_table
 
 if TYPE_CHECKING:
-    from nversion.adversarial import AdversarialSet, SetRecord
+    from nversion.adversarial import AdversarialSet, PerceptibilityRule, SetRecord
 
 __all__ = ["app"]
 
@@ -80,6 +80,15 @@ def build(
             help="Whether the images must stay adversarial when stored in 8 bits a value.",
         ),
     ] = True,
+    largest_rms: Annotated[
+        str, typer.Option(help="Leave out attacks whose median RMS change is larger, or off.")
+    ] = "0.15",
+    smallest_ssim: Annotated[
+        str, typer.Option(help="Leave out attacks whose median SSIM is smaller, or off.")
+    ] = "0.4",
+    largest_linf: Annotated[
+        str, typer.Option(help="Leave out attacks whose median largest change is larger, or off.")
+    ] = "off",
     seed: Annotated[int, typer.Option(min=0, help="Everything random comes from it.")] = 7,
     workers: WorkersOption = "auto",
     engine: EngineOption = "processes",
@@ -99,11 +108,12 @@ def build(
     from nversion.study import AttackPlan, build_adversarial_set
     from nversion.workers import check_engine
 
+    rule = _rule(largest_rms, smallest_ssim, largest_linf)
     chosen = attacks_from(attacks, setting or [])
     loaded = [load_version(folder) for folder in versions]
     made = build_adversarial_set(
         versions,
-        AttackPlan(chosen, images, seed, storable, device=check_device(device)),
+        AttackPlan(chosen, images, seed, storable, rule, check_device(device)),
         dataset_of(loaded, data, data_dir),
         out,
         workers=workers,
@@ -163,6 +173,26 @@ def export(
     adversarial = _load(folder)
     adversarial.export_npz(npz)
     typer.echo(f"{len(adversarial)} images in {npz}")
+
+
+def _rule(largest_rms: str, smallest_ssim: str, largest_linf: str) -> PerceptibilityRule:
+    """Return the rule from its thresholds as they were given: numbers, or "off"."""
+    from nversion.adversarial import PerceptibilityRule
+    from nversion.errors import InputError
+
+    def threshold(option: str, text: str) -> float | None:
+        if text == "off":
+            return None
+        try:
+            return float(text)
+        except ValueError:
+            raise InputError(f'{option} must be a number or "off", not {text!r}') from None
+
+    return PerceptibilityRule(
+        largest_rms=threshold("--largest-rms", largest_rms),
+        smallest_ssim=threshold("--smallest-ssim", smallest_ssim),
+        largest_linf=threshold("--largest-linf", largest_linf),
+    )
 
 
 def _load(folder: Path) -> AdversarialSet:

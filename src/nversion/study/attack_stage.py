@@ -74,7 +74,8 @@ class AttackPlan:
             section.images,
             config.seed,
             section.storable,
-            device=config.run.device,
+            section.perceptibility.rule(),
+            config.run.device,
         )
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from nversion.adversarial import PerceptibilityRule
 from nversion.attacks import Attack
 from nversion.attacks import create as create_attack
 from nversion.attacks.registry import STUDY_ORDER
@@ -31,6 +32,7 @@ __all__ = [
     "CertificationSection",
     "DistillationSection",
     "EvaluationSection",
+    "PerceptibilitySection",
     "ProgramSection",
     "RunSection",
     "StudyConfig",
@@ -55,6 +57,12 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _threshold(name: str) -> Any:
+    """Return the default of one of the rule's thresholds, as the configuration writes it."""
+    default = getattr(PerceptibilityRule(), name)
+    return "off" if default is None else default
+
+
 class VersionsSection(_Section):
     """The versions.
 
@@ -77,6 +85,29 @@ class VersionsSection(_Section):
         return value
 
 
+class PerceptibilitySection(_Section):
+    """Which attacks are in the adversarial set; "off" switches a threshold off.
+
+    Attributes:
+        largest_rms: the largest root mean square change per pixel value, of the pixel range.
+        smallest_ssim: the smallest structural similarity to the original.
+        largest_linf: the largest change of a single value.
+    """
+
+    largest_rms: Annotated[float, Field(ge=0, le=1)] | Literal["off"] = _threshold("largest_rms")
+    smallest_ssim: Annotated[float, Field(ge=-1, le=1)] | Literal["off"] = _threshold(
+        "smallest_ssim"
+    )
+    largest_linf: Annotated[float, Field(ge=0, le=1)] | Literal["off"] = _threshold("largest_linf")
+
+    def rule(self) -> PerceptibilityRule:
+        """Return the rule with these thresholds."""
+        given = {name: getattr(self, name) for name in type(self).model_fields}
+        return PerceptibilityRule(
+            **{name: None if value == "off" else value for name, value in given.items()}
+        )
+
+
 class AttackSection(_Section):
     """The adversarial set.
 
@@ -85,12 +116,14 @@ class AttackSection(_Section):
         images: correctly classified test images per version, drawn with the study's seed.
         storable: whether the images must stay adversarial when they are stored in 8 bits a value.
         options: per attack, options in place of its defaults.
+        perceptibility: the rule by which attacks that change too much are left out.
     """
 
     names: tuple[str, ...] = Field(default=DEFAULT_ATTACKS, min_length=1)
     images: int = Field(default=13, ge=1)
     storable: bool = True
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    perceptibility: PerceptibilitySection = Field(default_factory=PerceptibilitySection)
 
     @field_validator("names")
     @classmethod
