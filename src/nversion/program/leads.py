@@ -46,6 +46,8 @@ import math
 import torch
 from torch import Tensor
 
+from nversion.program.voters import PROBABILITY_STEP
+
 __all__ = [
     "certified_vote_radii",
     "mean_softmax_leads",
@@ -113,7 +115,7 @@ def vote_leads(
     others = _rivals(own, classes)
     possible = ~(own > 0) | ~others
     certain = (~possible | ~others).all(dim=2) & (classes == labels)
-    votes = weights[:, None]
+    votes = _as_counted(weights)[:, None]
     sure = (certain * votes).sum(dim=0)
     against = (possible * votes[:, :, None]).sum(dim=0)
     leads = sure[:, None] - against
@@ -150,8 +152,7 @@ def certified_vote_radii(
         needed: votes that the winner needs.
     """
     versions, count = radii.shape
-    worth = torch.ones(versions) if weights is None else weights
-    worth = worth.double()
+    worth = _as_counted(torch.ones(versions) if weights is None else weights)
     size = int(torch.maximum(classes.max(), labels.max())) + 1
     best = torch.zeros(count, dtype=radii.dtype)
     for row in range(count):
@@ -165,6 +166,14 @@ def certified_vote_radii(
                 best[row] = radius
                 break
     return best
+
+
+def _as_counted(weights: Tensor) -> Tensor:
+    """Return what votes are worth when they are counted: on the voters' grid, where sums are exact.
+
+    Sums of the weights themselves may round to a lead where the count has a tie.
+    """
+    return (weights.double() / PROBABILITY_STEP).round() * PROBABILITY_STEP
 
 
 def _rivals(bounds: Tensor, classes: Tensor) -> Tensor:
