@@ -47,7 +47,7 @@ def simulated(versions: int, folder: Path, workers: int, orders: int) -> dict[st
         "program": {"orders": orders},
         "distillation": {"recipe": str(recipe)},
         "evaluation": {"frequency_images": 4},
-        "certification": {"images": 4, "norms": [2], "domains": ["ball"]},
+        "certification": {"images": 4, "norms": [2], "domains": ["ball"], "program_images": 0},
         "run": {"workers": workers},
     }
 

@@ -42,7 +42,7 @@ def simulated(versions: int, folder: Path) -> dict[str, Any]:
         "program": {"orders": 20},
         "distillation": {"recipe": recipe},
         "evaluation": {"frequency_images": 2},
-        "certification": {"images": 2, "norms": [2], "domains": ["ball"]},
+        "certification": {"images": 2, "norms": [2], "domains": ["ball"], "program_images": 0},
         "run": {"workers": 1},
     }
 

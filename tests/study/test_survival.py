@@ -21,7 +21,13 @@ from nversion.study.config import save_config
 
 TINY = {
     "attacks": {"names": ["gradient"], "images": 3},
-    "certification": {"method": "interval", "images": 1, "norms": [2], "domains": ["ball"]},
+    "certification": {
+        "method": "interval",
+        "images": 1,
+        "norms": [2],
+        "domains": ["ball"],
+        "program_images": 0,
+    },
 }
 
 

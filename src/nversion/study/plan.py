@@ -17,12 +17,14 @@ from typing import Any
 from nversion.architectures import Architecture, student_architecture
 from nversion.datasets import Dataset, load_dataset
 from nversion.study.calibration import Rates, calibrate
+from nversion.study.certify_stage import FEWEST_CLASSES
 from nversion.study.certify_stage import PART as CERTIFIED_AT_ONCE
 from nversion.study.config import StudyConfig
 from nversion.study.distil_stage import PART as TAUGHT_AT_ONCE
 from nversion.study.folder import StudyFolder
 from nversion.study.ledger import Ledger
 from nversion.study.train_stage import study_architectures
+from nversion.study.vote_stage import PART as VOTED_AT_ONCE
 from nversion.versions import Recipe, load_recipe
 from nversion.workers import resolve_workers
 
@@ -30,6 +32,9 @@ __all__ = ["StagePlan", "StudyPlan", "plan_study"]
 
 SUCCESSES = 0.9
 """Share of the attack runs that are taken to succeed, for the size of the adversarial set."""
+
+VOTE_COST = 2
+"""What certifying the vote on an image costs, in certificates of all versions that vote."""
 
 ROW = 220
 """Bytes of an adversarial image's provenance: its columns, and its line of text."""
@@ -161,11 +166,7 @@ class _Work:
             for attack in config.attacks.names
         ]
         voting = self._rates.vote * self.images * versions * (config.program.orders + 1)
-        section = config.certification
-        certified = min(section.images, len(data.test))
-        combinations = 2 * len(section.norms) * len(section.domains)
-        certificates = (self._rates.certificate or 0.0) * certified * combinations
-        certificate_units = combinations * math.ceil(certified / CERTIFIED_AT_ONCE)
+        certificate_units, certificates = self._certifying()
         return {
             "versions": (("versions",), versions, sum(training), max(training)),
             "attacks": (
@@ -189,6 +190,26 @@ class _Work:
                 certificates / certificate_units,
             ),
         }
+
+    def _certifying(self) -> tuple[int, float]:
+        """Return units and seconds of all certificates: of both networks, and of the vote."""
+        section, each = self._config.certification, self._rates.certificate or 0.0
+        certified = min(section.images, len(self._data.test))
+        counts = [certified] * len(section.domains)
+        if section.random_target_images and self._data.classes >= FEWEST_CLASSES:
+            counts.append(min(section.random_target_images, certified))
+        pairs = 2 * len(section.norms)
+        units = pairs * sum(math.ceil(count / CERTIFIED_AT_ONCE) for count in counts)
+        seconds = pairs * sum(counts) * each
+        voted = min(section.program_images, len(self._data.test))
+        if voted:
+            members = self._names[: section.program_versions]
+            norms = len(section.program_norms)
+            units += norms * (len(members) + math.ceil(voted / VOTED_AT_ONCE))
+            student = self._rates.evaluation["student"]
+            together = each * sum(self._rates.evaluation[name] / student for name in members)
+            seconds += norms * voted * together * (1 + VOTE_COST)
+        return units, seconds
 
     def _training(self, name: str, recipe_name: str) -> float:
         recipe = load_recipe(recipe_name)
