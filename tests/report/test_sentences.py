@@ -194,6 +194,8 @@ def test_student_against_baseline_weighs_each_measure():
     assert "not distinguishable in test accuracy" in plain(
         sentences.student_against_baseline(results)
     )
+    results["distillation"]["student"]["attack_runs"] = 10
+    assert "no interval is known" not in plain(sentences.student_against_baseline(results))
     assert plain(sentences.certified_radii(results)) == (
         "The student's mean certified radius, against the baseline's, is larger in L1 (0.200 "
         "against 0.100) and not distinguishable in L2 (0.100 against 0.100)."

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 import statistics
 
-from nversion.report.comparisons import Correlation, distinguishable, paired_difference, spearman
+from nversion.evaluation.comparisons import (
+    Correlation,
+    distinguishable,
+    paired_difference,
+    rank_correlation,
+)
 from nversion.report.example import example_of
 from nversion.report.values import (
     Results,
@@ -122,7 +127,7 @@ def correlation(results: Results) -> str | None:
             f"{plural(len(pairs), 'version').capitalize()} cannot show whether test accuracy "
             "and adversarial accuracy go together."
         )
-    found = spearman([test for test, _ in pairs], [adversarial for _, adversarial in pairs])
+    found = rank_correlation([test for test, _ in pairs], [adversarial for _, adversarial in pairs])
     if found is None:
         return "A correlation cannot be computed: all versions have the same accuracy on one side."
     return _correlation(found)
@@ -242,8 +247,12 @@ def attack_effectiveness(results: Results) -> str | None:
     return f"{said}; {name} leads with {percent(best)}."
 
 
-_IMAGES = {"test_accuracy": "study.test_images", "adversarial_accuracy": "adversarial_set.size"}
-"""Where the results say how many images a share rests on."""
+_TRIES = {
+    "test_accuracy": "study.test_images",
+    "adversarial_accuracy": "adversarial_set.size",
+    "adversarial_frequency": "distillation.student.attack_runs",
+}
+"""Where the results say how many images, or attack runs, a share rests on."""
 
 _MEASURES = (
     ("test_accuracy", "test accuracy", True),
@@ -297,9 +306,9 @@ def verdict(results: Results, key: str) -> bool | None:
     )
     if student is None or baseline is None:
         return None
-    if key in _IMAGES:
-        images = number(results, _IMAGES[key])
-        return distinguishable(student, baseline, images) if images else None
+    if key in _TRIES:
+        tries = number(results, _TRIES[key])
+        return distinguishable(student, baseline, tries) if tries else None
     if key.startswith("certified_l"):
         return radii_differ(results, f"certification.norms.{key.removeprefix('certified_l')}")
     return None

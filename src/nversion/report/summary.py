@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from nversion.report.comparisons import wilson
+from nversion.evaluation.comparisons import wilson
 from nversion.report.reference import Study2019, reference_for
 from nversion.report.tables import one_line
 from nversion.report.values import (

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nversion.evaluation.comparisons import distinguishable, paired_difference
+
 __all__ = ["answer_questions"]
 
 
@@ -106,6 +108,7 @@ def _does_distilling_transfer(results: Mapping[str, Any]) -> str:
     student = results["distillation"]["student"]
     better: list[str] = []
     worse: list[str] = []
+    level: list[str] = []
     for key, name, larger_is_better in (
         ("test_accuracy", "test accuracy", True),
         ("certified_l1", "certified L1 radius", True),
@@ -114,9 +117,12 @@ def _does_distilling_transfer(results: Mapping[str, Any]) -> str:
         ("adversarial_frequency", "adversarial frequency", False),
     ):
         ours, theirs = student.get(key), baseline.get(key)
-        if ours is None or theirs is None or ours == theirs:
+        if ours is None or theirs is None:
             continue
-        (better if (ours > theirs) == larger_is_better else worse).append(name)
+        if not _told_apart(results, key, ours, theirs):
+            level.append(name)
+        else:
+            (better if (ours > theirs) == larger_is_better else worse).append(name)
     rank = results["distillation"]["student_rank"]
     of = results["distillation"]["rank_of"]
     verdict = "Yes" if better and not worse else "No" if worse and not better else "Partly"
@@ -127,8 +133,29 @@ def _does_distilling_transfer(results: Mapping[str, Any]) -> str:
         parts.append(f"better than the baseline in {_list(better)}")
     if worse:
         parts.append(f"worse in {_list(worse)}")
+    if level:
+        parts.append(f"not distinguishable from it in {_list(level)}")
     place = f"ranks {rank} of {of} on the adversarial set" if rank else "was not ranked"
-    return f"{verdict}: the student is {' and '.join(parts) or 'like the baseline'}, and {place}."
+    return f"{verdict}: the student is {', '.join(parts) or 'like the baseline'}, and {place}."
+
+
+def _told_apart(results: Mapping[str, Any], key: str, ours: float, theirs: float) -> bool:
+    """Return whether student and baseline differ by more than chance in one measure.
+
+    Shares do if their 95 % intervals lie apart, radii if the mean difference's leaves out 0.
+    """
+    if key.startswith("certified_l"):
+        radii = results["certification"].get("norms", {}).get(key.removeprefix("certified_l"))
+        if radii is None:
+            return ours != theirs
+        found = paired_difference(radii["student"]["radii"], radii["baseline"]["radii"])
+        return found is not None and (found[1] > 0 or found[2] < 0)
+    tries = {
+        "test_accuracy": results["study"]["test_images"],
+        "adversarial_accuracy": results["adversarial_set"]["size"],
+        "adversarial_frequency": results["distillation"]["student"]["attack_runs"],
+    }[key]
+    return bool(tries) and distinguishable(ours, theirs, tries)
 
 
 def _list(names: list[str]) -> str:

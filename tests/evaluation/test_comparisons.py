@@ -6,7 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from nversion.report.comparisons import distinguishable, paired_difference, spearman, wilson
+from nversion.evaluation.comparisons import (
+    distinguishable,
+    paired_difference,
+    rank_correlation,
+    wilson,
+)
 
 
 @settings(deadline=None, max_examples=60)
@@ -43,7 +48,7 @@ def test_spearman_agrees_with_scipy_beyond_eight_pairs_ties_included():
     rng = np.random.default_rng(5)
     x = rng.normal(size=30)
     y = np.round(x + rng.normal(size=30), 0)
-    found = spearman(list(x), list(y))
+    found = rank_correlation(list(x), list(y))
     expected = stats.spearmanr(x, y)
     assert found.rho == pytest.approx(expected.statistic)
     assert found.p == pytest.approx(expected.pvalue)
@@ -52,18 +57,18 @@ def test_spearman_agrees_with_scipy_beyond_eight_pairs_ties_included():
 
 def test_spearman_is_exact_for_few_pairs():
     # Of the 24 orders of four values, only the sorted one and its reverse reach |rho| = 1.
-    found = spearman([1.0, 2.0, 3.0, 4.0], [0.1, 0.2, 0.3, 0.4])
+    found = rank_correlation([1.0, 2.0, 3.0, 4.0], [0.1, 0.2, 0.3, 0.4])
     assert found.rho == pytest.approx(1.0)
     assert found.p == pytest.approx(2 / 24)
     # Of the 6 orders of three values, four have |rho| = 1/2 and two have 1: all reach 1/2.
-    assert spearman([1.0, 2.0, 3.0], [1.0, 3.0, 2.0]).p == pytest.approx(1.0)
+    assert rank_correlation([1.0, 2.0, 3.0], [1.0, 3.0, 2.0]).p == pytest.approx(1.0)
 
 
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.integers(0, 20), min_size=3, max_size=7), st.randoms())
 def test_spearman_changes_sign_and_nothing_else_when_one_side_is_reversed(x, random):
     y = random.sample(range(100), len(x))
-    there, back = spearman(x, y), spearman(x, [-value for value in y])
+    there, back = rank_correlation(x, y), rank_correlation(x, [-value for value in y])
     if there is None:
         assert len(set(x)) == 1
     else:
@@ -72,5 +77,5 @@ def test_spearman_changes_sign_and_nothing_else_when_one_side_is_reversed(x, ran
 
 
 def test_spearman_says_nothing_without_variation():
-    assert spearman([1.0, 2.0], [2.0, 1.0]) is None
-    assert spearman([1.0, 1.0, 1.0, 1.0], [1.0, 2.0, 3.0, 4.0]) is None
+    assert rank_correlation([1.0, 2.0], [2.0, 1.0]) is None
+    assert rank_correlation([1.0, 1.0, 1.0, 1.0], [1.0, 2.0, 3.0, 4.0]) is None

@@ -1,12 +1,11 @@
 """When two numbers differ by more than chance: intervals, paired differences, correlation.
 
-The report says that one thing beats another only where the data support it. Shares are compared
+One thing is said to beat another only where the data support it. Shares are compared
 by whether their 95 % Wilson intervals overlap, which is cautious: two intervals that just touch
 belong to a difference that is significant at well under 1 %, and for shares of the same images
 the difference is known better still. Radii are compared image by image.
 
-The interval and the correlation are those of :mod:`nversion.evaluation`; here are the tests that
-the report's sentences rest on.
+The sentences of a study's answers and of its report rest on these.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from nversion import evaluation
-from nversion.evaluation import wilson_interval
+from nversion.adversarial import wilson_interval
+from nversion.evaluation.ranks import spearman
 
-__all__ = ["Correlation", "distinguishable", "paired_difference", "spearman", "wilson"]
+__all__ = ["Correlation", "distinguishable", "paired_difference", "rank_correlation", "wilson"]
 
 _LEVEL = 0.95
 _EXACT = 8  # Up to so many pairs, all orders are counted: 8! is 40,320.
@@ -69,13 +68,13 @@ def paired_difference(
     return mean, mean - half, mean + half
 
 
-def spearman(x: Sequence[float], y: Sequence[float]) -> Correlation | None:
-    """Return Spearman's correlation of two sequences of the same length.
+def rank_correlation(x: Sequence[float], y: Sequence[float]) -> Correlation | None:
+    """Return Spearman's rank correlation of two sequences of the same length.
 
     The p-value is exact for up to eight pairs (every order of one side is counted) and by
     Student's t beyond. None for fewer than three pairs, or if one side has only one value.
     """
-    rho = evaluation.spearman(x, y) if len(x) >= 3 else None
+    rho = spearman(x, y) if len(x) >= 3 else None
     if rho is None:
         return None
     if len(x) <= _EXACT:
