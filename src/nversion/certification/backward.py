@@ -117,7 +117,7 @@ def relax_network(
         if index in relaxed:
             given = (network, index, images, radii, ball, planes)
             center = values[index]
-            by_range = None if here is None else here.bounds(values[index], images, radii, ball)
+            by_range = None if here is None else here.bounds(center, images, radii, ball)
             if by_range is None:
                 lower, upper = layer_bounds(*given, center)
             elif isinstance(node, Dense) and not _linear_pays(*given, by_range):
