@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from nversion.certification import backward
 from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball
 from nversion.certification.intervals import interval_bounds
@@ -54,6 +55,29 @@ def test_every_neuron_stays_within_its_bounds(name: str, norm: float, boxed: boo
     assert bool((margins >= lower).all())
     # The bounds must also say something: at the smallest radius they enclose tightly.
     assert float((margins[:, 0].amin(dim=0) - lower[0]).max()) < 3.0
+
+
+@pytest.mark.parametrize("name", ["pooled", "uneven"])
+@pytest.mark.parametrize("norm", [2.0, math.inf])
+def test_the_bounds_that_are_left_out_change_no_plane(
+    name: str, norm: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = trace(networks.network(name, seed=3), networks.SHAPE).to(torch.float64)
+    images = networks.images(3, seed=5).double()
+    radii = torch.tensor(RADII[norm], dtype=torch.float64) / 2
+    some = relax_network(network, images, radii, Ball(norm))
+    monkeypatch.setattr(backward, "_feeds_relus_only", lambda network, index: False)
+    everything = relax_network(network, images, radii, Ball(norm))
+    different = [
+        index
+        for index, bounds in everything.bounds.items()
+        if not torch.allclose(torch.stack(bounds), torch.stack(some.bounds[index]))
+    ]
+    assert different  # something was left out
+    for index, planes in some.planes.items():
+        for field in ("lower", "rise", "upper_shift"):
+            found = getattr(planes, field)
+            torch.testing.assert_close(found, getattr(everything.planes[index], field))
 
 
 @pytest.mark.parametrize("name", networks.NAMES)

@@ -117,7 +117,7 @@ def relax_network(
         if index in relaxed:
             given = (network, index, images, radii, ball, planes)
             center = values[index]
-            by_range = None if here is None else here.bounds(values[index], images, radii, ball)
+            by_range = None if here is None else here.bounds(center, images, radii, ball)
             if by_range is None:
                 lower, upper = layer_bounds(*given, center)
             elif isinstance(node, Dense) and not _linear_pays(*given, by_range):
@@ -208,12 +208,12 @@ def _decisive_bounds(
         return torch.cat(found, dim=1)
 
     near = least_of(torch.arange(size, device=center.device).expand(count, -1), sign)
-    open_ = near <= 1e-6 * (1.0 + center.abs())
-    width = int(open_.sum(dim=1).max())
-    chosen = open_.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :width]
+    unsettled = ~(near > 1e-6 * (1.0 + center.abs()))
+    width = int(unsettled.sum(dim=1).max())
+    chosen = unsettled.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :width]
     far = torch.full_like(near, -torch.inf)
     far = far.scatter(1, chosen, least_of(chosen, -sign.gather(1, chosen)))
-    far = far.masked_fill(~open_, -torch.inf)
+    far = far.masked_fill(~unsettled, -torch.inf)
     return torch.where(sign > 0, near, far), -torch.where(sign > 0, far, near)
 
 

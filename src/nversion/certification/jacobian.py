@@ -84,7 +84,7 @@ class Derivatives:
             Sizes [..., items], not negative, and caps that broadcast to them (None: no box).
         """
         if reach.down is None or reach.up is None:
-            return torch.maximum(-self.low, self.high).clamp(min=0.0), None
+            return torch.maximum(-self.low, self.high), None
         first, second = (self.high, -self.low) if upward else (-self.low, self.high)
         sizes = torch.cat([first.clamp(min=0.0), second.clamp(min=0.0)], dim=-1)
         return sizes, torch.cat([self._laid(reach.up), self._laid(reach.down)], dim=-1)
@@ -180,17 +180,15 @@ class Derivatives:
     def _convolution(self, node: Convolution, inner: Geometry) -> Derivatives:
         weight = ungrouped(node)
         outer = after(inner, node)
-        tall, wide = inner.kernel
+        window = (self.shape[0], *inner.kernel)
         results = []
         for x, w in zip(self._halves(), (weight, weight.abs()), strict=True):
-            sums = x.new_zeros(len(x), len(w), *node.shape[1:], self.shape[0], *outer.kernel)
+            sums = x.new_zeros(len(w), len(x), self.shape[0], *outer.kernel, *node.shape[1:])
             for i, j, part in places(node, x, inner):
-                product = w[:, :, i, j] @ part.flatten(2)
-                product = product.reshape(*sums.shape[:5], tall, wide)
-                y0 = i * node.dilation[0] * inner.stride[0]
-                x0 = j * node.dilation[1] * inner.stride[1]
-                sums[..., y0 : y0 + tall, x0 : x0 + wide] += product
-            results.append(sums.flatten(4).flatten(2, 3))
+                product = w[:, :, i, j] @ part.flatten(1)
+                cut = _window(inner, i * node.dilation[0], j * node.dilation[1])
+                sums[cut] += product.reshape(len(w), len(x), *window, *node.shape[1:])
+            results.append(_positions_first(sums))
         middle, half = results
         return Derivatives(middle - half, middle + half, self.shape, outer)._within()
 
@@ -211,24 +209,33 @@ class Derivatives:
             floor = floor.clamp(min=0.0)
         wins = (high > floor) | (low >= floor)
         outer = after(inner, node)
-        tall, wide = inner.kernel
-        shape = (len(low), low.shape[1], *node.shape[1:], self.shape[0], *outer.kernel)
-        everything = torch.full(shape, torch.inf, dtype=low.dtype, device=low.device)
-        least, most = everything, -everything
-        least = least.masked_fill(zero_wins.squeeze(2)[..., None, None, None], 0.0)
-        most = most.masked_fill(zero_wins.squeeze(2)[..., None, None, None], 0.0)
+        wins, zero_wins = wins.transpose(0, 1), zero_wins.transpose(0, 1)
+        shape = (low.shape[1], len(low), self.shape[0], *outer.kernel, *node.shape[1:])
+        none = torch.full(shape, torch.inf, dtype=low.dtype, device=low.device)
+        dead = zero_wins[:, :, 0, None, None, None]
+        least, most = none.masked_fill(dead, 0.0), (-none).masked_fill(dead, 0.0)
         pairs = zip(places(node, self.low, inner), places(node, self.high, inner), strict=True)
         for k, ((i, j, lows), (_, _, highs)) in enumerate(pairs):
             lower, upper = torch.zeros_like(least), torch.zeros_like(most)
-            y0, x0 = i * inner.stride[0], j * inner.stride[1]
-            cut = (..., slice(y0, y0 + tall), slice(x0, x0 + wide))
-            lower[cut] = lows.reshape(*lows.shape[:4], self.shape[0], tall, wide)
-            upper[cut] = highs.reshape(*lows.shape[:4], self.shape[0], tall, wide)
-            alive = wins[:, :, k, ..., None, None, None]
+            cut = _window(inner, i, j)
+            window = (*lows.shape[:2], self.shape[0], *inner.kernel, *node.shape[1:])
+            lower[cut], upper[cut] = lows.reshape(window), highs.reshape(window)
+            alive = wins[:, :, k, None, None, None]
             least = torch.where(alive, torch.minimum(least, lower), least)
             most = torch.where(alive, torch.maximum(most, upper), most)
-        least, most = (x.flatten(4).flatten(2, 3) for x in (least, most))
-        return Derivatives(least, most, self.shape, outer)
+        return Derivatives(_positions_first(least), _positions_first(most), self.shape, outer)
+
+
+def _window(inner: Geometry, row: int, column: int) -> tuple[slice, ...]:
+    """Return where in a larger window, in axes 3 and 4, that of a neuron at some place lies."""
+    y, x = row * inner.stride[0], column * inner.stride[1]
+    tall, wide = inner.kernel
+    return (slice(None),) * 3 + (slice(y, y + tall), slice(x, x + wide))
+
+
+def _positions_first(x: Tensor) -> Tensor:
+    """Turn [channels, count, *window, *grid] into [count, channels, positions, pixels]."""
+    return x.flatten(5).flatten(2, 4).permute(1, 0, 3, 2).contiguous()
 
 
 def image_derivatives(image: Tensor) -> Derivatives:
@@ -262,12 +269,13 @@ def places(
         inner: the geometry of `x`.
 
     Yields:
-        Row, column, and [count, channels, height, width, pixels] for the node's positions; zeros
-        stand for neurons over the border.
+        Row, column, and [channels, count, pixels, height, width] for the node's positions; zeros
+        stand for neurons over the border. Positions come last, so that whole maps are worked on
+        and not windows of a few pixels.
     """
     size = node.weight.shape[2:] if isinstance(node, Convolution) else node.size
     dilation = node.dilation if isinstance(node, Convolution) else (1, 1)
-    x = x.reshape(*x.shape[:2], *inner.grid, x.shape[3])
+    x = x.permute(1, 0, 3, 2).reshape(x.shape[1], len(x), x.shape[3], *inner.grid)
     over = [
         (node.shape[1 + i] - 1) * node.stride[i]
         + dilation[i] * (size[i] - 1)
@@ -278,11 +286,11 @@ def places(
     ]
     vertical, horizontal = node.padding
     if vertical or horizontal or max(over) > 0:
-        x = functional.pad(x, (0, 0, horizontal, max(over[1], 0), vertical, max(over[0], 0)))
+        x = functional.pad(x, (horizontal, max(over[1], 0), vertical, max(over[0], 0)))
     for i in range(size[0]):
         for j in range(size[1]):
-            part = x[:, :, i * dilation[0] :: node.stride[0], j * dilation[1] :: node.stride[1]]
-            yield i, j, part[:, :, : node.shape[1], : node.shape[2]]
+            part = x[..., i * dilation[0] :: node.stride[0], j * dilation[1] :: node.stride[1]]
+            yield i, j, part[..., : node.shape[1], : node.shape[2]]
 
 
 def fold(x: Tensor, geometry: Geometry, shape: tuple[int, ...]) -> Tensor:

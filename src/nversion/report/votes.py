@@ -59,8 +59,8 @@ def vote_table(results: Results) -> Table | None:
     images = count(number(results, "certification.program.images"))
     valid = text(results, "certification.program.domain") == "box"
     notes = [
-        f"Certified on the first {images} test images, for certifying a vote costs about twice as "
-        f"much as certifying each of its versions; {who}, by "
+        f"Certified on the first {images} test images, for certifying a vote costs two to three "
+        f"times as much as certifying each of its versions; {who}, by "
         f"{text(results, 'certification.program.voter') or MISSING}; "
         f"{'changed images stay in [0, 1]' if valid else 'the plain ball'}. A radius is 0 where "
         "the image is misclassified."

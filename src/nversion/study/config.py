@@ -186,7 +186,8 @@ class CertificationSection(_Section):
         random_target_images: the first so many of these images are also certified as the study of
             2019 did it, against one random class each, in the ball; 0: none.
         program_images: the first so many test images on which the program's vote is certified, and
-            its versions beside it; 0: none. Each costs as much as certifying all versions twice.
+            its versions beside it; 0: none. An image costs three to four times as much as to
+            certify each version on it.
         program_versions: so many of the versions vote then, from the first on.
         program_norms: of these radii, in the first of the domains.
     """

@@ -1,8 +1,8 @@
 """Stage 5, second part: the certified vote, beside the certificates of the versions that vote.
 
-A vote is dearer to certify than a network, by about twice the number of its versions, so it is
-done on few images and, of a large program, for its first versions only. The results say for how
-many of each.
+A vote is dearer to certify than a network, by two to three times the number of its versions, so
+that is done on few images and, of a large program, for its first versions only. The results say
+for how many of each.
 """
 
 from __future__ import annotations
