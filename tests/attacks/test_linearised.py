@@ -1,6 +1,8 @@
+import pytest
 import torch
 
-from nversion.attacks.linearised import Linearised
+from nversion.attacks.linearised import IN_LINF, Linearised, finish
+from nversion.attacks.nearest import Nearest
 
 
 def test_nearest_point_of_the_half_space():
@@ -24,3 +26,23 @@ def test_means_settle_on_a_kink():
         lower = values.argmin(dim=1)
         model.add(points - originals, values.amin(dim=1), slopes[lower])
     assert torch.allclose(points, torch.tensor([[0.5, 0.2]]), atol=0.05)
+
+
+def test_finishing_in_linf_comes_to_the_nearest_of_a_linear_model():
+    # |w|_1 = 4, so the nearest point of w x >= 1 is 1/4 away in every coordinate with a weight.
+    weights, threshold = torch.tensor([2.0, 1.0, 1.0, 0.0]), 1.0
+    originals = torch.zeros(1, 1, 2, 2)
+    nearest = Nearest(originals)
+    far = torch.tensor([0.0, 0.9, 0.2, 0.3]).view(1, 1, 2, 2)
+    rows = torch.tensor([0])
+    nearest.keep(rows, far, torch.tensor([True]), torch.tensor([0.81]))
+
+    def slope(points, _):
+        lacks = threshold - points.flatten(1) @ weights
+        return lacks, weights.view(1, 1, 2, 2).expand(len(points), -1, -1, -1)
+
+    finish(nearest, slope, IN_LINF)
+    reached = nearest.points.flatten()
+    assert float(reached @ weights) > threshold
+    assert float(reached.amax()) < 1.1 / 4
+    assert float(nearest.squares) == pytest.approx(float(reached.amax()) ** 2)

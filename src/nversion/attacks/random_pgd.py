@@ -63,7 +63,7 @@ class RandomPGD(Attack):
         step_size: the step at that radius; it scales with the radius.
         iterations: steps of one run.
         growing: radii tried, each half as large again, until one succeeds.
-        bisecting: radii tried below it.
+        bisecting: radii tried below it; 0 takes the first success as it is, only drawn in.
     """
 
     epsilon: float = 0.3
@@ -90,7 +90,8 @@ class RandomPGD(Attack):
         nearest = Nearest(images)
         found = search.good.isfinite()
         nearest.keep(search.everything, search.best, found, search.good.square())
-        finish(nearest, margin_slope(oracle, labels), IN_LINF)
+        if self.bisecting > 0:
+            finish(nearest, margin_slope(oracle, labels), IN_LINF)
         return drawn_in(oracle, images, nearest.points, labels)
 
 
