@@ -132,27 +132,24 @@ def test_constant_model(name, connected, dense):
 
 
 class Holed(nn.Module):
-    """A network that gives no number for a class, or all, once an image has been changed."""
+    """A network that gives no number for one class once an image has been changed."""
 
-    def __init__(self, model, everywhere):
+    def __init__(self, model):
         super().__init__()
         self.model = model
-        self.everywhere = everywhere
 
     def forward(self, images):
         logits = self.model(images)
         levels = images * 255.0
         changed = ((levels - levels.round()).abs() > 0.01).flatten(1).any(dim=1)
-        hole = torch.full((10,), self.everywhere)
-        hole[0] = True
+        hole = torch.arange(10) == 0
         return torch.where(changed[:, None] & hole, torch.nan, logits)
 
 
 @each_attack
-@pytest.mark.parametrize("everywhere", [True, False])
-def test_a_model_that_gives_no_numbers_near_the_image(name, everywhere, dense):
+def test_a_model_that_gives_no_numbers_near_the_image(name, dense):
     images, labels = dense.images[:3], dense.labels[:3]
-    result = quick(name)(Holed(dense.model, everywhere), images, labels)
+    result = quick(name)(Holed(dense.model), images, labels)
     assert not result.images.isnan().any()
     lost = ~result.success
     assert torch.equal(result.images[lost], images[lost])

@@ -29,6 +29,8 @@ Slope = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 MEMORY = 0.5
 """Weight of the mean of the earlier linearisations against the newest."""
 
+FIRST_EXTRA = 1e-3
+
 LAST_STEP = 0.5
 """Length of the steps of :func:`finish`, in ways to the solution; the first goes all the way."""
 
@@ -43,18 +45,19 @@ class Finish:
     Attributes:
         norm: "l2" or "linf".
         steps: how many.
-        extra: how far past the boundary they aim, in distances from the original.
+        extra: how far past the boundary they aim, in distances from the original; the first aims
+            :data:`FIRST_EXTRA` past it, which is all that a linear model needs.
         memory: weight of the mean of the earlier linearisations against the newest.
     """
 
     norm: str = "l2"
     steps: int = 4
-    extra: float = 1e-3
+    extra: float = FIRST_EXTRA
     memory: float = MEMORY
 
 
 IN_L2 = Finish()
-IN_LINF = Finish("linf", steps=12, extra=0.03, memory=0.8)
+IN_LINF = Finish("linf", steps=12, extra=0.02, memory=0.8)
 """In Linf the solution of a linear model jumps from corner to corner, so more of them are mixed."""
 
 
@@ -123,7 +126,8 @@ def finish(nearest: Nearest, slope: Slope, how: Finish = IN_L2) -> None:
         # How much the margin rises at the most over a way of length 1.
         normals = model.normals
         steepness = norms(normals, "l2") if how.norm == "l2" else sums(normals.abs())
-        solution = model.nearest(how.extra * steepness * nearest.squares[rows].sqrt())
+        extra = FIRST_EXTRA if step == 0 else how.extra
+        solution = model.nearest(extra * steepness * nearest.squares[rows].sqrt())
         points = points + (1.0 if step == 0 else LAST_STEP) * (solution - points)
         lacks, gradients = slope(points, rows)
         changes = points - originals
