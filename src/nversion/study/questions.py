@@ -135,7 +135,11 @@ def _does_distilling_transfer(results: Mapping[str, Any]) -> str:
         parts.append(f"worse in {_list(worse)}")
     if level:
         parts.append(f"not distinguishable from it in {_list(level)}")
-    place = f"ranks {rank} of {of} on the adversarial set" if rank else "was not ranked"
+    place = (
+        f"ranks {rank} of {of} on the adversarial set, in which no image was made against it"
+        if rank
+        else "was not ranked"
+    )
     return f"{verdict}: the student is {', '.join(parts) or 'like the baseline'}, and {place}."
 
 
