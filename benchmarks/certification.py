@@ -114,18 +114,19 @@ def ours(
     results = {}
     for name, model in models.items():
         for norm in NORMS:
-            for key, options in {
+            variants: dict[str, dict[str, Any]] = {
                 "plain": {"box": None},
                 "box": {},
                 "one target": {"box": None, "target": None},
                 "alpha": {"box": None, "method": "alpha"},
-            }.items():
+            }
+            for key, options in variants.items():
                 few = student_images if (name, key) == ("student", "alpha") else None
                 images, labels, targets = (x[:few] for x in cases[name])
                 if "target" in options:
                     options = {**options, "target": targets}
                 start, busy = time.perf_counter(), time.process_time()
-                radii = certify(model, images, labels, norm, **options)  # type: ignore[arg-type]
+                radii = certify(model, images, labels, norm, **options)
                 results[f"{name} {norm} {key}"] = {
                     "radii": radii.tolist(),
                     "seconds": (time.perf_counter() - start) / len(images),

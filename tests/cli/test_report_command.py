@@ -34,6 +34,28 @@ def test_a_study_is_published_to_another_folder(run, tmp_path):
     assert not (tmp_path / "report").exists()
 
 
+def test_the_questions_are_answered_anew_from_the_numbers(run, tmp_path):
+    results = {
+        "study": {"name": "mine", "test_images": 100},
+        "versions": [{"status": "trained", "test_accuracy": 0.5}],
+        "attacks": [{"name": "deepfool", "tried": 4, "succeeded": 3, "effectiveness": 0.75}],
+        "adversarial_set": {"size": 0},
+        "program": {"mean_individual": None, "accuracy": None},
+        "certification": {},
+        "distillation": {"baseline": {}, "student": {}, "student_rank": None, "rank_of": 1},
+        "questions": [{"question": "Old?", "answer": "An old answer.", "rests_on": []}],
+    }
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    assert run(tmp_path).exit_code == 0
+    page = (tmp_path / "report" / "index.html").read_text("utf-8")
+    assert "75.00 % of 4 attack runs" in page
+    assert "An old answer." not in page
+    del results["attacks"]
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    assert run(tmp_path).exit_code == 0
+    assert "An old answer." in (tmp_path / "report" / "index.html").read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

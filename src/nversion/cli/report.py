@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,6 +45,7 @@ def report(
     results = read_json(source)
     if not isinstance(results, dict):
         raise ArtefactError(f"{source}: must hold a JSON object, not a {type(results).__name__}")
+    results = _answered(results)
     if publish is not None:
         typer.echo(str(publish_report(results, publish, command)))
         return
@@ -52,3 +53,16 @@ def report(
     typer.echo(str(page))
     if show:
         typer.launch(page.resolve().as_uri())
+
+
+def _answered(results: dict[str, Any]) -> dict[str, Any]:
+    """Return the results with the study's questions answered anew, like all other sentences.
+
+    Results that lack a number which the answers rest on keep the answers that they have.
+    """
+    from nversion.study.questions import answer_questions
+
+    try:
+        return {**results, "questions": answer_questions(results)}
+    except (KeyError, TypeError, ValueError):
+        return results
