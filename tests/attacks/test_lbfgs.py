@@ -47,7 +47,7 @@ def test_active_bounds():
 def test_reaches_the_gradient_attacks_class_nearer_than_deepfool(dense, convolutional):
     for victim in (dense, convolutional):
         images, labels = victim.images[:40], victim.labels[:40]
-        result = LBFGS()(victim.model, images, labels)
+        result = LBFGS(start_steps=0)(victim.model, images, labels)
         with frozen(victim.model):
             targets = gradient_targets(Oracle(victim.model), images, labels)
         assert result.success.all()
@@ -55,6 +55,15 @@ def test_reaches_the_gradient_attacks_class_nearer_than_deepfool(dense, convolut
         assert int((result.predictions == targets).sum()) >= 36
         theirs = DeepFool()(victim.model, images, labels)
         assert float(result.l2.median()) < 1.02 * float(theirs.l2.median())
+
+
+def test_a_walk_to_the_boundary_first_brings_it_nearer(dense, convolutional):
+    for victim in (dense, convolutional):
+        images, labels = victim.images[:30], victim.labels[:30]
+        alone = LBFGS(start_steps=0)(victim.model, images, labels)
+        walked = LBFGS()(victim.model, images, labels)
+        assert walked.success.sum() >= alone.success.sum()
+        assert float(walked.l2.mean()) < 1.002 * float(alone.l2.mean())
 
 
 def test_finer_tolerance_is_no_farther(dense):
@@ -73,7 +82,9 @@ def test_same_bits_in_every_batch(dense, convolutional):
             assert torch.equal(part, whole[rows])
 
 
-@pytest.mark.parametrize("options", [{"tolerance": 0.0}, {"max_iterations": 0}, {"memory": 0}])
+@pytest.mark.parametrize(
+    "options", [{"tolerance": 0.0}, {"max_iterations": 0}, {"memory": 0}, {"start_steps": -1}]
+)
 def test_refused_options(options):
     with pytest.raises(InputError, match=next(iter(options))):
         LBFGS(**options)
