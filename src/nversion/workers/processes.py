@@ -31,6 +31,9 @@ ONE_THREAD = dict.fromkeys(
 GUARD_SECONDS = 0.5
 """How often a worker looks whether the process that it works for is still there."""
 
+TAKEN_SECONDS = 5.0
+"""How long to wait for an executor that starts slowly before it is stopped all the same."""
+
 
 class ProcessPool(Pool):
     """Single-threaded processes on this machine."""
@@ -42,6 +45,7 @@ class ProcessPool(Pool):
 
     def close(self) -> None:
         """End the processes."""
+        self._until_taken()
         for slot, executor in enumerate(self._executors):
             if executor is not None:
                 executor.shutdown(wait=True, kill_workers=bool(self._futures))
@@ -79,7 +83,19 @@ class ProcessPool(Pool):
             self._executors[slot] = None
             return index, KILLED
 
+    def _until_taken(self) -> None:
+        """Wait until the executors have taken what was handed to them last, mostly no time at all.
+
+        Loky forgets its work when it is told to stop, and its thread then fails on a task that
+        still stands in its queue.
+        """
+        deadline = time.monotonic() + TAKEN_SECONDS
+        for future in self._futures:
+            while not (future.running() or future.done()) and time.monotonic() < deadline:
+                time.sleep(0.001)
+
     def _abandon(self) -> None:
+        self._until_taken()
         for executor in self._executors:
             if executor is not None:
                 executor.shutdown(wait=False, kill_workers=True)
