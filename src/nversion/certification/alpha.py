@@ -4,6 +4,9 @@ The plane below a ReLU that may be on or off can have any slope between 0 and 1 
 slope and 1). Linear bounds choose by the areas; here a few steps of Adam choose the slopes that
 give the best margins (after alpha-CROWN, Xu et al. 2021), on the last way back only, where they
 cost least. Planes with other slopes are as sound, so only the float64 pass at the end counts.
+
+Before that, the Jacobian's range is tried where linear bounds alone do without it, with two
+smaller balls on the way (:mod:`nversion.certification.nested`).
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from torch import Tensor
 from nversion.certification.backward import Relaxation, least, margin_rows, relax_network, walk
 from nversion.certification.ball import Ball
 from nversion.certification.graph import Activation, Network
-from nversion.certification.search import judge, needs_jacobian, search_radii
+from nversion.certification.search import effort, judge, search_radii
 
 __all__ = ["optimised_radii", "with_slopes"]
 
@@ -103,12 +106,15 @@ def optimised_radii(
         ball: the norm and the box.
         steps: of Adam, altogether.
     """
-    best = search_radii(network, images, labels, others, needed, ball)
+    given = (network, images, labels, others, needed, ball)
+    best = search_radii(*given)
+    if effort(network, ball, thorough=True) != effort(network, ball):
+        best = torch.maximum(best, search_radii(*given, thorough=True))
     tuned = [i for i, n in enumerate(network.nodes) if isinstance(n, Activation)]
     tuned = [i for i in tuned if _is_relu(network, i)]
     if not tuned or not bool((best > 0).any()):
         return best
-    jacobian = needs_jacobian(network, ball)
+    jacobian = effort(network, ball).jacobian
     fast, small = network.to(torch.float32), images.to(torch.float32)
     e = best.clamp(min=1e-6)
     slopes: dict[int, Tensor] = {}

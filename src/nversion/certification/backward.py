@@ -28,9 +28,12 @@ from nversion.certification.graph import (
     Network,
     Node,
     Sum,
+    tiles,
 )
 from nversion.certification.intervals import Bounds, interval_step
 from nversion.certification.jacobian import Derivatives, image_derivatives
+from nversion.certification.leads import bounded_leads, joined
+from nversion.certification.nested import Inner
 from nversion.certification.patches import (
     BLOCK,
     Geometry,
@@ -39,7 +42,7 @@ from nversion.certification.patches import (
     own_geometry,
     through_two,
 )
-from nversion.certification.relaxations import Planes, relax, tiles
+from nversion.certification.relaxations import FAR, Leads, Planes, relax, windows
 from nversion.certification.rounding import magnitudes, margin, path_terms
 
 __all__ = ["Relaxation", "Rows", "margin_rows", "relax_network", "walk"]
@@ -83,11 +86,18 @@ class Relaxation:
 
 
 def relax_network(
-    network: Network, images: Tensor, radii: Tensor, ball: Ball, *, jacobian: bool = False
+    network: Network,
+    images: Tensor,
+    radii: Tensor,
+    ball: Ball,
+    *,
+    jacobian: bool = False,
+    inner: Inner | None = None,
 ) -> Relaxation:
     """Bound all layers and lay planes around all nonlinear nodes.
 
-    With `jacobian`, the ranges of derivatives are carried along, and bounds drawn from them too.
+    With `jacobian`, the ranges of derivatives are carried along, and bounds drawn from them too;
+    with `inner`, what was found for smaller balls helps them.
     In float64 the bounds are moved outwards by a margin for rounding (see
     :mod:`nversion.certification.rounding`); in float32 they are not, and prove nothing.
     """
@@ -98,8 +108,10 @@ def relax_network(
     bounds: dict[int, Bounds] = {0: ball.sides(images, radii)}
     planes: dict[int, Planes] = {}
     relaxed = {node.inputs[0] for node in network.nodes if isinstance(node, Activation | MaxPool)}
+    pools = _tiling_pools(network)
     slack = images.new_zeros(len(images))
     last = len(network.nodes) - 1
+    leads: dict[int, Leads] = {}
     derivatives: dict[int, Derivatives | None] = {}
     derivatives[0] = image_derivatives(images) if jacobian else None
     for index, node in enumerate(network.nodes):
@@ -107,30 +119,39 @@ def relax_network(
             continue
         if isinstance(node, Activation | MaxPool):
             source = node.inputs[0]
-            planes[index] = relax(node, *bounds[source], values[source])
+            planes[index] = relax(node, *bounds[source], values[source], leads.get(source))
         low, high = interval_step(node, [bounds[i] for i in node.inputs])
         first, second = derivatives[node.inputs[0]], derivatives[node.inputs[-1]]
         here = None
         if first is not None and second is not None and not (index == last and _linear(node)):
-            here = first.step(node, bounds[node.inputs[0]], second)
+            here = first.step(node, bounds[node.inputs[0]], second, leads.get(node.inputs[0]))
         derivatives[index] = here
         if index in relaxed:
             given = (network, index, images, radii, ball, planes)
+            pool = pools.get(index)
             center = values[index]
-            by_range = None if here is None else here.bounds(center, images, radii, ball)
+            by_range = None
+            if here is not None:
+                by_range = here.bounds(center, images, radii, ball)
+                if inner is not None:
+                    by_range = inner.neurons(index, center, by_range, radii)
+            found = None
             if by_range is None:
-                lower, upper = layer_bounds(*given, center)
+                lower, upper, found = layer_bounds(*given, center, pool)
             elif isinstance(node, Dense) and not _linear_pays(*given, by_range):
                 lower, upper = by_range
             else:
-                lower, upper = layer_bounds(*given, center)
+                lower, upper, found = layer_bounds(*given, center, pool)
                 lower = torch.maximum(lower, by_range[0])
                 upper = torch.minimum(upper, by_range[1])
             if sizes is not None:
                 spare = margin(terms[index], sizes[index])
                 lower, upper = lower - spare, upper + spare
+                found = None if found is None else _widened(found, spare, pools[index])
                 low, high = low - spare, high + spare
             low, high = torch.maximum(low, lower), torch.minimum(high, upper)
+            if found is not None:
+                leads[index] = found
         elif sizes is not None:
             spare = margin(terms[index], sizes[index])
             low, high = low - spare, high + spare
@@ -142,8 +163,28 @@ def relax_network(
     return Relaxation(network, images, radii, ball, planes, bounds, slack, values[-1], kept)
 
 
+def _widened(leads: Leads, spare: Tensor, pool: MaxPool) -> Leads:
+    """Return the leads with a margin for the rounding of both neurons of a difference."""
+    each = windows(pool, spare, FAR)
+    both = 2.0 * (each + each.gather(2, leads.chosen))
+    return dataclasses.replace(leads, low=leads.low - both, high=leads.high + both)
+
+
 def _linear(node: Node) -> bool:
     return isinstance(node, Dense)
+
+
+def _tiling_pools(network: Network) -> dict[int, MaxPool]:
+    """Return the nodes that a single max-pool reads whose windows tile them, with the pool."""
+    readers: dict[int, list[Node]] = {}
+    for node in network.nodes[1:]:
+        for source in node.inputs:
+            readers.setdefault(source, []).append(node)
+    pools = {}
+    for source, nodes in readers.items():
+        if len(nodes) == 1 and isinstance(nodes[0], MaxPool) and tiles(nodes[0]):
+            pools[source] = nodes[0]
+    return pools
 
 
 def layer_bounds(
@@ -154,19 +195,32 @@ def layer_bounds(
     ball: Ball,
     planes: dict[int, Planes],
     center: Tensor,
-) -> Bounds:
-    """Return backward bounds of one node's neurons, [count, *shape] each, up to rounding."""
+    pool: MaxPool | None = None,
+) -> tuple[Tensor, Tensor, Leads | None]:
+    """Return backward bounds of one node's neurons, [count, *shape] each, up to rounding.
+
+    With `pool`, which reads the node, the differences within its windows are bounded as well
+    where the rows that come out are over windows of the image.
+    """
     node = network.nodes[index]
     if isinstance(node, Dense) and planes and _feeds_relus_only(network, index):
-        return _decisive_bounds(network, index, node, images, radii, ball, planes, center)
-    lower, upper = [], []
+        return *_decisive_bounds(network, index, node, images, radii, ball, planes, center), None
+    lower, upper, leads = [], [], []
+    channel = 0
     for start, rows in _layer_rows(network, index, planes, len(images)):
-        values = least(walk(network, start, rows, planes), images, radii, ball)[0]
+        back = walk(network, start, rows, planes)
+        values = least(back, images, radii, ball)[0]
         half = values.shape[1] // 2
         lower.append(values[:, :half].flatten(1))
-        upper.append(values[:, half:].flatten(1))
-    shape = network.nodes[index].shape
-    return torch.cat(lower, dim=1).reshape(-1, *shape), -torch.cat(upper, dim=1).reshape(-1, *shape)
+        upper.append(-values[:, half:].flatten(1))
+        if pool is not None and isinstance(back, PatchRows):
+            part = slice(channel, channel + half)
+            shape = (len(images), half, *node.shape[1:])
+            here = (lower[-1].reshape(shape), upper[-1].reshape(shape))
+            leads.append(bounded_leads(back, here, center[:, part], pool, images, radii, ball))
+            channel += half
+    bounds = [torch.cat(parts, dim=1).reshape(-1, *node.shape) for parts in (lower, upper)]
+    return bounds[0], bounds[1], joined(leads) if leads else None
 
 
 def _feeds_relus_only(network: Network, index: int) -> bool:

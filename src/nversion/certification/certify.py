@@ -14,10 +14,11 @@ from nversion.certification.graph import Network
 from nversion.certification.intervals import interval_margins
 from nversion.certification.rounding import rounded_down
 from nversion.certification.search import (
+    effort,
     images_per_pass,
     linear_margins,
-    needs_jacobian,
     search_radii,
+    smaller_balls,
 )
 from nversion.certification.tracing import trace
 from nversion.errors import InputError
@@ -144,13 +145,16 @@ def margin_bounds(
     if method != "interval" and len(images):
         others = torch.arange(bounds.shape[1], device=bounds.device).expand_as(bounds)
         size = images_per_pass(problem.network)
-        jacobian = needs_jacobian(problem.network, problem.ball)
+        chosen = effort(problem.network, problem.ball)
         for first in range(0, len(images), size):
             part = slice(first, first + size)
+            given = (problem.network, problem.images[part])
+            rows = (problem.labels[part], others[part])
+            inner = smaller_balls(*given, *rows, radii[part], problem.ball, chosen.levels)
             relaxation = relax_network(
-                problem.network, problem.images[part], radii[part], problem.ball, jacobian=jacobian
+                *given, radii[part], problem.ball, jacobian=chosen.jacobian, inner=inner
             )
-            linear = linear_margins(relaxation, problem.labels[part], others[part])
+            linear = linear_margins(relaxation, *rows, inner)
             bounds[part] = torch.maximum(bounds[part], linear)
     rounded = bounds.to(torch.float32)
     below = torch.nextafter(rounded, torch.full_like(rounded, -torch.inf))

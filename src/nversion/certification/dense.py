@@ -22,8 +22,9 @@ from nversion.certification.graph import (
     MaxPool,
     Node,
     Scale,
+    tiles,
 )
-from nversion.certification.relaxations import Planes, tiles
+from nversion.certification.relaxations import Planes
 
 __all__ = ["DenseRows", "output_padding", "through_dense"]
 

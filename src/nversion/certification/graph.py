@@ -177,6 +177,11 @@ def activate(node: Activation, x: Tensor) -> Tensor:
     return torch.sigmoid(x) if node.function == "sigmoid" else torch.tanh(x)
 
 
+def tiles(node: MaxPool) -> bool:
+    """Tell whether the pool's windows neither overlap nor reach over the border."""
+    return node.size == node.stride and node.padding == (0, 0)
+
+
 def pool(node: MaxPool, x: Tensor) -> Tensor:
     """Take the maximum over the pool's windows (and of zero, if it is rectified)."""
     pooled = functional.max_pool2d(x, node.size, node.stride, node.padding)

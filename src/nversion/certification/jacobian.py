@@ -39,7 +39,7 @@ from nversion.certification.graph import (
 )
 from nversion.certification.intervals import Bounds
 from nversion.certification.patches import Geometry, ungrouped
-from nversion.certification.relaxations import FAR, windows
+from nversion.certification.relaxations import FAR, Leads, windows
 
 __all__ = ["Derivatives", "image_derivatives"]
 
@@ -94,13 +94,16 @@ class Derivatives:
             return self.geometry.cut(x)[:, None]
         return x.reshape(len(x), 1, 1, -1)
 
-    def step(self, node: Node, bounds: Bounds, other: Derivatives) -> Derivatives | None:
+    def step(
+        self, node: Node, bounds: Bounds, other: Derivatives, leads: Leads | None = None
+    ) -> Derivatives | None:
         """Return the ranges for a node, from those of its inputs; None where there is no rule.
 
         Args:
             node: reads the neurons of these ranges.
             bounds: of the node's inputs.
             other: the ranges of the second branch of a sum.
+            leads: of a pool's windows, where they are known.
         """
         match node:
             case Dense():
@@ -119,7 +122,7 @@ class Derivatives:
             case Convolution():
                 return self._convolution(node, self.geometry)
             case MaxPool():
-                return self._pool(node, bounds, self.geometry)
+                return self._pool(node, bounds, self.geometry, leads)
         return None
 
     def _with(self, low: Tensor, high: Tensor) -> Derivatives:
@@ -199,7 +202,9 @@ class Derivatives:
         mask = self.geometry.cut(self.low.new_ones(1, *self.shape))[:, None]
         return self._with(self.low * mask, self.high * mask)
 
-    def _pool(self, node: MaxPool, bounds: Bounds, inner: Geometry) -> Derivatives:
+    def _pool(
+        self, node: MaxPool, bounds: Bounds, inner: Geometry, leads: Leads | None
+    ) -> Derivatives:
         """Return the hull over the neurons of each window that may be its maximum."""
         low, high = (windows(node, x, FAR) for x in bounds)
         floor = low.amax(dim=2, keepdim=True)
@@ -208,6 +213,8 @@ class Derivatives:
             zero_wins = floor <= 0.0
             floor = floor.clamp(min=0.0)
         wins = (high > floor) | (low >= floor)
+        if leads is not None:
+            wins = wins & (leads.high >= 0.0)
         outer = after(inner, node)
         wins, zero_wins = wins.transpose(0, 1), zero_wins.transpose(0, 1)
         shape = (low.shape[1], len(low), self.shape[0], *outer.kernel, *node.shape[1:])

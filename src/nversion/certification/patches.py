@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from nversion.certification.dense import DenseRows
-from nversion.certification.graph import Activation, Convolution, MaxPool, Node, Scale
-from nversion.certification.relaxations import Planes, tiles
+from nversion.certification.graph import Activation, Convolution, MaxPool, Node, Scale, tiles
+from nversion.certification.relaxations import Planes
 
 __all__ = [
     "BLOCK",

@@ -6,9 +6,9 @@ that no accumulation of rounding errors can exceed. The derivation:
 Let ``M`` be the *magnitude* of a node: the value that its computation gives when all weights,
 biases, inputs and intermediate bounds are replaced by their absolute values. All quantities that
 enter a bound of that node (products of weights along paths, slopes of relaxations, which lie in
-[0, 1], their intercepts, which are at most the magnitudes of the nodes they relax, and the size
-of the ball, which lies within the magnitude of the input) are sums of products of N terms at the
-most along any path, where N adds up the number of terms of the sums on the way. Standard analysis
+[0, 1], their intercepts, which are at most the magnitudes of the nodes they relax, and the size of
+the ball, which lies within the magnitude of the input) are sums of products of N terms at the most
+along any path, where N adds up the number of terms of the sums on the way. Standard analysis
 (Higham, *Accuracy and Stability of Numerical Algorithms*, 2002, section 3.1) bounds the error of
 such sums, in whatever order they are added, by ``N u / (1 - N u)`` times the sum of the absolute
 values, that is, times M; ``u = 2^-53``. Eight times that, taken here, covers the two sides of the
@@ -94,8 +94,11 @@ def magnitudes(network: Network, images: Tensor, radii: Tensor) -> list[Tensor]:
                 values.append(x.reshape(len(x), *node.shape))
             case MaxPool():
                 area = node.size[0] * node.size[1]
-                mean = functional.avg_pool2d(x, node.size, node.stride, node.padding)
-                values.append(mean * (3 * area))
+                total = area * functional.avg_pool2d(x, node.size, node.stride, node.padding)
+                own = functional.max_pool2d(x, node.size, node.stride, node.padding)
+                # Independent ranges: slopes in [0, 1] times inputs, and times lower ends, and g.
+                # Differences: slopes that add up to 1 times inputs, and times differences, and g.
+                values.append(torch.maximum(2 * total + own, 5 * own))
             case Activation():
                 values.append(x if node.function == "relu" else x + 2.0)
             case Sum():

@@ -1,0 +1,151 @@
+"""How far the largest neuron of a max-pool's window leads the others, bounded directly.
+
+The ranges of two neurons overlap long before the neurons can change places: neighbours read almost
+the same pixels and move together. What decides about a window is the difference ``x_j - x_r`` to
+the neuron r that is largest at the image itself. The layer's backward bounds are linear functions
+of the image, ``L_j <= x_j <= U_j``, so
+
+    x_r - x_j  >=  min over the ball of (L_r - U_j),
+
+one more norm for each pair, of coefficients that are there already. Neurons whose difference stays
+negative cannot win; and ``max(x) = x_r + max_j (x_j - x_r)`` has tighter planes than a maximum of
+independent ranges (:mod:`nversion.certification.relaxations`).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nversion.certification.ball import Ball, Reach
+from nversion.certification.graph import MaxPool
+from nversion.certification.patches import BLOCK, Geometry, PatchRows
+from nversion.certification.relaxations import FAR, Leads, windows
+
+__all__ = ["bounded_leads", "joined"]
+
+
+def bounded_leads(
+    rows: PatchRows,
+    bounds: tuple[Tensor, Tensor],
+    center: Tensor,
+    pool: MaxPool,
+    images: Tensor,
+    radii: Tensor,
+    ball: Ball,
+) -> Leads:
+    """Return the differences within each window, for some channels of the pool's input.
+
+    Args:
+        rows: over the image: lower bounds of all neurons, then negated upper bounds.
+        bounds: lower and upper bounds drawn from them, [count, channels, height, width].
+        center: values at the images.
+        pool: with windows that tile its input.
+        images: [count, *shape].
+        radii: [count].
+        ball: the norm and the box.
+    """
+    lows, highs, centers = (windows(pool, x, FAR) for x in (*bounds, center))
+    chosen = centers.argmax(dim=2, keepdim=True)
+    leads = interval_leads(lows, highs, chosen)
+    floor = lows.amax(dim=2)
+    if pool.rectified:
+        floor = floor.clamp(min=0.0)
+    undecided = (highs > floor[:, :, None]).sum(dim=2) > 1
+    if pool.rectified:
+        # Where zero is the largest at the image, the neurons' own ranges are the differences.
+        undecided &= centers.amax(dim=2) > 0.0
+    pairs = _Pairs(rows, pool, images, radii, ball)
+    where = undecided.nonzero()
+    for part in torch.split(where, pairs.block):
+        n, c, y, x = part.unbind(1)
+        low, high = pairs.bounds(part, chosen[n, c, 0, y, x])
+        leads.low[n, c, :, y, x] = torch.maximum(leads.low[n, c, :, y, x], low)
+        leads.high[n, c, :, y, x] = torch.minimum(leads.high[n, c, :, y, x], high)
+    return leads
+
+
+def interval_leads(lows: Tensor, highs: Tensor, chosen: Tensor) -> Leads:
+    """Return what the ranges alone tell; all [count, channels, window or 1, height, width]."""
+    low, high = lows - highs.gather(2, chosen), highs - lows.gather(2, chosen)
+    zero = torch.zeros_like(low[:, :, :1])
+    return Leads(chosen, low.scatter(2, chosen, zero), high.scatter(2, chosen, zero))
+
+
+def joined(parts: list[Leads]) -> Leads:
+    """Return the leads of all channels."""
+    fields = [
+        torch.cat([getattr(p, name) for p in parts], dim=1) for name in ("chosen", "low", "high")
+    ]
+    return Leads(*fields)
+
+
+class _Pairs:
+    """Bounds of differences between two neurons of a window."""
+
+    def __init__(
+        self, rows: PatchRows, pool: MaxPool, images: Tensor, radii: Tensor, ball: Ball
+    ) -> None:
+        inner = rows.geometry
+        self.rows, self.pool, self.radii = rows, pool, radii
+        self.places = [(i, j) for i in range(pool.size[0]) for j in range(pool.size[1])]
+        kernel = [inner.kernel[i] + inner.stride[i] * (pool.size[i] - 1) for i in (0, 1)]
+        stride = [inner.stride[i] * pool.size[i] for i in (0, 1)]
+        self.union = Geometry(
+            (pool.shape[1], pool.shape[2]),
+            (kernel[0], kernel[1]),
+            (stride[0], stride[1]),
+            inner.padding,
+        )
+        self.images = self.union.cut(images)
+        self.reach = ball.reach(images)
+        if self.reach.down is not None and self.reach.up is not None:
+            cut = self.union.cut
+            self.reach = Reach(ball.norm, cut(self.reach.down), cut(self.reach.up))
+        pixels = rows.channels * kernel[0] * kernel[1]
+        self.block = max(1, BLOCK // (2 * len(self.places) * pixels))
+
+    def bounds(self, where: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Return bounds of ``x_j - x_chosen``, [windows, places] each.
+
+        Args:
+            where: image, channel, row and column of each window, int64 [windows, 4].
+            chosen: place of the neuron to compare with, int64 [windows].
+        """
+        n, c, y, x = where.unbind(1)
+        half = self.rows.a.shape[1] // 2
+        low_a, low_b = self._laid(n, c, y, x)
+        high_a, high_b = self._laid(n, c + half, y, x)
+        pick = torch.arange(len(n), device=n.device)
+        position = y * self.pool.shape[2] + x
+        image, spread = self.images[n, position], self.radii[n, None]
+        reach = self.reach
+        if reach.down is not None and reach.up is not None:
+            down, up = (t[n, position][:, None] for t in (reach.down, reach.up))
+            reach = Reach(reach.norm, down, up)
+
+        def least(a: Tensor, b: Tensor) -> Tensor:
+            center = b + (a @ image[:, :, None]).squeeze(2)
+            found: Tensor = center + reach.minimum(a, spread)[0]
+            return found
+
+        up_to = least(high_a + low_a[pick, chosen][:, None], high_b + low_b[pick, chosen][:, None])
+        from_ = least(low_a + high_a[pick, chosen][:, None], low_b + high_b[pick, chosen][:, None])
+        itself = functional.one_hot(chosen, len(self.places)).to(torch.bool)
+        return from_.masked_fill(itself, 0.0), (-up_to).masked_fill(itself, 0.0)
+
+    def _laid(self, n: Tensor, row: Tensor, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return coefficients on the window's pixels [windows, places, pixels], and constants."""
+        geometry, (down, across) = self.rows.geometry, self.pool.size
+        a = self.rows.a.new_zeros(len(n), len(self.places), self.rows.channels, *self.union.kernel)
+        constants = []
+        for place, (i, j) in enumerate(self.places):
+            position = (y * down + i) * geometry.grid[1] + x * across + j
+            top, left = geometry.stride[0] * i, geometry.stride[1] * j
+            found = self.rows.a[n, row, position]
+            a[:, place, :, top : top + geometry.kernel[0], left : left + geometry.kernel[1]] = (
+                found.reshape(len(n), self.rows.channels, *geometry.kernel)
+            )
+            constants.append(self.rows.constant[n, row, position])
+        return a.flatten(2), torch.stack(constants, dim=1)

@@ -1,0 +1,89 @@
+"""Bounds that lean on smaller balls hold on every point, and bring larger radii."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from nversion.certification import search
+from nversion.certification.backward import relax_network
+from nversion.certification.ball import Ball
+from nversion.certification.nested import Inner, joined
+from nversion.certification.search import Effort, linear_margins, search_radii, smaller_balls
+from nversion.certification.tracing import trace
+
+_spec = importlib.util.spec_from_file_location(
+    "certification_networks", Path(__file__).with_name("networks.py")
+)
+assert _spec is not None
+assert _spec.loader is not None
+networks = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(networks)
+
+RADII = {1.0: (0.05, 0.7, 4.0), 2.0: (0.03, 0.3, 1.0), math.inf: (0.005, 0.05, 0.3)}
+LABELS = torch.tensor([0, 1, 2])
+OTHERS = torch.tensor([[1, 2, 3], [0, 2, 3], [0, 1, 3]])
+WITH_RANGES = ("conv", "strided", "pooled", "deep pools", "average", "residual", "uneven")
+
+
+@pytest.mark.parametrize("name", WITH_RANGES)
+@pytest.mark.parametrize("norm", [1.0, 2.0, math.inf])
+@pytest.mark.parametrize("boxed", [False, True])
+def test_neurons_and_margins_stay_within_their_bounds(name: str, norm: float, boxed: bool) -> None:
+    network = trace(networks.network(name, seed=3), networks.SHAPE).to(torch.float64)
+    images = networks.images(3, seed=5).double()
+    radii = torch.tensor(RADII[norm], dtype=torch.float64)
+    ball = Ball(norm, (0.0, 1.0) if boxed else None)
+    inner = smaller_balls(network, images, LABELS, OTHERS, radii, ball, (0.4, 0.75))
+    relaxation = relax_network(network, images, radii, ball, jacobian=True, inner=inner)
+    points = networks.points(images, radii, norm, boxed, 200, seed=7)
+    values = network.forward(points.flatten(0, 1))
+    for index, (low, high) in relaxation.bounds.items():
+        seen = values[index].reshape(200, 3, *low.shape[1:])
+        assert bool((seen >= low).all()), (index, network.nodes[index].name)
+        assert bool((seen <= high).all()), (index, network.nodes[index].name)
+    lower = linear_margins(relaxation, LABELS, OTHERS, inner)
+    logits = values[-1].reshape(200, 3, -1)
+    own = logits.gather(2, LABELS[None, :, None].expand(200, -1, 1))
+    margins = own - logits.gather(2, OTHERS[None].expand(200, -1, -1))
+    assert bool((margins >= lower).all())
+    if norm == 1.0:
+        alone = relax_network(network, images, radii, ball, jacobian=True)
+        assert bool((lower > linear_margins(alone, LABELS, OTHERS) + 1e-4).any())
+
+
+@pytest.mark.parametrize("boxed", [False, True])
+def test_a_smaller_ball_enlarges_the_radius_in_l1(
+    boxed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 16, 3), nn.ReLU(), nn.MaxPool2d(2)]
+    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(256, 12), nn.ReLU(), nn.Linear(12, 4))
+    for parameter in model.parameters():
+        parameter.data.mul_(2.0 if parameter.ndim > 1 else 1.0)
+    network = trace(model.eval(), (1, 12, 12)).to(torch.float64)
+    images = (torch.rand(6, 1, 12, 12, dtype=torch.float64) * 1.6 - 0.3).clamp(0.0, 1.0)
+    labels = network.forward(images)[-1].argmax(dim=1)
+    others = torch.tensor([[j for j in range(4) if j != int(i)] for i in labels])
+    needed = torch.full((6,), 1e-4, dtype=torch.float64)
+    given = (network, images, labels, others, needed, Ball(1.0, (0.0, 1.0) if boxed else None))
+    nested = search_radii(*given)
+    monkeypatch.setattr(search, "effort", lambda *_, **__: Effort(True, ()))
+    single = search_radii(*given)
+    assert bool((nested >= 0.97 * single).all())
+    assert float(nested.mean()) > 1.02 * float(single.mean())
+
+
+def test_groups_of_images_are_put_together_and_chosen_from() -> None:
+    radii = torch.arange(5.0)
+    whole = Inner(radii, {0: (radii - 1, radii + 1)}, radii[:, None] * 2)
+    order = torch.tensor([3, 1, 0, 4, 2])
+    parts = joined([whole.rows(order[:2]), whole.rows(order[2:])]).rows(order.argsort())
+    torch.testing.assert_close(parts.radii, whole.radii)
+    torch.testing.assert_close(parts.margins, whole.margins)
+    torch.testing.assert_close(parts.bounds[0], whole.bounds[0])
