@@ -44,6 +44,8 @@ def main() -> None:
     data = load_dataset(chosen.dataset, root=chosen.data_dir)
     recipe = load_recipe("fast").model_copy(update={"max_steps": chosen.steps})
     architectures = catalogue(chosen.versions, data.shape, data.classes)
+    # As the training stage does it: the dearest first.
+    architectures.sort(key=lambda a: -a.multiply_adds(data.shape, data.classes))
     least: dict[str, tuple[float, float]] = {}
     weights: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:

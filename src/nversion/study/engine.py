@@ -119,6 +119,7 @@ class Engine:
         for place in {(self._folder.root / o).parent for unit in missing for o in unit.outputs}:
             remove_leftovers(place)
         errors: dict[str, str] = {}
+        missing = sorted(missing, key=lambda unit: -unit.cost)
         tasks = (
             (run_unit, {"function": unit.function, "arguments": unit.arguments}) for unit in missing
         )

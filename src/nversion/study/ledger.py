@@ -45,6 +45,8 @@ class Unit:
         arguments: keyword arguments that can be pickled.
         inputs: JSON values and digests that decide the result.
         outputs: the files it writes, relative to the study's folder.
+        cost: how much work it is, in a measure of its stage's own; the dearest is begun first, so
+            that no worker is left with a long unit at the end.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Unit:
     arguments: Mapping[str, Any]
     inputs: Mapping[str, Any]
     outputs: tuple[str, ...]
+    cost: float = 0.0
 
     @property
     def digest(self) -> str:

@@ -89,6 +89,7 @@ def train_versions(
             seed=version_seed(config.seed, str(architecture.name)),
             precision=config.versions.precision,
             device=resolve_device(config.run.device),
+            cost=architecture.multiply_adds(data.shape, data.classes),
         )
         for architecture in study_architectures(config, data)
     ]
@@ -125,6 +126,7 @@ def train_unit(
     device: torch.device,
     targets: Path | None = None,
     targets_digest: str = "",
+    cost: float = 0.0,
 ) -> Unit:
     """Return the unit that trains one network into `folder`.
 
@@ -140,6 +142,7 @@ def train_unit(
         device: where it is trained.
         targets: a file with soft labels, or None for the true ones.
         targets_digest: SHA-256 of that file.
+        cost: multiply-adds of the network for one image.
     """
     return Unit(
         name=name,
@@ -171,6 +174,7 @@ def train_unit(
             ),
         },
         outputs=tuple(root.relative(folder / output) for output in OUTPUTS),
+        cost=cost,
     )
 
 

@@ -18,7 +18,7 @@ from nversion.architectures import Architecture
 from nversion.datasets import Dataset
 from nversion.datasets.shared import SharedDataset
 from nversion.device import resolve_device
-from nversion.errors import InputError
+from nversion.errors import ArchitectureError, InputError
 from nversion.progress import progress_bar
 from nversion.randomness import derive_seed
 from nversion.versions.recipe import Recipe, load_recipe
@@ -113,6 +113,9 @@ def train_each(
     names = [architecture.name or "" for architecture in architectures]
     if "" in names or len(set(names)) < len(names):
         raise InputError("each architecture needs a name of its own")
+    # The dearest first, so that no worker is left with a long one at the end.
+    architectures = sorted(architectures, key=lambda a: -_work(a, data))
+    names = [str(architecture.name) for architecture in architectures]
     with (
         where.pool(len(names)) as pool,
         tempfile.TemporaryDirectory(prefix="nversion-") as folder,
@@ -140,6 +143,14 @@ def train_each(
                     names[index], None if failed else result, str(result) if failed else None
                 )
                 advance()
+
+
+def _work(architecture: Architecture, data: Dataset) -> int:
+    """Return the multiply-adds for one image; 0 for what will fail, and is reported then."""
+    try:
+        return architecture.multiply_adds(data.shape, data.classes)
+    except ArchitectureError:
+        return 0
 
 
 def _train_shared(
