@@ -27,6 +27,7 @@ from nversion.certification.ball import Ball, dual_norm, largest_radius, lowest
 from nversion.certification.graph import Convolution, Dense, MaxPool, Network
 from nversion.certification.nested import Inner, joined
 from nversion.certification.patches import BLOCK
+from nversion.certification.track import GROW, SHRINK, Track, log_loss
 
 __all__ = [
     "Effort",
@@ -40,21 +41,24 @@ __all__ = [
     "smaller_balls",
 ]
 
-PASSES = 7
-LAST_PASSES = 3
-TOLERANCE = 2e-3
-NEAR, NEAR_CURVED = 0.015, 0.03
-AIM = 0.9999
-STEEPER = 1.08
-TRUSTED = 0.5
-USUAL, USUAL_JACOBIAN, USUAL_NESTED, RISING = 1.3, 1.1, 2.2, 1.5
-SHORT, LEFT, MORE = 0.999, 0.004, 0.0002
+PASSES, LAST_PASSES = 7, 3
+
+USUAL, USUAL_JACOBIAN, USUAL_NESTED = 1.3, 1.1, 2.2
+"""Slopes of the loss over the radius, in logarithms: linear bounds, ranges of the Jacobian, the
+latter with smaller balls (around the root)."""
+
+SHORT, SHORT_ROUGH = 0.999, 0.985
+LEFT, LEFT_ROUGH, MORE, ONWARD = 0.004, 0.12, 0.0002, 2.0
+"""When the float64 pass is repeated: what it proved falls short of the radius, or room is left."""
+
 GUESS = 0.3
-GUESS_WINDOWS, GUESS_NESTED = {1.0: 0.11, 2.0: 0.08}, {1.0: 0.02, 2.0: 0.04}
-FOOTHOLD, FOOTHOLD_PASSES, RISE = (-1.9, -0.8, -0.35), 3, 1.2
+GUESS_WINDOWS, GUESS_NESTED = {1.0: 0.06, 2.0: 0.055}, {1.0: 0.02, 2.0: 0.04}
+"""The first radius, as a share of where the linearised network would change its verdict."""
+
 ONE_LEVEL, THOROUGH = (0.55,), (0.55, 0.8)
-AIM_ROUGH, SHORT_ROUGH, LEFT_ROUGH, TOLERANCE_ROUGH = 0.995, 0.985, 0.12, 0.035
-GROW, SHRINK = 1.5, 2.5
+FOOTHOLD, FOOTHOLD_PASSES, RISE = (-1.9, -0.8, -0.35), 3, 1.2
+"""The first smaller ball: the logarithm of its loss between these ends, best the middle one."""
+
 LARGEST = 1e6
 
 
@@ -303,7 +307,7 @@ class _Case:
         rows, order, parts = self._all(), [], []
         for turn in range(FOOTHOLD_PASSES):
             verdict, found = self.probe(rows, radii[rows], True, None)
-            y = _logarithm(verdict.loss)
+            y = log_loss(verdict.loss)
             slope = (USUAL_NESTED - 0.2 * y.clamp(min=0.0)).clamp(min=1.2)
             scale[rows] = RISE * radii[rows] * (-y / slope).clamp(-SHRINK, GROW).exp()
             good = ((y > FOOTHOLD[0]) & (y < FOOTHOLD[2])) | (turn == FOOTHOLD_PASSES - 1)
@@ -318,11 +322,11 @@ class _Case:
     def follow(self, guess: Tensor, jacobian: bool, inner: Inner | None = None) -> Tensor:
         """Return the radii that the search comes to, float64 [count]."""
         usual = USUAL_JACOBIAN if jacobian else USUAL
-        track = _Track(guess, usual if inner is None else USUAL_NESTED, rough=inner is not None)
+        track = Track(guess, usual if inner is None else USUAL_NESTED, rough=inner is not None)
         rows = self._all()
         for _ in range(PASSES):
             verdict, _ = self.probe(rows, track.probe[rows].exp(), jacobian, inner)
-            rows = rows[~track.update(rows, verdict)]
+            rows = rows[~track.update(rows, verdict.radii, verdict.loss)]
             if len(rows) == 0:
                 break
         return track.probe.exp()
@@ -341,70 +345,9 @@ class _Case:
             missed = verdict.loss.log()
             short = (best[rows] < enough * e) | ((missed < -left) & (turn == 0))
             lower = e * (-missed / USUAL - MORE).clamp(min=-4.0).exp()
-            onward = e * (-missed / (RISING + 0.5)).clamp(max=0.1).exp()
+            onward = e * (-missed / ONWARD).clamp(max=0.1).exp()
             radii[rows] = torch.maximum(torch.where(missed > 0, lower, onward), best[rows])
             rows = rows[short]
             if len(rows) == 0:
                 break
         return best
-
-
-class _Track:
-    """Where the search stands for each image; radii and losses as logarithms, float64 [count].
-
-    Args:
-        guess: the first radii to try, [count].
-        usual: the slope that the curve mostly has, before two points of it are known.
-        rough: whether to be content a little sooner, and to aim a little lower.
-    """
-
-    def __init__(self, guess: Tensor, usual: float, *, rough: bool) -> None:
-        unknown = torch.full_like(guess, torch.nan)
-        self.probe = guess.log()
-        self.usual, self.rough = usual, rough
-        self.low = torch.full_like(guess, -torch.inf)
-        self.high = torch.full_like(guess, torch.inf)
-        self.before, self.loss_before = unknown, unknown.clone()
-        self.slope, self.bend = unknown.clone(), unknown.clone()
-
-    def update(self, rows: Tensor, verdict: Verdict) -> Tensor:
-        """Take in the verdict on the probes of `rows`, choose the next, and tell which are done."""
-        x, y = self.probe[rows], _logarithm(verdict.loss)
-        proved = verdict.radii.to(torch.float64).nan_to_num(0.0).clamp(min=1e-12).log()
-        low = torch.maximum(self.low[rows], torch.minimum(x, proved))
-        high = torch.where(y > 0, torch.minimum(self.high[rows], x), self.high[rows])
-        slope, curved = self._slope(rows, x, y)
-        step = ((math.log(AIM_ROUGH if self.rough else AIM) - y) / slope).clamp(-SHRINK, GROW)
-        following = torch.minimum(torch.maximum(x + step, low), torch.maximum(high, low))
-        # A step onto an end of the bracket would learn nothing: halve the bracket instead.
-        stuck = (following >= high) & (y <= 0.0)
-        following = torch.where(stuck, (low + high) / 2, following)
-        if self.rough:
-            # The curve has steps: between two radii near each other, take what is proved.
-            following = torch.where(high - low <= TOLERANCE_ROUGH, low, following)
-        self.probe[rows], self.low[rows], self.high[rows] = following, low, high
-        self.before[rows], self.loss_before[rows] = x, y
-        near = torch.where(curved | self.rough, NEAR_CURVED, NEAR)
-        return (high - low <= (TOLERANCE_ROUGH if self.rough else TOLERANCE)) | (y.abs() <= near)
-
-    def _slope(self, rows: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the curve's slope at x, and for which images it comes from three points."""
-        distance = x - self.before[rows]
-        secant = (y - self.loss_before[rows]) / distance
-        # The parabola through the last three points; its bend by the last two secants.
-        turned = secant + distance * (secant - self.slope[rows]) / (distance + self.bend[rows])
-        curved = turned.isfinite() & ((turned / secant - 1.0).abs() < TRUSTED)
-        # With two points: the curve is a little steeper around the root than from far away.
-        slope = torch.where(distance.abs() > 0.3, STEEPER * secant, secant)
-        slope = torch.where(curved, turned, slope)
-        self.slope[rows], self.bend[rows] = secant, distance
-        if self.rough:
-            usual = (self.usual - 0.2 * y.clamp(min=0.0)).clamp(min=1.2)
-        else:
-            usual = torch.where(y > 0, self.usual + 0.15 * y, RISING)
-        return torch.where(slope.isfinite(), slope, usual).clamp(1.0, 6.0), curved
-
-
-def _logarithm(loss: Tensor) -> Tensor:
-    known = loss.to(torch.float64).nan_to_num(nan=1e12, posinf=1e12)
-    return known.clamp(min=1e-6, max=1e12).log()

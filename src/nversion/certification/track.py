@@ -1,0 +1,94 @@
+"""Where the search for each image's radius stands: the next radius to try, from the losses so far.
+
+A secant in the logarithms of radius and loss, kept between the largest radius that is proved and
+the smallest that is not, with the slope that the curve mostly has until two points are known.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = ["GROW", "SHRINK", "Track", "log_loss"]
+
+TOLERANCE, TOLERANCE_ROUGH = 2e-3, 0.035
+"""How near, in logarithms of radii, the ends of the bracket must come."""
+
+NEAR, NEAR_CURVED = 0.015, 0.03
+"""How near the logarithm of a loss must come to 0, with two points of the curve or three."""
+
+AIM, AIM_ROUGH = 0.9999, 0.995
+"""The loss that is aimed at: a margin that is missed by little costs much of the radius."""
+
+STEEPER, TRUSTED, RISING = 1.08, 0.5, 1.5
+GROW, SHRINK = 1.5, 2.5
+
+
+class Track:
+    """Where the search stands for each image; radii and losses as logarithms, float64 [count].
+
+    Args:
+        guess: the first radii to try, [count].
+        usual: the slope that the curve mostly has, before two points of it are known.
+        rough: whether to be content a little sooner, and to aim a little lower.
+    """
+
+    def __init__(self, guess: Tensor, usual: float, *, rough: bool) -> None:
+        unknown = torch.full_like(guess, torch.nan)
+        self.probe = guess.log()
+        self.usual, self.rough = usual, rough
+        self.low = torch.full_like(guess, -torch.inf)
+        self.high = torch.full_like(guess, torch.inf)
+        self.before, self.loss_before = unknown, unknown.clone()
+        self.slope, self.bend = unknown.clone(), unknown.clone()
+
+    def update(self, rows: Tensor, proved_up_to: Tensor, loss: Tensor) -> Tensor:
+        """Take in the verdict on the probes of `rows`, choose the next, and tell which are done.
+
+        Args:
+            rows: int64 [some].
+            proved_up_to: the radii that the probes proved, [some].
+            loss: at the probes, [some].
+        """
+        x, y = self.probe[rows], log_loss(loss)
+        proved = proved_up_to.to(torch.float64).nan_to_num(0.0).clamp(min=1e-12).log()
+        low = torch.maximum(self.low[rows], torch.minimum(x, proved))
+        high = torch.where(y > 0, torch.minimum(self.high[rows], x), self.high[rows])
+        slope, curved = self._slope(rows, x, y)
+        step = ((math.log(AIM_ROUGH if self.rough else AIM) - y) / slope).clamp(-SHRINK, GROW)
+        following = torch.minimum(torch.maximum(x + step, low), torch.maximum(high, low))
+        # A step onto an end of the bracket would learn nothing: halve the bracket instead.
+        stuck = (following >= high) & (y <= 0.0)
+        following = torch.where(stuck, (low + high) / 2, following)
+        if self.rough:
+            # The curve has steps: between two radii near each other, take what is proved.
+            following = torch.where(high - low <= TOLERANCE_ROUGH, low, following)
+        self.probe[rows], self.low[rows], self.high[rows] = following, low, high
+        self.before[rows], self.loss_before[rows] = x, y
+        near = torch.where(curved | self.rough, NEAR_CURVED, NEAR)
+        return (high - low <= (TOLERANCE_ROUGH if self.rough else TOLERANCE)) | (y.abs() <= near)
+
+    def _slope(self, rows: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the curve's slope at x, and for which images it comes from three points."""
+        distance = x - self.before[rows]
+        secant = (y - self.loss_before[rows]) / distance
+        # The parabola through the last three points; its bend by the last two secants.
+        turned = secant + distance * (secant - self.slope[rows]) / (distance + self.bend[rows])
+        curved = turned.isfinite() & ((turned / secant - 1.0).abs() < TRUSTED)
+        # With two points: the curve is a little steeper around the root than from far away.
+        slope = torch.where(distance.abs() > 0.3, STEEPER * secant, secant)
+        slope = torch.where(curved, turned, slope)
+        self.slope[rows], self.bend[rows] = secant, distance
+        if self.rough:
+            usual = (self.usual - 0.2 * y.clamp(min=0.0)).clamp(min=1.2)
+        else:
+            usual = torch.where(y > 0, self.usual + 0.15 * y, RISING)
+        return torch.where(slope.isfinite(), slope, usual).clamp(1.0, 6.0), curved
+
+
+def log_loss(loss: Tensor) -> Tensor:
+    """Return the logarithm, float64, finite whatever the loss."""
+    known = loss.to(torch.float64).nan_to_num(nan=1e12, posinf=1e12)
+    return known.clamp(min=1e-6, max=1e12).log()
