@@ -6,6 +6,7 @@ from nversion.attacks.carlini_wagner import CarliniWagner
 from nversion.attacks.criteria import margins
 from nversion.attacks.deepfool import DeepFool
 from nversion.attacks.linearised import IN_L2
+from nversion.attacks.ray import TOLERANCE
 from nversion.errors import InputError
 
 
@@ -54,7 +55,9 @@ def test_nearer_than_deepfool(dense, convolutional):
         ours = CarliniWagner()(victim.model, images, labels)
         theirs = DeepFool()(victim.model, images, labels)
         assert ours.success.all()
-        assert float(ours.l2.median()) < float(theirs.l2.median())
+        assert float(ours.l2.mean()) < float(theirs.l2.mean())
+        # Where the model is linear both are on the boundary, as near as the way back is searched.
+        assert (ours.l2 < (1.0 + 2.0 * TOLERANCE) * theirs.l2).float().mean() > 0.9
 
 
 def test_without_the_start(dense):
@@ -63,7 +66,8 @@ def test_without_the_start(dense):
     plain = CarliniWagner(start_steps=0)(dense.model, images, labels)
     assert plain.success.all()
     assert float(plain.l2.mean()) < 1.1 * float(ours.l2.mean())
-    assert plain.backwards > 2 * ours.backwards
+    finishing = (1 + IN_L2.steps) * len(images)
+    assert plain.backwards - finishing > 2 * (ours.backwards - finishing)
 
 
 def test_confidence(dense):

@@ -25,7 +25,7 @@ def direction(victim, image, label, name):
 
 
 def by_definition(victim, image, label, name):
-    """Scan 1,000 magnitudes up to 1, and 20 finer ones if one of the first 20 succeeds."""
+    """Scan 1,000 magnitudes up to 1, then 20 finer ones from the one before (one of 20: from 0)."""
     along = direction(victim, image, label, name)
     magnitudes = torch.linspace(0, 1, 1001)[1:]
     for _ in range(2):
@@ -35,9 +35,10 @@ def by_definition(victim, image, label, name):
         if len(hits) == 0:
             return None
         first = int(hits[0])
-        if first >= 20 or len(magnitudes) == 20:
+        if len(magnitudes) == 20:
             break
-        magnitudes = torch.linspace(0, float(magnitudes[first]), 21)[1:]
+        least = 0.0 if first < 20 else float(magnitudes[first - 1])
+        magnitudes = torch.linspace(least, float(magnitudes[first]), 21)[1:]
     return images[first]
 
 

@@ -18,11 +18,11 @@ adversarial point of all iterates is the result. Chosen here, to get there with 
   pixels that are black or white from the beginning hardly ever move.
 - Adam's step is smaller than `learning_rate` where the start lies so near to the original that
   such steps would lead astray, and decays within a round. With `abort_early` a round ends once 10
-  iterations have not made the loss smaller by one percent, and the search over c once a round
+  iterations have not made the loss smaller by five percent, and the search over c once a round
   has brought the point hardly nearer; images that are finished leave the batch.
-- A few last steps minimise the same objective with f made linear, for a c that is large enough,
+- The last steps minimise the same objective with f made linear, for a c that is large enough,
   which is exact (:mod:`nversion.attacks.linearised`); Adam's steps are too coarse for the last
-  tenth of a percent.
+  few percent.
 - The result is drawn back along the line to the original, unless a confidence is asked for.
 """
 
@@ -48,7 +48,7 @@ from nversion.attacks.registry import register
 __all__ = ["CarliniWagner"]
 
 CHECK_EVERY = 10
-PROGRESS = 0.99
+PROGRESS = 0.95
 """A round goes on while this many iterations have made the loss this much smaller."""
 
 OVERWEIGHT = 3.0

@@ -18,12 +18,12 @@ here:
   itself: row-wise dot products, a step size, a constant and a stage of the search of its own.
 - Each minimisation starts where the last one ended, with the gradient differences of the last one:
   the cross-entropy's share in them is rescaled to the new constant. It ends once an iteration
-  gains less than a thousandth.
+  gains less than a hundredth.
 - The first c is the one whose minimiser would lie on the boundary if the model were linear. It is
   doubled until adversarial; then the Illinois variant of regula falsi seeks the c with margin zero
   (Dowell & Jarratt 1971), and is done early once the adversarial margin is within a hundredth of
   the original's.
-- The result is the nearest adversarial iterate, improved by a few steps on the linearised margin
+- The result is the nearest adversarial iterate, improved by steps on the linearised margin
   (:func:`nversion.attacks.linearised.finish`) and drawn back along the line to the original.
 """
 
@@ -62,7 +62,7 @@ ROUNDING = 1e-6
 REDUCTIONS = 8
 """A line search that has shortened the step so often ends the minimisation."""
 
-FLAT = 1e-3
+FLAT = 1e-2
 """A minimisation is over when an iteration's decrease is less than this share of the value."""
 
 ON_BOUNDARY = 1e-2

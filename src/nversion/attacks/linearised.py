@@ -5,14 +5,17 @@ original onto a half-space within the box, which has a closed form
 (:func:`nversion.attacks.fab.to_hyperplane`). ReLU networks put kinks where the solution lies; there
 the linearisations of both sides alternate, and a running mean of them (an aggregate subgradient, as
 in bundle methods; Kiwiel 1983, "An aggregate subgradient method for nonsmooth convex minimization")
-settles on the kink.
+settles on the kink. The steps shrink, and the margin asked for falls while the iterates are
+adversarial and rises while they are not, so that the last ones are on the boundary.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from nversion.attacks.ball import norms, sums
@@ -21,7 +24,18 @@ from nversion.attacks.fab import to_hyperplane
 from nversion.attacks.nearest import Nearest
 from nversion.attacks.oracle import Oracle
 
-__all__ = ["IN_L2", "IN_LINF", "Finish", "Linearised", "Slope", "finish", "margin_slope"]
+__all__ = [
+    "IN_L2",
+    "IN_LINF",
+    "RELAX",
+    "TIGHTEN",
+    "Finish",
+    "Linearised",
+    "Slope",
+    "finish",
+    "margin_slope",
+    "step_share",
+]
 
 Slope = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Points and their rows -> what their margins lack, and the margins' gradients."""
@@ -29,10 +43,11 @@ Slope = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 MEMORY = 0.5
 """Weight of the mean of the earlier linearisations against the newest."""
 
-FIRST_EXTRA = 1e-3
+LAST_STEP = 0.02
+"""The last step's share of the way to the solution; the first is 1, a half cosine between."""
 
-LAST_STEP = 0.5
-"""Length of the steps of :func:`finish`, in ways to the solution; the first goes all the way."""
+RELAX, TIGHTEN = 0.9, 1.1
+"""Factors of the margin asked for: after an adversarial iterate, and after another one."""
 
 LARGEST = 2.0**60
 """Stands for margins that are not numbers."""
@@ -45,14 +60,13 @@ class Finish:
     Attributes:
         norm: "l2" or "linf".
         steps: how many.
-        extra: how far past the boundary they aim, in distances from the original; the first aims
-            :data:`FIRST_EXTRA` past it, which is all that a linear model needs.
+        extra: how far past the boundary the first aims, in distances from the original.
         memory: weight of the mean of the earlier linearisations against the newest.
     """
 
     norm: str = "l2"
-    steps: int = 4
-    extra: float = FIRST_EXTRA
+    steps: int = 20
+    extra: float = 5e-3
     memory: float = MEMORY
 
 
@@ -105,9 +119,9 @@ class Linearised:
 
 
 def finish(nearest: Nearest, slope: Slope, how: Finish = IN_L2) -> None:
-    """Improve on the nearest points by a few steps that take the model to be linear around them.
+    """Improve on the nearest points by steps that take the model to be linear around them.
 
-    Long descents gain the last tenth of a percent slowly; near the minimum these gain it fast.
+    Long descents gain the last percent slowly; near the minimum these gain it fast.
 
     Args:
         nearest: the nearest adversarial points so far; its squares are of distances in the norm.
@@ -122,18 +136,21 @@ def finish(nearest: Nearest, slope: Slope, how: Finish = IN_L2) -> None:
     lacks, gradients = slope(points, rows)
     values = -lacks - sums(gradients * (points - originals))
     model = Linearised(originals, values, gradients, how.norm, how.memory)
+    # How much the margin rises at the most over a way of length 1.
+    steepness = norms(gradients, "l2") if how.norm == "l2" else sums(gradients.abs())
+    extra = how.extra * steepness * nearest.squares[rows].sqrt()
     for step in range(how.steps):
-        # How much the margin rises at the most over a way of length 1.
-        normals = model.normals
-        steepness = norms(normals, "l2") if how.norm == "l2" else sums(normals.abs())
-        extra = FIRST_EXTRA if step == 0 else how.extra
-        solution = model.nearest(extra * steepness * nearest.squares[rows].sqrt())
-        points = points + (1.0 if step == 0 else LAST_STEP) * (solution - points)
+        points = points + step_share(step, how.steps) * (model.nearest(extra) - points)
         lacks, gradients = slope(points, rows)
-        changes = points - originals
-        squares = _squared(changes, how.norm)
-        nearest.keep(rows, points, lacks < 0, squares)
+        held, changes = lacks < 0, points - originals
+        nearest.keep(rows, points, held, _squared(changes, how.norm))
         model.add(changes, -lacks, gradients)
+        extra = extra * torch.where(held, RELAX, TIGHTEN)
+
+
+def step_share(step: int, steps: int) -> float:
+    """Return which share of the way to a linear model's solution to take in a step."""
+    return LAST_STEP + (1.0 - LAST_STEP) * (1.0 + math.cos(math.pi * step / steps)) / 2
 
 
 def _squared(changes: Tensor, norm: str) -> Tensor:

@@ -52,9 +52,12 @@ def first_adversarial(
     labels: Tensor,
     largest: Tensor,
     steps: int,
+    smallest: Tensor | None = None,
 ) -> Tensor:
-    """Return the smallest k in 1..steps at which clamp(image + k/steps * largest * direction) is
-    adversarial, int64 [count]; 0 where none is.
+    """Return the smallest k in 1..steps whose magnitude is adversarial, int64 [count]; 0: none is.
+
+    The magnitudes m grow evenly from `smallest` to `largest`; what is looked at is
+    ``clamp(image + m * direction)``.
 
     Args:
         oracle: the attacked model.
@@ -63,11 +66,20 @@ def first_adversarial(
         labels: int64 [count].
         largest: float32 [count], the magnitude at k = steps.
         steps: grid points.
-    """  # noqa: D205
-    count = len(images)
-    unit = (largest.to(images.device) / steps)[:, None, None, None] * directions
+        smallest: float32 [count], the magnitude at k = 0, not adversarial; None: 0.
+    """
+    count, largest = len(images), largest.to(images.device)
+    first = torch.zeros_like(largest) if smallest is None else smallest.to(images.device)
+    unit = (largest - first) / steps
+
+    def look(rows: Tensor, k: Tensor) -> Tensor:
+        magnitudes = first[rows] + k * unit[rows]
+        moved = images[rows] + magnitudes[:, None, None, None] * directions[rows]
+        return _margins(oracle, moved.clamp(0.0, 1.0), labels[rows])
+
     excess = np.full((count, steps + 1), np.nan)
-    excess[:, 0] = _margins(oracle, images, labels).cpu().numpy()
+    everyone = torch.arange(count, device=images.device)
+    excess[:, 0] = look(everyone, torch.zeros_like(everyone)).cpu().numpy()
     active = directions.flatten(1).ne(0).any(dim=1).nonzero().squeeze(1).tolist()
     while True:
         asked = [(row, k) for row in active if (k := _next_look(excess[row])) is not None]
@@ -75,9 +87,7 @@ def first_adversarial(
             break
         active = [row for row, _ in asked]
         rows = torch.tensor(active, device=images.device)
-        magnitudes = torch.tensor([k for _, k in asked], device=images.device)
-        candidates = images[rows] + magnitudes[:, None, None, None] * unit[rows]
-        seen = _margins(oracle, candidates.clamp(0.0, 1.0), labels[rows]).tolist()
+        seen = look(rows, torch.tensor([k for _, k in asked], device=images.device)).tolist()
         for (row, k), value in zip(asked, seen, strict=True):
             excess[row, k] = value
     hits = np.nan_to_num(excess, nan=-1.0) > 0.0

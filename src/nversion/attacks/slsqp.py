@@ -23,7 +23,6 @@ with bounds exactly. Replaced:
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import ClassVar
 
 import torch
@@ -32,7 +31,7 @@ from torch import Tensor
 from nversion.attacks.ball import sums
 from nversion.attacks.base import Attack, check_count
 from nversion.attacks.criteria import excess_margins, margins
-from nversion.attacks.linearised import Linearised
+from nversion.attacks.linearised import RELAX, TIGHTEN, Linearised, step_share
 from nversion.attacks.nearest import Nearest, nearest_classes
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
@@ -41,15 +40,11 @@ from nversion.attacks.registry import register
 
 __all__ = ["SLSQP"]
 
-LAST_STEP = 0.02
-"""The last step's share of the way to the solution; the first is 1, a half cosine between."""
-
 FIRST_EXTRA = 0.02
 """Margin asked for at first, as a share of how far the original's lies below zero."""
 
-RELAX, TIGHTEN, STRIVE = 0.9, 1.1, 1.5
-"""Factors of the margin asked for: after an adversarial iterate, after another one, and after
-another one where none has been adversarial yet."""
+STRIVE = 1.5
+"""Factor of the margin asked for after an iterate where none has been adversarial yet."""
 
 
 @register
@@ -100,6 +95,5 @@ class SLSQP(Attack):
                 met |= held
                 tighten = torch.where(met, TIGHTEN, STRIVE)
                 extra = extra * torch.where(held, RELAX, tighten)
-            share = (1.0 + math.cos(math.pi * step / self.iterations)) / 2
-            share = LAST_STEP + (1.0 - LAST_STEP) * share
+            share = step_share(step, self.iterations)
             points = points + share * (model.nearest(extra) - points)
