@@ -25,7 +25,7 @@ def direction(victim, image, label, name):
 
 
 def by_definition(victim, image, label, name):
-    """Scan 1,000 magnitudes up to 1, then 20 finer ones from the one before (one of 20: from 0)."""
+    """Scan 1,000 magnitudes up to 1, then 64 from the one before (20 from 0 if one of 20 hits)."""
     along = direction(victim, image, label, name)
     magnitudes = torch.linspace(0, 1, 1001)[1:]
     for _ in range(2):
@@ -35,10 +35,10 @@ def by_definition(victim, image, label, name):
         if len(hits) == 0:
             return None
         first = int(hits[0])
-        if len(magnitudes) == 20:
+        if len(magnitudes) < 1000:
             break
-        least = 0.0 if first < 20 else float(magnitudes[first - 1])
-        magnitudes = torch.linspace(least, float(magnitudes[first]), 21)[1:]
+        least, steps = (0.0, 20) if first < 20 else (float(magnitudes[first - 1]), 64)
+        magnitudes = torch.linspace(least, float(magnitudes[first]), steps + 1)[1:]
     return images[first]
 
 

@@ -2,9 +2,9 @@
 
 The image moves along one fixed direction: the gradient of the cross-entropy, scaled so that its
 root mean square per pixel is 1, or its sign. The magnitude grows over a grid of 1,000 values up to
-1; the first magnitude that is adversarial wins. The scan is then repeated over twenty finer
-magnitudes between it and the one before; where it is one of the first twenty, between it and 0 (as
-Foolbox 2.4 does, and only there).
+1; the first magnitude that is adversarial wins. Where that is one of the first twenty, the scan is
+repeated over twenty finer magnitudes up to it (as Foolbox 2.4 does); else over 64 between it and
+the one before, so that what is returned does not depend on where the grid happens to lie.
 
 The grid is not walked value by value: :func:`nversion.attacks.ray.first_adversarial` finds the same
 magnitude with about a dozen evaluations.
@@ -31,8 +31,10 @@ from nversion.errors import InputError
 __all__ = ["Gradient", "GradientSign", "gradient_targets"]
 
 FINER_STEPS = 20
-"""The scan is repeated over so many magnitudes below the first that succeeds: from the one before
-it, or from 0 if it is one of so many first ones."""
+"""The scan is repeated this much finer where one of this many first magnitudes succeeds."""
+
+FINEST_STEPS = 64
+"""Into so many steps the one before the first magnitude that succeeds is divided otherwise."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,14 +68,19 @@ class _SingleStep(Attack):
         first = first_adversarial(oracle, images, directions, labels, largest, self.steps)
         step = self.largest / self.steps
         magnitudes = first * step
-        rows = (first > 0).nonzero().squeeze(1)
-        if len(rows) > 0:
-            most = magnitudes[rows]
-            least = torch.where(first[rows] <= FINER_STEPS, 0.0, most - step)
-            given = (oracle, images[rows], directions[rows], labels[rows], most, FINER_STEPS)
+        near = first <= FINER_STEPS
+        for chosen, steps, width in (
+            ((first > 0) & near, FINER_STEPS, magnitudes),
+            (~near, FINEST_STEPS, torch.full_like(magnitudes, step)),
+        ):
+            rows = chosen.nonzero().squeeze(1)
+            if len(rows) == 0:
+                continue
+            most, least = magnitudes[rows], magnitudes[rows] - width[rows]
+            given = (oracle, images[rows], directions[rows], labels[rows], most, steps)
             finer = first_adversarial(*given, least)
             # Rounding may make the last of the finer ones, the same as before, fail.
-            found = least + (finer / FINER_STEPS) * (most - least)
+            found = least + (finer / steps) * (most - least)
             magnitudes[rows] = torch.where(finer > 0, found, most)
         return (images + magnitudes[:, None, None, None] * directions).clamp(0.0, 1.0)
 
