@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import math
-from pathlib import Path
 
+import networks
 import numpy as np
 import pytest
 import torch
@@ -18,14 +17,6 @@ from torch import Tensor, nn
 from nversion.certification import certify, margin_bounds
 from nversion.errors import InputError, UnsupportedModuleError
 from nversion.models import predict
-
-_spec = importlib.util.spec_from_file_location(
-    "certification_networks", Path(__file__).with_name("networks.py")
-)
-assert _spec is not None
-assert _spec.loader is not None
-networks = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(networks)
 
 NORMS = (1.0, 2.0, math.inf)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-from pathlib import Path
 
+import networks
 import pytest
 import torch
 from torch import Tensor
@@ -16,14 +15,6 @@ from nversion.certification.graph import MaxPool, pool
 from nversion.certification.leads import interval_leads
 from nversion.certification.relaxations import FAR, Leads, relax, windows
 from nversion.certification.tracing import trace
-
-_spec = importlib.util.spec_from_file_location(
-    "certification_networks", Path(__file__).with_name("networks.py")
-)
-assert _spec is not None
-assert _spec.loader is not None
-networks = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(networks)
 
 RADII = {1.0: (0.05, 0.5, 2.0), 2.0: (0.03, 0.2, 0.6), math.inf: (0.005, 0.03, 0.1)}
 CASES = [

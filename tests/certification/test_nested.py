@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-from pathlib import Path
 
+import networks
 import pytest
 import torch
 from torch import nn
@@ -16,14 +15,6 @@ from nversion.certification.ball import Ball
 from nversion.certification.nested import Inner, joined
 from nversion.certification.search import Effort, linear_margins, search_radii, smaller_balls
 from nversion.certification.tracing import trace
-
-_spec = importlib.util.spec_from_file_location(
-    "certification_networks", Path(__file__).with_name("networks.py")
-)
-assert _spec is not None
-assert _spec.loader is not None
-networks = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(networks)
 
 RADII = {1.0: (0.05, 0.7, 4.0), 2.0: (0.03, 0.3, 1.0), math.inf: (0.005, 0.05, 0.3)}
 LABELS = torch.tensor([0, 1, 2])

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-from pathlib import Path
 
+import networks
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,14 +14,6 @@ from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball
 from nversion.certification.rounding import magnitudes, margin, path_terms, rounded_down
 from nversion.certification.tracing import trace
-
-_spec = importlib.util.spec_from_file_location(
-    "certification_networks", Path(__file__).with_name("networks.py")
-)
-assert _spec is not None
-assert _spec.loader is not None
-networks = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(networks)
 
 
 @given(st.floats(0.0, 1e6))
