@@ -8,7 +8,7 @@ import networks
 import pytest
 import torch
 
-from nversion.certification import backward
+from nversion.certification import layers
 from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball
 from nversion.certification.intervals import interval_bounds
@@ -57,7 +57,7 @@ def test_the_bounds_that_are_left_out_change_no_plane(
     images = networks.images(3, seed=5).double()
     radii = torch.tensor(RADII[norm], dtype=torch.float64) / 2
     some = relax_network(network, images, radii, Ball(norm))
-    monkeypatch.setattr(backward, "_feeds_relus_only", lambda network, index: False)
+    monkeypatch.setattr(layers, "_feeds_relus_only", lambda network, index: False)
     everything = relax_network(network, images, radii, Ball(norm))
     different = [
         index

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from nversion.certification.backward import layer_bounds, relax_network
+from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball
 from nversion.certification.graph import MaxPool, pool
+from nversion.certification.layers import layer_bounds
 from nversion.certification.leads import interval_leads
 from nversion.certification.relaxations import FAR, Leads, relax, windows
 from nversion.certification.tracing import trace

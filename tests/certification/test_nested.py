@@ -19,6 +19,7 @@ from nversion.certification.tracing import trace
 RADII = {1.0: (0.05, 0.7, 4.0), 2.0: (0.03, 0.3, 1.0), math.inf: (0.005, 0.05, 0.3)}
 LABELS = torch.tensor([0, 1, 2])
 OTHERS = torch.tensor([[1, 2, 3], [0, 2, 3], [0, 1, 3]])
+NESTED = Effort(True, (0.4, 0.75))
 WITH_RANGES = ("conv", "strided", "pooled", "deep pools", "average", "residual", "uneven")
 
 
@@ -30,7 +31,7 @@ def test_neurons_and_margins_stay_within_their_bounds(name: str, norm: float, bo
     images = networks.images(3, seed=5).double()
     radii = torch.tensor(RADII[norm], dtype=torch.float64)
     ball = Ball(norm, (0.0, 1.0) if boxed else None)
-    inner = smaller_balls(network, images, LABELS, OTHERS, radii, ball, (0.4, 0.75))
+    inner = smaller_balls(network, images, LABELS, OTHERS, radii, ball, NESTED)
     relaxation = relax_network(network, images, radii, ball, jacobian=True, inner=inner)
     points = networks.points(images, radii, norm, boxed, 200, seed=7)
     values = network.forward(points.flatten(0, 1))
@@ -44,7 +45,8 @@ def test_neurons_and_margins_stay_within_their_bounds(name: str, norm: float, bo
     margins = own - logits.gather(2, OTHERS[None].expand(200, -1, -1))
     assert bool((margins >= lower).all())
     if norm == 1.0:
-        alone = relax_network(network, images, radii, ball, jacobian=True)
+        linear = relaxation.linear
+        alone = relax_network(network, images, radii, ball, jacobian=True, linear=linear)
         assert bool((lower > linear_margins(alone, LABELS, OTHERS) + 1e-4).any())
 
 

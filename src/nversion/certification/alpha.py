@@ -16,10 +16,11 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from nversion.certification.backward import Relaxation, least, margin_rows, relax_network, walk
+from nversion.certification.backward import Relaxation, relax_network
 from nversion.certification.ball import Ball
 from nversion.certification.graph import Activation, Network
 from nversion.certification.search import effort, judge, search_radii
+from nversion.certification.walking import least, margin_rows, walk
 
 __all__ = ["optimised_radii", "with_slopes"]
 
@@ -119,13 +120,15 @@ def optimised_radii(
     e = best.clamp(min=1e-6)
     slopes: dict[int, Tensor] = {}
     for _ in range(ROUNDS):
-        relaxation = relax_network(fast, small, e.to(torch.float32), ball, jacobian=jacobian)
+        relaxation = relax_network(
+            fast, small, e.to(torch.float32), ball, jacobian=jacobian, settled=0.0
+        )
         slopes = slopes or {i: relaxation.planes[i].lower for i in tuned}
         slopes, loss = _optimise(relaxation, labels, others, slopes, steps // ROUNDS)
         share = loss.to(torch.float64).clamp(0.2, 5.0)
         e = torch.maximum(e * share.pow(-1.0 / STEEPNESS), best)
     for _ in range(LAST_PASSES):
-        relaxation = relax_network(network, images, e, ball, jacobian=jacobian)
+        relaxation = relax_network(network, images, e, ball, jacobian=jacobian, settled=0.0)
         verdict = judge(with_slopes(relaxation, slopes), labels, others, needed)
         best = torch.maximum(best, torch.minimum(verdict.radii, e))
         if bool((best >= 0.995 * e).all()):

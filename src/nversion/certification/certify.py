@@ -150,7 +150,7 @@ def margin_bounds(
             part = slice(first, first + size)
             given = (problem.network, problem.images[part])
             rows = (problem.labels[part], others[part])
-            inner = smaller_balls(*given, *rows, radii[part], problem.ball, chosen.levels)
+            inner = smaller_balls(*given, *rows, radii[part], problem.ball, chosen)
             relaxation = relax_network(
                 *given, radii[part], problem.ball, jacobian=chosen.jacobian, inner=inner
             )

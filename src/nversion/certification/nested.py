@@ -32,16 +32,18 @@ class Inner:
         radii: [count].
         bounds: by node, [count, *shape] each.
         margins: lower bounds of the margins, [count, rows].
+        linear: the nodes for which backward linear bounds were drawn.
     """
 
     radii: Tensor
     bounds: dict[int, Bounds]
     margins: Tensor
+    linear: frozenset[int] = frozenset()
 
     def rows(self, chosen: Tensor) -> Inner:
         """Return the same for some of the images."""
         bounds = {i: (low[chosen], high[chosen]) for i, (low, high) in self.bounds.items()}
-        return Inner(self.radii[chosen], bounds, self.margins[chosen])
+        return Inner(self.radii[chosen], bounds, self.margins[chosen], self.linear)
 
     def neurons(self, index: int, center: Tensor, by_range: Bounds, radii: Tensor) -> Bounds:
         """Return bounds of a node over larger balls.
@@ -91,4 +93,5 @@ def joined(parts: list[Inner]) -> Inner:
         low, high = zip(*(part.bounds[i] for part in parts), strict=True)
         bounds[i] = (torch.cat(low), torch.cat(high))
     radii = torch.cat([part.radii for part in parts])
-    return Inner(radii, bounds, torch.cat([part.margins for part in parts]))
+    linear = frozenset[int]().union(*(part.linear for part in parts))
+    return Inner(radii, bounds, torch.cat([part.margins for part in parts]), linear)

@@ -22,12 +22,14 @@ import math
 import torch
 from torch import Tensor
 
-from nversion.certification.backward import Relaxation, least, margin_rows, relax_network, walk
+from nversion.certification.backward import Relaxation, relax_network
 from nversion.certification.ball import Ball, Reach, dual_norm, largest_radius, lowest
 from nversion.certification.graph import Convolution, Dense, MaxPool, Network
 from nversion.certification.nested import Inner, joined
 from nversion.certification.patches import BLOCK
 from nversion.certification.track import GROW, SHRINK, Track, log_loss
+from nversion.certification.walking import least, margin_rows, walk
+from nversion.certification.worth import SETTLED
 
 __all__ = [
     "Effort",
@@ -86,10 +88,13 @@ class Effort:
         jacobian: whether to carry the ranges of derivatives along.
         levels: radii of smaller balls that are bounded first, as shares, rising (the first one is
             only roughly kept to); needs `jacobian`.
+        settled: the share of open signs that linear bounds must settle to be drawn beside the
+            ranges of derivatives (see :data:`nversion.certification.worth.SETTLED`).
     """
 
     jacobian: bool
     levels: tuple[float, ...]
+    settled: float = SETTLED
 
 
 def effort(network: Network, ball: Ball, *, thorough: bool = False) -> Effort:
@@ -102,7 +107,7 @@ def effort(network: Network, ball: Ball, *, thorough: bool = False) -> Effort:
     if not _windowed(network) or ball.norm == math.inf or (ball.norm == 2.0 and not thorough):
         return Effort(False, ())
     if thorough:
-        return Effort(True, THOROUGH)
+        return Effort(True, THOROUGH, settled=0.0)
     pooled = any(isinstance(node, MaxPool) for node in network.nodes)
     return Effort(True, ONE_LEVEL if pooled else ())
 
@@ -203,14 +208,13 @@ def smaller_balls(
     others: Tensor,
     radii: Tensor,
     ball: Ball,
-    levels: tuple[float, ...],
+    chosen: Effort,
 ) -> Inner | None:
-    """Bound the balls of ``levels * radii``, each with the help of the one before."""
+    """Bound the balls of ``chosen.levels * radii``, each with the help of the one before."""
+    case = _Case(network, images, labels, others, torch.zeros_like(radii), ball, chosen)
     inner = None
-    for share in levels:
-        relaxation = relax_network(network, images, share * radii, ball, jacobian=True, inner=inner)
-        margins = linear_margins(relaxation, labels, others, inner)
-        inner = Inner(relaxation.radii, relaxation.bounds, margins)
+    for share in chosen.levels:
+        inner = case.smaller_ball(share * radii, inner)
     return inner
 
 
@@ -272,25 +276,35 @@ def search_radii(
         ball: the norm and the box.
         thorough: whether to buy larger radii with time.
     """
-    fast = _Case(network.to(torch.float32), images.to(torch.float32), labels, others, needed, ball)
-    exact = _Case(network, images, labels, others, needed, ball)
     chosen = effort(network, ball, thorough=thorough)
+    rivals = (labels, others, needed, ball, chosen)
+    fast = _Case(network.to(torch.float32), images.to(torch.float32), *rivals)
+    exact = _Case(network, images, *rivals)
     share = (GUESS_NESTED if chosen.levels else GUESS_WINDOWS).get(ball.norm, GUESS)
     if not _windowed(network):
         share = GUESS
     guess = share * local_radii(network, images, labels, others, ball)
     if not chosen.levels:
-        radii = fast.follow(guess, chosen.jacobian)
-        return exact.settle(radii, chosen.jacobian)
-    first, scale, inner = fast.foothold(guess)
+        return exact.settle(*fast.follow(guess))
+    first, scale, found = fast.foothold(guess)
     smaller = [first] + [share * scale for share in chosen.levels[1:]]
-    radii = fast.follow(scale, True, fast.smaller_balls(smaller[1:], inner))
-    return exact.settle(radii, True, exact.smaller_balls(smaller, None))
+    inners = [found]
+    for e in smaller[1:]:
+        inners.append(fast.smaller_ball(e, inners[-1]))
+    radii, linear = fast.follow(scale, inners[-1])
+    proved = None
+    for e, found in zip(smaller, inners, strict=True):
+        proved = exact.smaller_ball(e, proved, found.linear)
+    return exact.settle(radii, linear, proved)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Case:
-    """Images to be certified, in one precision (`needed` in float64)."""
+    """Images to be certified, in one precision (`needed` in float64).
+
+    Where linear bounds are drawn (`linear`, see :func:`relax_network`) is asked once, at the first
+    of several probes: then the loss is a smooth function of the radius.
+    """
 
     network: Network
     images: Tensor
@@ -298,28 +312,42 @@ class _Case:
     others: Tensor
     needed: Tensor
     ball: Ball
+    effort: Effort
 
     def probe(
-        self, rows: Tensor, radii: Tensor, jacobian: bool, inner: Inner | None
+        self,
+        rows: Tensor,
+        radii: Tensor,
+        inner: Inner | None,
+        linear: frozenset[int] | None,
     ) -> tuple[Verdict, Inner]:
         """Judge some of the images at `radii`, [rows]; `inner` is of all images."""
         dtype = self.images.dtype
         if inner is not None and len(rows) < len(self.images):
             inner = inner.rows(rows)
-        given = (self.network, self.images[rows], radii.to(dtype), self.ball)
-        relaxation = relax_network(*given, jacobian=jacobian, inner=inner)
+        relaxation = relax_network(
+            self.network,
+            self.images[rows],
+            radii.to(dtype),
+            self.ball,
+            jacobian=self.effort.jacobian,
+            inner=inner,
+            linear=linear,
+            settled=self.effort.settled,
+        )
         needed = self.needed[rows].to(dtype)
         verdict = judge(relaxation, self.labels[rows], self.others[rows], needed, inner)
-        return verdict, Inner(relaxation.radii, relaxation.bounds, verdict.margins)
+        found = Inner(relaxation.radii, relaxation.bounds, verdict.margins, relaxation.linear)
+        return verdict, found
 
     def _all(self) -> Tensor:
         return torch.arange(len(self.images), device=self.images.device)
 
-    def smaller_balls(self, radii: list[Tensor], inner: Inner | None) -> Inner | None:
-        """Bound smaller balls, each with the help of the one before."""
-        for e in radii:
-            _, inner = self.probe(self._all(), e, True, inner)
-        return inner
+    def smaller_ball(
+        self, radii: Tensor, inner: Inner | None, linear: frozenset[int] | None = None
+    ) -> Inner:
+        """Bound balls, with the help of smaller ones if there are any."""
+        return self.probe(self._all(), radii, inner, linear)[1]
 
     def foothold(self, guess: Tensor) -> tuple[Tensor, Tensor, Inner]:
         """Find a ball that takes about half of the room, [count].
@@ -330,7 +358,7 @@ class _Case:
         radii, scale = guess.clone(), guess.clone()
         rows, order, parts = self._all(), [], []
         for turn in range(FOOTHOLD_PASSES):
-            verdict, found = self.probe(rows, radii[rows], True, None)
+            verdict, found = self.probe(rows, radii[rows], None, None)
             y = log_loss(verdict.loss)
             slope = (USUAL_NESTED - 0.2 * y.clamp(min=0.0)).clamp(min=1.2)
             scale[rows] = RISE * radii[rows] * (-y / slope).clamp(-SHRINK, GROW).exp()
@@ -343,26 +371,27 @@ class _Case:
             radii[rows] *= ((FOOTHOLD[1] - y) / slope).clamp(-SHRINK, GROW).exp()
         return radii, scale, joined(parts).rows(torch.cat(order).argsort())
 
-    def follow(self, guess: Tensor, jacobian: bool, inner: Inner | None = None) -> Tensor:
-        """Return the radii that the search comes to, float64 [count]."""
-        usual = USUAL_JACOBIAN if jacobian else USUAL
+    def follow(self, guess: Tensor, inner: Inner | None = None) -> tuple[Tensor, frozenset[int]]:
+        """Return the radii that the search comes to, float64 [count], and `linear`."""
+        usual = USUAL_JACOBIAN if self.effort.jacobian else USUAL
         track = Track(guess, usual if inner is None else USUAL_NESTED, rough=inner is not None)
-        rows = self._all()
+        rows, linear = self._all(), None
         for _ in range(PASSES):
-            verdict, _ = self.probe(rows, track.probe[rows].exp(), jacobian, inner)
+            verdict, found = self.probe(rows, track.probe[rows].exp(), inner, linear)
+            linear = found.linear
             rows = rows[~track.update(rows, verdict.radii, verdict.loss)]
             if len(rows) == 0:
                 break
-        return track.probe.exp()
+        return track.probe.exp(), linear or frozenset()
 
-    def settle(self, radii: Tensor, jacobian: bool, inner: Inner | None = None) -> Tensor:
+    def settle(self, radii: Tensor, linear: frozenset[int], inner: Inner | None = None) -> Tensor:
         """Return radii that are proved, near those that were found in float32, float64 [count]."""
         best = torch.zeros_like(self.needed)
         rows = self._all()
         enough, left = (SHORT, LEFT) if inner is None else (SHORT_ROUGH, LEFT_ROUGH)
         for turn in range(LAST_PASSES):
             e = radii[rows]
-            verdict, _ = self.probe(rows, e, jacobian, inner)
+            verdict, _ = self.probe(rows, e, inner, linear)
             best[rows] = torch.maximum(best[rows], torch.minimum(verdict.radii, e))
             # A margin missed by little can cost much of the radius: step back and repeat. Where
             # the search in float32 stopped short of the largest radius, go on.

@@ -1,0 +1,98 @@
+"""The way of linear functions back to the image, and their minimum over the ball there."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from nversion.certification.ball import Ball, Reach, dual_norm
+from nversion.certification.dense import DenseRows
+from nversion.certification.graph import Flatten, MaxPool, Network, Sum, tiles
+from nversion.certification.patches import PatchRows
+from nversion.certification.relaxations import Planes
+
+__all__ = ["Rows", "least", "margin_rows", "walk"]
+
+Rows = DenseRows | PatchRows
+
+
+def walk(network: Network, start: int, rows: Rows, planes: dict[int, Planes]) -> Rows:
+    """Take rows over node `start` back to the image."""
+    pending: dict[int, Rows] = {start: rows}
+    for index in range(start, 0, -1):
+        if index not in pending:
+            continue
+        node, here = network.nodes[index], pending.pop(index)
+        if isinstance(node, Sum):
+            other = dataclasses.replace(here, constant=torch.zeros_like(here.constant))
+            _deposit(network, pending, node.inputs[0], here)
+            _deposit(network, pending, node.inputs[1], other)
+            continue
+        overlapping = isinstance(node, MaxPool) and not tiles(node)
+        if isinstance(here, PatchRows) and (
+            isinstance(node, Flatten) or overlapping or here.geometry.covers(node.shape)
+        ):
+            here = here.dense(node.shape)
+        before = node.inputs[0]
+        moved = here.back(node, planes.get(index), network.nodes[before].shape)
+        _deposit(network, pending, before, moved)
+    return pending[0]
+
+
+def _deposit(network: Network, pending: dict[int, Rows], index: int, rows: Rows) -> None:
+    present = pending.get(index)
+    if present is None:
+        pending[index] = rows
+    elif isinstance(present, PatchRows) and isinstance(rows, PatchRows):
+        pending[index] = present.plus(rows)
+    else:
+        shape = network.nodes[index].shape
+        first, second = (r.dense(shape) if isinstance(r, PatchRows) else r for r in (present, rows))
+        pending[index] = first.plus(second)
+
+
+def least(
+    rows: Rows, images: Tensor, radii: Tensor, ball: Ball
+) -> tuple[Tensor, Tensor, Tensor, Reach]:
+    """Minimise rows over the image.
+
+    Returns:
+        The minima [count, rows (and positions)], the values at the image itself, the coefficients
+        with pixels as the last axis, and the reach laid out to fit them.
+    """
+    reach = ball.reach(images)
+
+    def laid(x: Tensor) -> Tensor:
+        if isinstance(rows, PatchRows):
+            return rows.geometry.cut(x)[:, None]
+        return x.reshape(len(x), 1, -1)
+
+    a = rows.a if isinstance(rows, PatchRows) else rows.a.flatten(2)
+    spread = radii.reshape(-1, *([1] * (rows.constant.ndim - 1)))
+    if isinstance(rows, PatchRows):
+        center = rows.constant + (a * laid(images)).sum(dim=-1)
+    elif a.stride(0) == 0:
+        center = rows.constant + images.flatten(1) @ a[0].t()
+        if ball.box is None:
+            # The first layer's rows are the same for all images, and so are their norms.
+            return center - dual_norm(a[0], ball.norm) * spread, center, a, reach
+    else:
+        center = rows.constant + (a @ images.flatten(1)[:, :, None]).squeeze(2)
+    if reach.down is not None and reach.up is not None:
+        reach = Reach(reach.norm, laid(reach.down), laid(reach.up))
+    return center + reach.minimum(a, spread)[0], center, a, reach
+
+
+def margin_rows(network: Network, labels: Tensor, others: Tensor) -> DenseRows:
+    """Return rows ``logit[label] - logit[other]`` over the last node.
+
+    Args:
+        network: gives the number of classes and the precision.
+        labels: int64 [count].
+        others: int64 [count, rows].
+    """
+    identity = torch.eye(network.classes, dtype=network.dtype, device=labels.device)
+    a = identity[labels][:, None] - identity[others]
+    return DenseRows(a, a.new_zeros(a.shape[:2]))

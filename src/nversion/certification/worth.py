@@ -1,0 +1,104 @@
+"""Whether backward linear bounds of a layer are worth their time beside the Jacobian's range.
+
+Where the range of the Jacobian is carried along it bounds every layer for next to nothing, and
+taking a layer's rows back to the image is the dearest part of the whole work. What those rows can
+add is that neurons come to keep their sign whose ranges from the Jacobian alone hold zero: each of
+them makes the Jacobian's range behind it narrower, which moving an end of the range does not. A few
+neurons, spread over the layer, answer for all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from torch import Tensor
+
+from nversion.certification.ball import Ball
+from nversion.certification.dense import DenseRows, stacked_rows
+from nversion.certification.graph import Activation, Convolution, Dense, MaxPool, Network
+from nversion.certification.intervals import Bounds
+from nversion.certification.patches import PatchRows, convolution_rows
+from nversion.certification.relaxations import Planes
+from nversion.certification.walking import least, walk
+
+__all__ = ["SETTLED", "linear_pays"]
+
+SAMPLE = 6
+"""How many neurons of a dense layer, or rows and columns of a convolution's maps, are asked."""
+
+SETTLED = 0.15
+"""Linear bounds are drawn if they settle the sign of more than this share of the neurons asked
+whose sign the Jacobian's range leaves open. On trained networks it is 0.02 to 0.07 where they
+bring 1 % of the radius for a third to a half of the time, and 0.15 to 0.45 where they bring 15."""
+
+
+def linear_pays(
+    network: Network,
+    index: int,
+    images: Tensor,
+    radii: Tensor,
+    ball: Ball,
+    planes: dict[int, Planes],
+    by_range: Bounds,
+    settled: float,
+) -> bool:
+    """Tell whether linear bounds of a layer are worth their time.
+
+    Args:
+        network: the network.
+        index: of the layer.
+        images: [count, *shape].
+        radii: [count].
+        ball: the norm and the box.
+        planes: around the nonlinear nodes before it.
+        by_range: the layer's bounds from the Jacobian's range.
+        settled: the share of open signs that must be settled for it (see :data:`SETTLED`).
+    """
+    if not planes:
+        # An affine map of the image: both are exact, but for the box.
+        return ball.box is not None
+    sample = _sample(network, index, len(images), by_range)
+    if sample is None or not _sign_decides(network, index):
+        return True
+    rows, low, high = sample
+    start = network.nodes[index].inputs[0]
+    values = least(walk(network, start, rows, planes), images, radii, ball)[0]
+    half = values.shape[1] // 2
+    lower, upper = values[:, :half].reshape(low.shape), -values[:, half:].reshape(low.shape)
+    still_open = (low < 0) & (high > 0)
+    closed = still_open & ((lower >= 0) | (upper <= 0))
+    return bool(closed.sum() > settled * still_open.sum())
+
+
+def _sample(
+    network: Network, index: int, count: int, by_range: Bounds
+) -> tuple[DenseRows | PatchRows, Tensor, Tensor] | None:
+    """Return rows for some of the neurons, and their bounds; None for nodes without weights."""
+    node = network.nodes[index]
+    low, high = by_range
+    if isinstance(node, Dense):
+        step = max(1, node.shape[0] // SAMPLE)
+        rows = stacked_rows(node.weight[::step], node.bias[::step], count)
+        return rows, low[:, ::step], high[:, ::step]
+    if not isinstance(node, Convolution):
+        return None
+    down, across = (max(1, size // SAMPLE) for size in node.shape[1:])
+    low, high = (x[..., ::down, ::across] for x in (low, high))
+    # The same convolution with larger strides has only every so many neurons.
+    thin = dataclasses.replace(
+        node,
+        shape=(node.shape[0], *low.shape[2:]),
+        stride=(node.stride[0] * down, node.stride[1] * across),
+    )
+    shape = network.nodes[node.inputs[0]].shape
+    return convolution_rows(thin, slice(None), count, shape), low, high
+
+
+def _sign_decides(network: Network, index: int) -> bool:
+    """Tell whether all that reads a layer is linear on either side of zero."""
+    users = [node for node in network.nodes if index in node.inputs]
+    return all(
+        (isinstance(user, Activation) and user.function == "relu")
+        or (isinstance(user, MaxPool) and user.rectified)
+        for user in users
+    )
