@@ -24,9 +24,8 @@ def direction(victim, image, label, name):
     return gradient / gradient.square().mean().sqrt()
 
 
-def by_definition(victim, image, label, name):
+def by_definition(victim, image, label, along):
     """Scan 1,000 magnitudes up to 1, then 64 from the one before (20 from 0 if one of 20 hits)."""
-    along = direction(victim, image, label, name)
     magnitudes = torch.linspace(0, 1, 1001)[1:]
     for _ in range(2):
         images = (image + magnitudes[:, None, None, None] * along).clamp(0, 1)
@@ -49,12 +48,37 @@ def test_same_as_the_definition(name, dense, convolutional):
         images, labels = victim.images[:25], victim.labels[:25]
         result = create(name)(victim.model, images, labels)
         for row in range(len(images)):
-            expected = by_definition(victim, images[row], labels[row], name)
+            along = direction(victim, images[row], labels[row], name)
+            expected = by_definition(victim, images[row], labels[row], along)
             assert bool(result.success[row]) == (expected is not None)
             if expected is not None:
                 assert torch.allclose(result.images[row], expected, atol=1e-5)
                 fine += float(result.linf[row]) < 0.02
     assert name == "gradient" or fine > 0, "no image tested the finer scan"
+
+
+def test_where_rounding_turns_signs_the_nearer_direction_is_taken(dense):
+    # As sure as this, the label's probability is 1 but for a few units in the last place.
+    model = copy.deepcopy(dense.model)
+    model[-1].weight.data *= 2.0
+    model[-1].bias.data *= 2.0
+    victim = dense._replace(model=model, images=dense.images[:60], labels=dense.labels[:60])
+    result = create("gradient-sign")(model, victim.images, victim.labels)
+    leaf = victim.images.clone().requires_grad_(True)
+    torch.nn.functional.cross_entropy(model(leaf), victim.labels, reduction="sum").backward()
+    taken = [0, 0]
+    for row, (image, label) in enumerate(zip(victim.images, victim.labels, strict=True)):
+        exact = direction(victim, image, label, "gradient-sign")
+        rounded = leaf.grad[row].sign()
+        if torch.equal(exact, rounded):
+            continue
+        found = [by_definition(victim, image, label, along) for along in (exact, rounded)]
+        lengths = [torch.inf if x is None else float((x - image).abs().max()) for x in found]
+        assert bool(result.success[row]) == (min(lengths) < torch.inf)
+        if lengths[0] != lengths[1]:
+            assert float(result.linf[row]) == pytest.approx(min(lengths), abs=1e-5)
+            taken[lengths.index(min(lengths))] += 1
+    assert min(taken) > 0, "no image tested either direction"
 
 
 def test_needs_few_evaluations(dense):

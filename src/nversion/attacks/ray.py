@@ -15,8 +15,6 @@ adversarial, by a safeguarded false-position search on the margin (Dowell & Jarr
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -42,7 +40,11 @@ TOLERANCE = 2.0**-13
 LONGEST_SEARCH = 12
 """Evaluations of an image that is drawn in, at the most."""
 
-_Row = NDArray[np.float64]
+FARTHEST = 2.0**31
+"""Grid points: beyond any grid."""
+
+_Array = NDArray[np.float64]
+_Integers = NDArray[np.int64]
 
 
 def first_adversarial(
@@ -77,58 +79,70 @@ def first_adversarial(
         moved = images[rows] + magnitudes[:, None, None, None] * directions[rows]
         return _margins(oracle, moved.clamp(0.0, 1.0), labels[rows])
 
-    excess = np.full((count, steps + 1), np.nan)
     everyone = torch.arange(count, device=images.device)
-    excess[:, 0] = look(everyone, torch.zeros_like(everyone)).cpu().numpy()
-    active = directions.flatten(1).ne(0).any(dim=1).nonzero().squeeze(1).tolist()
-    while True:
-        asked = [(row, k) for row in active if (k := _next_look(excess[row])) is not None]
-        if not asked:
-            break
-        active = [row for row, _ in asked]
-        rows = torch.tensor(active, device=images.device)
-        seen = look(rows, torch.tensor([k for _, k in asked], device=images.device)).tolist()
-        for (row, k), value in zip(asked, seen, strict=True):
-            excess[row, k] = value
-    hits = np.nan_to_num(excess, nan=-1.0) > 0.0
-    return torch.from_numpy(hits.argmax(axis=1)).to(images.device)
+    start = look(everyone, torch.zeros_like(everyone)).cpu().numpy()
+    hits = np.zeros(count, dtype=np.int64)
+    moving = directions.flatten(1).ne(0).any(dim=1).cpu().numpy()
+    active = (moving & (start <= 0.0)).nonzero()[0]
+    # Each round looks at one more point on every ray, so all have as many that are known.
+    known, values = np.zeros((len(active), 1)), start[active, None]
+    while len(active) > 0:
+        following, found = _next_looks(known, values, steps)
+        hits[active] = found
+        going = following > 0
+        active, following = active[going], following[going]
+        rows, k = (torch.from_numpy(x).to(images.device) for x in (active, following))
+        seen = look(rows, k).cpu().numpy() if len(active) > 0 else np.zeros(0)
+        known = np.concatenate([known[going], following[:, None]], axis=1)
+        values = np.concatenate([values[going], seen[:, None]], axis=1)
+        order = known.argsort(axis=1)
+        known = np.take_along_axis(known, order, axis=1)
+        values = np.take_along_axis(values, order, axis=1)
+    return torch.from_numpy(hits).to(images.device)
 
 
-def _next_look(excess: _Row) -> int | None:
-    """Return the grid point to evaluate next on one ray, or None when the first hit is proven.
+def _next_looks(known: _Array, values: _Array, steps: int) -> tuple[_Integers, _Integers]:
+    """Return the grid point to look at next on each ray, and the first hit so far.
 
     Args:
-        excess: float64 [steps + 1]; NaN where not yet evaluated; the point 0 is evaluated.
+        known: float64 [rays, points], the grid points looked at, rising, the first one 0.
+        values: float64 [rays, points], by how much the image is adversarial there.
+        steps: the last grid point.
+
+    Returns:
+        Both int64 [rays]; 0 for no further point, which proves the first hit, and for no hit.
     """
-    steps = len(excess) - 1
-    known = np.flatnonzero(~np.isnan(excess))
-    if len(known) == 1:
-        return min(FIRST_LOOK, steps)
-    values = excess[known]
+    hit = values > 0.0
+    any_hit = hit.any(axis=1)
+    place = np.where(any_hit, hit.argmax(axis=1), known.shape[1] - 1)
+    ray = np.arange(len(known))
+    found = np.where(any_hit, known[ray, place], 0.0).astype(np.int64)
+    if known.shape[1] == 1:
+        return np.full(len(known), min(FIRST_LOOK, steps)), found
     slopes = np.abs(np.diff(values)) / np.diff(known)
-    around = np.maximum(slopes, np.maximum(np.append(slopes[1:], 0.0), np.append(0.0, slopes[:-1])))
-    bounds = SAFETY * np.maximum(around, FAR * slopes.max())
-    hits = np.flatnonzero(values > 0.0)
-    last = int(hits[0]) if len(hits) else len(known) - 1
-    for left in range(last):
-        a, b = int(known[left]), int(known[left + 1])
-        earliest = a + _skip(values[left], bounds[left])
-        latest = b - (1 if values[left + 1] > 0.0 else _skip(values[left + 1], bounds[left]))
-        if earliest <= latest:
-            return (earliest + latest) // 2
-    if len(hits) or known[-1] == steps:
-        return None
+    around = slopes.copy()
+    np.maximum(around[:, :-1], slopes[:, 1:], out=around[:, :-1])
+    np.maximum(around[:, 1:], slopes[:, :-1], out=around[:, 1:])
+    bounds = SAFETY * np.maximum(around, FAR * slopes.max(axis=1, keepdims=True))
+    earliest = known[:, :-1] + _skips(values[:, :-1], bounds)
+    back = np.where(values[:, 1:] > 0.0, 1.0, _skips(values[:, 1:], bounds))
+    latest = known[:, 1:] - back
+    unsure = (earliest <= latest) & (np.arange(slopes.shape[1]) < place[:, None])
+    left = unsure.argmax(axis=1)
+    middle = (earliest[ray, left] + latest[ray, left]) // 2
     # On to where the last slope leads, at most twice as far as so far.
-    end = int(known[-1])
-    return min(end + _skip(values[-1], slopes[-1]), 2 * end, steps)
+    end = known[:, -1]
+    onward = np.minimum(end + _skips(values[:, -1], slopes[:, -1]), np.minimum(2 * end, steps))
+    onward[any_hit | (end == steps)] = 0.0
+    return np.where(unsure.any(axis=1), middle, onward).astype(np.int64), found
 
 
-def _skip(value: float, bound: float) -> int:
-    """Return the smallest distance in grid points at which the margin can be above zero."""
-    depth = max(-float(value), 0.0)
-    if bound == 0.0:
-        return 2**31
-    return min(math.floor(depth / bound) + 1, 2**31)
+def _skips(values: _Array, bounds: _Array) -> _Array:
+    """Return the smallest distances in grid points at which the margin can be above zero."""
+    depth = np.maximum(-values, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        skipped = np.floor(depth / bounds) + 1.0
+    return np.where(bounds == 0.0, FARTHEST, np.minimum(skipped, FARTHEST))
 
 
 def drawn_in(oracle: Oracle, originals: Tensor, points: Tensor, labels: Tensor) -> Tensor:
