@@ -125,14 +125,15 @@ class GradientSign(_SingleStep):
         _, gradients = oracle.gradient(images, towards_errors(labels))
         _, rounded = oracle.gradient(images, cross_entropy(labels))
         directions, others = self._direction(gradients), self._direction(rounded)
-        magnitudes = self._first(oracle, images, directions, labels)
         rows = (directions != others).flatten(1).any(dim=1).nonzero().squeeze(1)
-        if len(rows) > 0:
-            second = self._first(oracle, images[rows], others[rows], labels[rows])
-            first = magnitudes[rows]
-            nearer = (second > 0) & ((first == 0) | (second < first))
-            magnitudes[rows] = torch.where(nearer, second, first)
-            directions[rows] = torch.where(columns(nearer), others[rows], directions[rows])
+        every = torch.cat([torch.arange(len(images), device=images.device), rows])
+        along = torch.cat([directions, others[rows]])
+        found = self._first(oracle, images[every], along, labels[every])
+        magnitudes, second = found[: len(images)], found[len(images) :]
+        first = magnitudes[rows]
+        nearer = (second > 0) & ((first == 0) | (second < first))
+        magnitudes[rows] = torch.where(nearer, second, first)
+        directions[rows] = torch.where(columns(nearer), others[rows], directions[rows])
         return _moved(images, magnitudes, directions)
 
     def _direction(self, gradients: Tensor) -> Tensor:

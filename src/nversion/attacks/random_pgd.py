@@ -12,8 +12,8 @@ Chosen here, all of it to need fewer gradients:
   and no longer at random.
 - Which smaller radius to try is not always the middle between the smallest that worked and the
   largest that did not, but the one at which the linearised margin, at the last point seen, comes to
-  zero within the range of the pixels. The search ends when both are within a fifth, as the last
-  steps bring the same result from there.
+  zero within the range of the pixels. The search ends when both are within three tenths,
+  as the last steps bring the same result from there.
 - A run gives up before its last iteration when, at the pace of its last iterations, it will not get
   there.
 - The result is improved by a few steps on the linearised margin
@@ -44,7 +44,7 @@ __all__ = ["RandomPGD"]
 GROWTH = 1.5
 """A radius that failed is followed by one this much larger, until one succeeds."""
 
-TOLERANCE = 0.2
+TOLERANCE = 0.3
 """The search ends when the failing radius is this close to the succeeding one, relatively."""
 
 EDGE = 0.2

@@ -96,8 +96,8 @@ def first_adversarial(
         known = np.concatenate([known[going], following[:, None]], axis=1)
         values = np.concatenate([values[going], seen[:, None]], axis=1)
         order = known.argsort(axis=1)
-        known = np.take_along_axis(known, order, axis=1)
-        values = np.take_along_axis(values, order, axis=1)
+        ray = np.arange(len(known))[:, None]
+        known, values = known[ray, order], values[ray, order]
     return torch.from_numpy(hits).to(images.device)
 
 
