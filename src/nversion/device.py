@@ -9,17 +9,26 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Literal, cast
 
 import torch
+from torch import Tensor
 
 from nversion.errors import InputError
 
-__all__ = ["Device", "check_device", "deterministic", "resolve_device"]
+__all__ = ["Device", "Recorder", "check_device", "deterministic", "recorder", "resolve_device"]
 
 Device = Literal["auto", "cpu", "cuda"]
 """Where networks compute; "auto" is CUDA where there is a card, else the processor."""
+
+
+Recorder = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
+"""Makes of a function that works on tensors in fixed places one that does the same once more."""
+
+
+_RECORDING = threading.Lock()
 
 
 def check_device(device: str) -> Device:
@@ -72,3 +81,30 @@ def deterministic(device: torch.device) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before)
         torch.backends.cudnn.benchmark = benchmark
+
+
+def recorder(device: torch.device, draws: torch.Generator) -> Recorder | None:
+    """Return what records work as a CUDA graph, or None on the processor, where it would not pay.
+
+    Args:
+        device: where the work is done.
+        draws: the generator on that device that the work draws from.
+    """
+    if device.type == "cpu":
+        return None
+
+    def record(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(draws)
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        # Other threads may be at work on the card; one recording at a time is all it allows.
+        with _RECORDING, torch.cuda.graph(graph, None, stream, capture_error_mode="thread_local"):
+            result = work()
+
+        def replay() -> Tensor:
+            graph.replay()
+            return result.clone()
+
+        return replay
+
+    return record

@@ -31,7 +31,7 @@ def test_the_twin_has_the_same_outputs_and_gradients(text: str, channels: int) -
     plain.train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     nn.functional.cross_entropy(plain(images), labels).backward()
-    with arranged(model, shape) as twin:
+    with arranged(model, shape, torch.Generator()) as twin:
         optimiser = torch.optim.SGD(twin.parameters(), lr=1.0)
         nn.functional.cross_entropy(twin(images), labels).backward()
         optimiser.step()
@@ -45,7 +45,7 @@ def test_the_twin_has_the_same_outputs_and_gradients(text: str, channels: int) -
 def test_an_error_inside_leaves_the_model_as_it_was() -> None:
     model = nv.Architecture.parse(TEXTS["pooled"]).build((1, 8, 8), 4, seed=3)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with pytest.raises(KeyboardInterrupt), arranged(model, (1, 8, 8)):
+    with pytest.raises(KeyboardInterrupt), arranged(model, (1, 8, 8), torch.Generator()):
         raise KeyboardInterrupt
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
@@ -53,9 +53,7 @@ def test_an_error_inside_leaves_the_model_as_it_was() -> None:
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.25, 0.5, 0.9])
 def test_dropout_keeps_the_mean_and_drops_the_rate(rate: float) -> None:
     values = torch.ones(300, 5, 7, 9).contiguous(memory_format=torch.channels_last)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(2)
-        dropped = _Dropout(rate)(values)
+    dropped = _Dropout(rate, torch.Generator().manual_seed(2))(values)
     assert float((dropped == 0).double().mean()) == pytest.approx(rate, abs=0.005)
     assert float(dropped.double().mean()) == pytest.approx(1.0, abs=0.02)
     assert set(dropped.unique().tolist()) <= {0.0, float(dropped.max())}
@@ -65,9 +63,7 @@ def test_dropout_keeps_the_mean_and_drops_the_rate(rate: float) -> None:
 
 def test_dropout_passes_gradients_where_it_passes_values() -> None:
     values = torch.rand(6, 4, requires_grad=True)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(2)
-        dropped = _Dropout(0.5)(values)
+    dropped = _Dropout(0.5, torch.Generator().manual_seed(2))(values)
     dropped.sum().backward()
     assert values.grad is not None
     torch.testing.assert_close(values.grad * values, dropped)

@@ -1,7 +1,7 @@
-"""The same network, arranged so that a training step on a processor takes less time.
+"""The same network, arranged so that a training step takes less time.
 
-Three things cost a convolutional network more than they need to, and can be had otherwise without
-changing what is learnt:
+Three things cost a convolutional network more than they need to on a processor, and can be had
+otherwise without changing what is learnt (a graphics card takes channels-last order well too):
 
 * Flattening an image that lies channels-last in memory into channels-first order moves every value,
   forward and backward, and makes the backward pass of a pooling layer slow. Instead the values are
@@ -22,13 +22,17 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from nversion.models import device_of
+
 __all__ = ["arranged"]
 
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.Dropout, nn.Identity)
 
 
 @contextlib.contextmanager
-def arranged(model: nn.Sequential, shape: Sequence[int]) -> Iterator[nn.Module]:
+def arranged(
+    model: nn.Sequential, shape: Sequence[int], draws: torch.Generator
+) -> Iterator[nn.Module]:
     """Lend a twin of `model` that shares its parameters, for training; then restore their order.
 
     While it is lent, filters lie channels-last and the first dense layer's columns are permuted,
@@ -37,16 +41,19 @@ def arranged(model: nn.Sequential, shape: Sequence[int]) -> Iterator[nn.Module]:
     Args:
         model: a plain sequence of layers.
         shape: (channels, height, width) of the images.
+        draws: what dropout draws from, on the model's device.
     """
     if not any(isinstance(module, nn.Conv2d) for module in model):
-        yield nn.Sequential(*(_quick(module) for module in model))
+        yield nn.Sequential(*(_quick(module, draws) for module in model))
         return
     dense, order = _columns(model, shape)
     _lay_out(model, torch.channels_last)
     if dense is not None:
         dense.weight.data = dense.weight.data[:, order]
     try:
-        yield nn.Sequential(_ChannelsLast(), *_modules(model, channels_last=dense is not None))
+        yield nn.Sequential(
+            _ChannelsLast(), *_modules(model, draws, channels_last=dense is not None)
+        )
     finally:
         if dense is not None:
             restored = torch.empty_like(dense.weight.data)
@@ -55,7 +62,7 @@ def arranged(model: nn.Sequential, shape: Sequence[int]) -> Iterator[nn.Module]:
         _lay_out(model, torch.contiguous_format)
 
 
-def _modules(model: nn.Sequential, channels_last: bool) -> list[nn.Module]:
+def _modules(model: nn.Sequential, draws: torch.Generator, channels_last: bool) -> list[nn.Module]:
     modules = list(model)
     for index in range(len(modules) - 1):
         if isinstance(modules[index], nn.ReLU) and isinstance(modules[index + 1], nn.MaxPool2d):
@@ -63,12 +70,12 @@ def _modules(model: nn.Sequential, channels_last: bool) -> list[nn.Module]:
     quick = []
     for module in modules:
         flatten = channels_last and isinstance(module, nn.Flatten)
-        quick.append(_FlattenAsItLies() if flatten else _quick(module))
+        quick.append(_FlattenAsItLies() if flatten else _quick(module, draws))
     return quick
 
 
-def _quick(module: nn.Module) -> nn.Module:
-    return _Dropout(module.p) if isinstance(module, nn.Dropout) else module
+def _quick(module: nn.Module, draws: torch.Generator) -> nn.Module:
+    return _Dropout(module.p, draws) if isinstance(module, nn.Dropout) else module
 
 
 def _columns(model: nn.Sequential, shape: Sequence[int]) -> tuple[nn.Linear | None, Tensor]:
@@ -87,11 +94,17 @@ def _columns(model: nn.Sequential, shape: Sequence[int]) -> tuple[nn.Linear | No
     modes = [module.training for module in modules]
     model.eval()
     with torch.no_grad():
-        flat = nn.Sequential(*modules[:where])(torch.zeros(1, *shape))
+        image = torch.zeros(1, *shape, device=device_of(model))
+        flat = nn.Sequential(*modules[:where])(image)
     for module, mode in zip(modules, modes, strict=True):
         module.train(mode)
     model.training = modes[0]
-    order = torch.arange(flat.numel()).view(flat.shape[1:]).permute(1, 2, 0).flatten()
+    order = (
+        torch.arange(flat.numel(), device=flat.device)
+        .view(flat.shape[1:])
+        .permute(1, 2, 0)
+        .flatten()
+    )
     return after, order
 
 
@@ -123,10 +136,11 @@ class _FlattenAsItLies(nn.Module):
 
 
 class _Dropout(nn.Module):
-    """Dropout (Srivastava et al. 2014) from 16 random bits a value, of the global generator."""
+    """Dropout (Srivastava et al. 2014) from 16 random bits a value."""
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, draws: torch.Generator) -> None:
         super().__init__()
+        self.draws = draws
         self.dropped = min(round(rate * 2**16), 2**16 - 1)
 
     def forward(self, values: Tensor) -> Tensor:
@@ -134,7 +148,8 @@ class _Dropout(nn.Module):
             return values
         count = values.numel()
         # 64 random bits each, the sign bit included; the default range leaves it out.
-        bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
+        bits = torch.empty(-(-count // 4), dtype=torch.int64, device=values.device)
+        bits.random_(-(2**63), None, generator=self.draws)
         kept = bits.view(torch.int16)[:count] >= self.dropped - 2**15
         scaled = kept.to(values.dtype).mul_(1 / (1 - self.dropped / 2**16))
         lying = (

@@ -5,9 +5,8 @@ arithmetic for convolutions where the processor has it (parameters, gradients' a
 optimiser stay float32), images in channels-last order, and optimisers that update all parameters
 in one call. The images stay in memory as one tensor; a batch is a selection of its rows.
 
-Everything random (weights, order of the images, dropout) comes from the one seed. PyTorch's
-dropout draws from the global generator; training borrows it inside ``fork_rng`` and gives it back
-as it was.
+Everything random (weights, order of the images, dropout) comes from the one seed, by generators of
+its own.
 """
 
 from __future__ import annotations
@@ -15,22 +14,21 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable
 from typing import Literal, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
 from torch import Tensor, nn
 
 from nversion.architectures import Architecture
 from nversion.datasets import Dataset, Split
-from nversion.device import deterministic, resolve_device
+from nversion.device import deterministic, recorder, resolve_device
 from nversion.errors import InputError, TrainingError
 from nversion.models import device_of, evaluate, frozen
 from nversion.randomness import derive_seed, generator
 from nversion.versions.arrangement import arranged
+from nversion.versions.descent import descend
 from nversion.versions.recipe import Recipe, load_recipe
 from nversion.versions.version import Record, Version
 
@@ -40,10 +38,6 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 MEASURED_IMAGES = 10_000
 """On how many training images, evenly spread, the training accuracy is measured at the most."""
-
-ONE_CYCLE_WARM_UP = 0.3
-ONE_CYCLE_START = 1 / 25
-ONE_CYCLE_END = 1e-4
 
 
 def check_precision(precision: str) -> Precision:
@@ -125,9 +119,7 @@ def train(
     started = time.perf_counter()
     model = architecture.build(data.shape, data.classes, seed=derive_seed(seed, "weights"))
     model.to(where)
-    cards = [where] if where.type == "cuda" else []
-    with deterministic(where), torch.random.fork_rng(devices=cards):
-        torch.manual_seed(derive_seed(seed, "dropout"))
+    with deterministic(where):
         wanted = data.train.labels if targets is None else targets
         steps, loss = fit(model, data.train.images, wanted, recipe, resolved, seed, name, advance)
         model.eval()
@@ -172,110 +164,16 @@ def fit(
     """Run the optimiser over all epochs; return the steps taken and the last epoch's mean loss.
 
     This is the training itself, without the measurements around it. `targets` are int64 labels
-    [count] or float32 soft labels [count, classes]; dropout draws from the global generator. Images
-    and targets are brought to the model's device, where they stay for the whole of it.
+    [count] or float32 soft labels [count, classes]; `seed` decides order and dropout. Images and
+    targets are brought to the model's device, where they stay for the whole of it.
     """
     model.train()
-    on_processor = device_of(model).type == "cpu"
-    with arranged(model, images.shape[1:]) if on_processor else nullcontext(model) as network:
-        return _descend(network, images, targets, recipe, precision, seed, name, advance)
-
-
-def _descend(
-    network: nn.Module,
-    images: Tensor,
-    targets: Tensor,
-    recipe: Recipe,
-    precision: str,
-    seed: int,
-    name: str,
-    advance: Callable[[], None],
-) -> tuple[int, float]:
-    half, device = precision == "bfloat16", device_of(network)
-    inputs = images.to(device, torch.bfloat16 if half else images.dtype)
-    targets = targets.to(device)
-    optimiser = _optimiser(network, recipe)
-    per_epoch = math.ceil(len(inputs) / recipe.batch_size)
-    total = min(per_epoch * recipe.epochs, recipe.max_steps or per_epoch * recipe.epochs)
-    order = generator(seed, "order")
-    step, mean_loss = 0, math.nan
-    while step < total:
-        losses = []
-        for chosen in _batches(len(inputs), recipe.batch_size, order, total - step):
-            rows = chosen.to(device)
-            _set_rate(optimiser, recipe, step, total)
-            with torch.autocast(device.type, torch.bfloat16, enabled=half):
-                logits = network(inputs[rows])
-            loss = _loss(logits.float(), targets[rows], recipe)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-            losses.append(loss.detach())
-            step += 1
-        mean_loss = float(torch.stack(losses).mean())
-        if not math.isfinite(mean_loss):
-            raise TrainingError(
-                f"{name}: the loss became {mean_loss} by step {step} of {total}; "
-                "a smaller learning rate may help"
-            )
-        advance()
-    return step, mean_loss
-
-
-def _batches(count: int, size: int, order: torch.Generator, limit: int) -> Iterator[Tensor]:
-    rows = torch.randperm(count, generator=order)
-    for start in range(0, min(count, limit * size), size):
-        yield rows[start : start + size]
-
-
-def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    parameters = list(model.parameters())
-    if recipe.optimiser == "adadelta":
-        return torch.optim.Adadelta(
-            parameters, lr=recipe.learning_rate, rho=recipe.rho, eps=recipe.epsilon, foreach=True
-        )
-    if recipe.optimiser == "sgd":
-        return torch.optim.SGD(
-            parameters,
-            lr=recipe.learning_rate,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            nesterov=recipe.momentum > 0,
-            fused=True,
-        )
-    return torch.optim.AdamW(
-        parameters,
-        lr=recipe.learning_rate,
-        eps=recipe.epsilon,
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
-
-
-def _set_rate(optimiser: torch.optim.Optimizer, recipe: Recipe, step: int, total: int) -> None:
-    """Set the learning rate of `step`: a cosine up to the peak, then one down to nearly nothing."""
-    if recipe.schedule == "constant":
-        return
-    position = step / max(total - 1, 1)
-    if position < ONE_CYCLE_WARM_UP:
-        factor = _cosine(ONE_CYCLE_START, 1.0, position / ONE_CYCLE_WARM_UP)
-    else:
-        done = (position - ONE_CYCLE_WARM_UP) / (1 - ONE_CYCLE_WARM_UP)
-        factor = _cosine(1.0, ONE_CYCLE_END, done)
-    for group in optimiser.param_groups:
-        group["lr"] = recipe.learning_rate * factor
-
-
-def _cosine(start: float, end: float, position: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * position)) / 2
-
-
-def _loss(logits: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
-    if recipe.objective == "cross-entropy":
-        return F.cross_entropy(logits, targets)
-    if targets.ndim == 1:
-        targets = F.one_hot(targets, logits.shape[1]).float()
-    return F.mse_loss(logits.softmax(dim=1), targets)
+    device = device_of(model)
+    draws = torch.Generator(device).manual_seed(derive_seed(seed, "dropout"))
+    record = recorder(device, draws)
+    half, order = precision == "bfloat16", generator(seed, "order")
+    with arranged(model, images.shape[1:], draws) as network:
+        return descend(network, images, targets, recipe, half, order, name, advance, record)
 
 
 def _measure(model: nn.Sequential, data: Dataset) -> tuple[float, int, float, Tensor]:
