@@ -72,15 +72,38 @@ def deterministic(device: torch.device) -> Iterator[None]:
         return
     # cuBLAS reads this when it makes its first workspace.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = torch.are_deterministic_algorithms_enabled()
-    benchmark = torch.backends.cudnn.benchmark
-    torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = False
+    _SETTINGS.enter()
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
-        torch.backends.cudnn.benchmark = benchmark
+        _SETTINGS.leave()
+
+
+class _Settings:
+    """PyTorch's settings are the whole process's: the first thread sets them, the last restores."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._before = (False, False)
+
+    def enter(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                algorithms = torch.are_deterministic_algorithms_enabled()
+                self._before = (algorithms, torch.backends.cudnn.benchmark)
+                torch.use_deterministic_algorithms(True)
+                torch.backends.cudnn.benchmark = False
+            self._inside += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                torch.use_deterministic_algorithms(self._before[0])
+                torch.backends.cudnn.benchmark = self._before[1]
+
+
+_SETTINGS = _Settings()
 
 
 def recorder(device: torch.device, draws: torch.Generator) -> Recorder | None:

@@ -270,6 +270,9 @@ def test_folders_that_are_no_versions_are_refused(versions: Path, tmp_path: Path
     damaged = Version.load(versions / "a").save(tmp_path / "damaged")
     (damaged / "weights.safetensors").write_bytes(b"no")
     assert isinstance(run(damaged).exception, ArtefactError)
+    result = run(versions / "a", "--engine", "threads", "--workers", "2")
+    assert isinstance(result.exception, InputError)
+    assert "computed on the processor" in str(result.exception)
     assert run().exit_code == 2
     assert run(versions / "a", "--images", "0").exit_code == 2
 

@@ -159,6 +159,14 @@ def test_the_number_of_workers_changes_nothing(
     assert not (tmp_path / "two" / ".units" / "data").exists()
 
 
+def test_threads_change_nothing(
+    study: tuple[Path, dict[str, Any]], tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    run = {"workers": 3, "engine": "threads"}
+    there = run_study(make_config({**tiny, "run": run}), tmp_path)
+    assert _comparable(there) == _comparable(study[1])
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_a_ray_cluster_changes_nothing(
     study: tuple[Path, dict[str, Any]], tiny: dict[str, Any], tmp_path: Path

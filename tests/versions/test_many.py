@@ -57,3 +57,23 @@ def test_names_must_be_there_and_differ(
     nameless = dataclasses.replace(architectures[0], name=None)
     with pytest.raises(InputError, match="name of its own"):
         nv.train_many([nameless], digits, quick)
+
+
+def test_threads_give_the_same_bits_with_dropout(digits: nv.Dataset, quick: Recipe) -> None:
+    texts = (
+        "conv 4 relu\nmaxpooling\ndropout 0.2\nflatten",
+        "flatten\ndense 24 relu\ndropout 0.3",
+    )
+    named = [
+        dataclasses.replace(nv.Architecture.parse(text), name=str(number))
+        for number, text in enumerate(texts * 2)
+    ]
+    one, four = (
+        nv.train_many(named, digits, quick, 3, workers=workers, engine="threads")
+        for workers in (1, 4)
+    )
+    for first, second in zip(one, four, strict=True):
+        assert first.version is not None
+        assert second.version is not None
+        a, b = (v.model.state_dict() for v in (first.version, second.version))
+        assert all(torch.equal(a[key], b[key]) for key in a)

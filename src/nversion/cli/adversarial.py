@@ -91,7 +91,7 @@ def build(
     ] = "off",
     seed: Annotated[int, typer.Option(min=0, help="Everything random comes from it.")] = 7,
     workers: WorkersOption = "auto",
-    engine: EngineOption = "processes",
+    engine: EngineOption = "auto",
     address: AddressOption = "",
     device: DeviceOption = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -132,7 +132,7 @@ def certify(
         ),
     ] = None,
     workers: WorkersOption = "auto",
-    engine: EngineOption = "processes",
+    engine: EngineOption = "auto",
     address: AddressOption = "",
     seed: Annotated[int, typer.Option(min=0, help="For random targets and for noise.")] = 0,
     out: Annotated[
@@ -156,6 +156,7 @@ def certify(
     - `nversion certify versions/v001 --method smoothing --sigma 0.5 --out radii.json`
     """
     from nversion.cli.radii import bound, check_file, predictions, smooth, write
+    from nversion.errors import InputError
     from nversion.workers import Where
 
     request = Request(
@@ -165,6 +166,11 @@ def certify(
     if out is not None:
         check_file(out)
     where = Where.of(workers, engine, address)
+    if where.engine == "threads":
+        raise InputError(
+            "certificates are computed on the processor, where threads take turns; "
+            "use --engine processes, ray or auto"
+        )
     versions = load_versions(models)
     dataset = dataset_of(list(versions.values()), data, data_dir)
     chosen, labels = first_test_images(dataset, images)

@@ -38,7 +38,11 @@ PICTURES = (".png", ".svg", ".pdf")
 
 WorkersOption = Annotated[str, typer.Option(help="Workers, or auto for one per core.")]
 EngineOption = Annotated[
-    str, typer.Option(help="What runs them: processes of this machine, or ray.")
+    str,
+    typer.Option(
+        help="What runs them: processes of this machine, threads of this process, ray, or auto "
+        "for threads with a graphics card and processes without."
+    ),
 ]
 AddressOption = Annotated[
     str, typer.Option(help="Of a running Ray cluster; without it Ray starts on this machine.")

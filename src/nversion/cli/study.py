@@ -76,7 +76,8 @@ def study(
     engine: Annotated[
         str | None,
         typer.Option(
-            help="What runs them: processes of this machine, or ray. [default: processes]",
+            help="What runs them: processes of this machine, threads of this process, ray, or "
+            "auto for threads with a graphics card and processes without. [default: auto]",
             show_default=False,
         ),
     ] = None,

@@ -33,7 +33,7 @@ def train(
         str, typer.Option(help="auto, float32 or bfloat16, of the arithmetic of training.")
     ] = "auto",
     workers: WorkersOption = "auto",
-    engine: EngineOption = "processes",
+    engine: EngineOption = "auto",
     address: AddressOption = "",
     device: DeviceOption = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False,
@@ -59,7 +59,7 @@ def train(
         dataset,
         recipe,
         seed,
-        where=Where.of(workers, engine, address),
+        where=Where.of(workers, engine, address, device),
         device=device,
         precision=check_precision(precision),
     )

@@ -207,15 +207,16 @@ class RunSection(_Section):
     """Where and how the work runs; nothing here but the device changes a result.
 
     Attributes:
-        workers: processes, or "auto" for one per core.
-        engine: "processes" of this machine, or "ray" for the workers of a Ray cluster.
+        workers: how many, or "auto" for one per core.
+        engine: "processes" of this machine, "threads" of the study's own process, "ray" for the
+            workers of a Ray cluster, or "auto" for threads on a graphics card, else processes.
         address: of a running Ray cluster; "" starts Ray on this machine.
         device: of training, attacks and evaluation: "cpu", "cuda", or "auto" for CUDA where there
             is a card. Another device rounds otherwise, so what was made on one is made again.
     """
 
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    engine: Engine = "processes"
+    engine: Engine = "auto"
     address: str = ""
     device: Device = "cpu"
 

@@ -58,6 +58,24 @@ class Engine:
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
+    @contextlib.contextmanager
+    def on_processor(self) -> Iterator[None]:
+        """Run the units of the block where the processor is at work, not a card.
+
+        Threads take turns there, and tracing networks is not for several threads at once: in their
+        stead the block has as many processes.
+        """
+        if self._pool.parallel:
+            yield
+            return
+        usual = self._pool
+        with open_pool(usual.workers, "processes") as pool:
+            self._pool = pool
+            try:
+                yield
+            finally:
+                self._pool = usual
+
     def run(self, description: str, units: Sequence[Unit]) -> dict[str, Entry]:
         """Bring the units up to date and return the entries of those that are done, by name.
 

@@ -39,7 +39,7 @@ from nversion.study.train_stage import (
 )
 from nversion.study.vote_stage import certify_vote
 from nversion.versions import load_recipe
-from nversion.workers import open_pool
+from nversion.workers import Where, open_pool
 
 __all__ = ["run_study"]
 
@@ -62,8 +62,8 @@ def run_study(
         NVersionError: the dataset or an architecture is at fault, or a stage failed that the rest
             needs.
     """
-    place, where = StudyFolder(Path(folder)), config.run
-    resolve_device(where.device)
+    place, run = StudyFolder(Path(folder)), config.run
+    where = Where.of(run.workers, run.engine, run.address, run.device)
     with place.locked():
         _claim(place, config)
         data = load_dataset(config.dataset, root=config.data_dir or None)
@@ -109,7 +109,7 @@ def _run(
         networks = distil(config, place, data, shared, versions, engine)
     with engine.stage("evaluation"):
         measured = _evaluate(config, place, data, shared, networks, adversarial, engine)
-    with engine.stage("certification"):
+    with engine.stage("certification"), engine.on_processor():
         certification = certify_networks(config, place, data, networks, engine)
         certification["program"] = certify_vote(config, place, data, versions, engine)
     accuracies, transfer = _transfer(place, versions, adversarial)

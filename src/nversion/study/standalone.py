@@ -14,7 +14,6 @@ from pathlib import Path
 from torch import Tensor
 
 from nversion.datasets import Dataset
-from nversion.device import resolve_device
 from nversion.errors import InputError, StudyError
 from nversion.files import sha256_of_file
 from nversion.models import predict
@@ -24,7 +23,7 @@ from nversion.study.engine import Engine as UnitEngine
 from nversion.study.folder import StudyFolder
 from nversion.study.train_stage import TrainedVersion
 from nversion.versions import Version
-from nversion.workers import Engine, open_pool
+from nversion.workers import Engine, Where, open_pool
 
 __all__ = ["StandaloneSet", "build_adversarial_set"]
 
@@ -49,7 +48,7 @@ def build_adversarial_set(
     out: Path,
     *,
     workers: int | str = "auto",
-    engine: Engine = "processes",
+    engine: Engine = "auto",
     address: str = "",
     say: Callable[[str], None] = lambda message: None,
 ) -> StandaloneSet:
@@ -60,8 +59,8 @@ def build_adversarial_set(
         plan: which attacks, on how many images, with which seed, by which rule.
         data: the dataset whose test images are attacked.
         out: the set's folder; made if it is not there.
-        workers: processes, or "auto" for one per core; changes no result.
-        engine: "processes" of this machine, or "ray"; changes no result.
+        workers: how many, or "auto" for one per core; changes no result.
+        engine: what runs them (see :data:`nversion.workers.Engine`); changes no result.
         address: of a running Ray cluster; "" starts Ray on this machine.
         say: called with a line of text when something begins, is kept or fails.
 
@@ -72,10 +71,10 @@ def build_adversarial_set(
             about.
     """
     _check_folder(out)
-    resolve_device(plan.device)
+    where = Where.of(workers, engine, address, plan.device)
     known = _versions(versions, data)
     folder = StudyFolder(out, adversarial=".")
-    with folder.locked(), open_pool(workers, engine, address) as pool:
+    with folder.locked(), open_pool(where.workers, where.engine, where.address) as pool:
         units = UnitEngine(folder, pool, say)
         with units.sharing(data) as shared:
             runs = attack_versions(plan, folder, shared, known, units)

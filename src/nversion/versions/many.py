@@ -1,7 +1,7 @@
-"""Train many versions at the same time, one single-threaded process per core.
+"""Train many versions at the same time, on one thread each.
 
 The results come in the order of the architectures, whichever finished first, and are the same for
-every number of processes. A version that fails is reported in its place; the others go on.
+every number of workers. A version that fails is reported in its place; the others go on.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def train_many(
     seed: int = 0,
     *,
     workers: int | str = "auto",
-    engine: Engine = "processes",
+    engine: Engine = "auto",
     address: str = "",
     device: str = "cpu",
     precision: Precision = "auto",
@@ -68,8 +68,8 @@ def train_many(
         data: the dataset.
         recipe: the same for all.
         seed: each version's own seed is derived from it and the version's name.
-        workers: processes, or "auto" for one per core.
-        engine: "processes" of this machine, or "ray".
+        workers: how many, or "auto" for one per core.
+        engine: what runs them (see :data:`nversion.workers.Engine`).
         address: of a running Ray cluster of this machine; "" starts one.
         device: as for :func:`nversion.train`.
         precision: likewise.
@@ -86,7 +86,7 @@ def train_many(
         data,
         recipe,
         seed,
-        where=Where(workers, engine, address),
+        where=Where.of(workers, engine, address, device),
         device=device,
         precision=precision,
     )

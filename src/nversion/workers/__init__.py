@@ -1,8 +1,9 @@
 """Work on several cores, or on several machines: results as they come, whoever made them.
 
-:func:`open_pool` gives a pool of single-threaded processes on this machine, or of a Ray cluster's;
-the work does not know which. Each task runs on one thread whatever the number of workers, so that a
-result does not depend on where it was made.
+:func:`open_pool` gives a pool of single-threaded processes on this machine, of threads of this
+process (for a graphics card), or of a Ray cluster's processes; the work does not know which. Each
+task runs on one thread whatever the number of workers, so that a result does not depend on where it
+was made.
 
 A task that raises does not stop the others: its error comes back in its place. Nor does one whose
 process is killed (by a signal, or for want of memory): it is tried once more in a new process.

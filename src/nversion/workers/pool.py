@@ -8,8 +8,9 @@ import dataclasses
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
+from nversion.device import resolve_device
 from nversion.errors import InputError, WorkerKilledError
 from nversion.workers.task import Failure, Task, run_task
 
@@ -24,8 +25,9 @@ __all__ = [
     "run_tasks",
 ]
 
-Engine = Literal["processes", "ray"]
-"""What runs the workers: processes of this machine, or a Ray cluster."""
+Engine = Literal["auto", "processes", "threads", "ray"]
+"""What runs the workers: processes of this machine, threads of this process, or a Ray cluster;
+"auto" is threads for work on a graphics card and processes otherwise."""
 
 KILLED = object()
 """Stands for the result of a task whose worker died."""
@@ -41,11 +43,13 @@ class Pool(abc.ABC):
         workers: how many tasks run at the same time.
         here: whether tasks run in this process, and so share its memory.
         remote: whether workers may be on other machines.
+        parallel: whether they do not take turns on a processor (or there is only one).
     """
 
     workers: int
     here: bool = False
     remote: bool = False
+    parallel: bool = True
 
     def run(
         self, tasks: Iterable[Task], killed: Callable[[int], None] = lambda index: None
@@ -139,7 +143,7 @@ class _Here(Pool):
         self._task = None
 
 
-def open_pool(workers: int | str = "auto", engine: Engine = "processes", address: str = "") -> Pool:
+def open_pool(workers: int | str = "auto", engine: Engine = "auto", address: str = "") -> Pool:
     """Return a pool; its processes start when the first tasks come.
 
     Args:
@@ -153,13 +157,18 @@ def open_pool(workers: int | str = "auto", engine: Engine = "processes", address
         MissingExtraError: the engine is Ray and it is not installed.
         NVersionError: the cluster cannot be reached.
     """
-    if check_engine(engine, address) == "ray":
+    check_engine(engine, address)
+    if engine == "ray":
         from nversion.workers.cluster import RayPool
 
         return RayPool(None if workers == "auto" else resolve_workers(workers), address)
     number = resolve_workers(workers)
     if number == 1:
         return _Here()
+    if engine == "threads":
+        from nversion.workers.threads import ThreadPool
+
+        return ThreadPool(number)
     from nversion.workers.processes import ProcessPool
 
     return ProcessPool(number)
@@ -171,23 +180,32 @@ class Where:
 
     Attributes:
         workers: how many, or "auto".
-        engine: "processes" of this machine, or "ray".
+        engine: see :data:`Engine`; "auto" is processes here.
         address: of a running Ray cluster; "" starts Ray on this machine.
     """
 
     workers: int | str = "auto"
-    engine: Engine = "processes"
+    engine: Engine = "auto"
     address: str = ""
 
     @classmethod
-    def of(cls, workers: int | str, engine: str, address: str) -> Where:
+    def of(cls, workers: int | str, engine: str, address: str, device: str = "cpu") -> Where:
         """Return where work runs, checked.
 
+        Args:
+            workers: how many, or "auto".
+            engine: see :data:`Engine`.
+            address: of a running Ray cluster, or "".
+            device: where networks compute: "cpu", "cuda" or "auto".
+
         Raises:
-            InputError: one of the three is wrong.
+            InputError: one of them is wrong, or there is no such device.
         """
         resolve_workers(workers)
-        return cls(workers, check_engine(engine, address), address)
+        chosen = check_engine(engine, address)
+        if chosen == "auto":
+            chosen = "threads" if resolve_device(device).type == "cuda" else "processes"
+        return cls(workers, chosen, address)
 
     def pool(self, tasks: int) -> Pool:
         """Return a pool for so many tasks: without Ray, a single one runs in this process."""
@@ -201,17 +219,17 @@ def check_engine(engine: str, address: str = "") -> Engine:
     """Return `engine` if it is one.
 
     Raises:
-        InputError: it is neither "processes" nor "ray", or there is an address without Ray.
+        InputError: it is none of them, or there is an address without Ray.
     """
-    if engine not in ("processes", "ray"):
-        raise InputError(f"engine must be processes or ray, not {engine!r}")
+    if engine not in get_args(Engine):
+        raise InputError(f"engine must be auto, processes, threads or ray, not {engine!r}")
     if address and engine != "ray":
         raise InputError("an address belongs to a Ray cluster; add --engine ray")
     return cast(Engine, engine)
 
 
 def resolve_workers(workers: int | str) -> int:
-    """Return a number of processes for "auto" (one per core this process may use) or a number.
+    """Return a number of workers for "auto" (one per core this process may use) or a number.
 
     Raises:
         InputError: it is neither "auto" nor a whole number of at least 1.

@@ -1,0 +1,212 @@
+"""The optimiser at work: batches, schedule, loss, and the step that is taken again and again.
+
+A step of a small network is a hundred kernels of a few microseconds each, and to start them takes a
+processor longer than a graphics card needs to run them. So on a card the step is recorded once, as
+a `CUDA graph <https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs>`_, and played again for
+every batch: one call instead of a hundred. What changes from step to step, the batch's rows and the
+learning rate, is then read from tensors that stay where they are. The first steps of a training,
+in which the optimiser makes its state, and batches of another size are taken in the ordinary way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
+from torch import Tensor, nn
+
+from nversion.device import Recorder
+from nversion.errors import TrainingError
+from nversion.models import device_of
+from nversion.versions.recipe import Recipe
+
+__all__ = ["Step", "descend"]
+
+ONE_CYCLE_WARM_UP = 0.3
+ONE_CYCLE_START = 1 / 25
+ONE_CYCLE_END = 1e-4
+
+UNRECORDED = 3
+"""Steps that are taken before one is recorded: the optimiser makes its state in the first."""
+
+
+def descend(
+    network: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    recipe: Recipe,
+    half: bool,
+    order: torch.Generator,
+    name: str,
+    advance: Callable[[], None],
+    record: Recorder | None = None,
+) -> tuple[int, float]:
+    """Run the optimiser over all epochs; return the steps taken and the last epoch's mean loss.
+
+    Args:
+        network: in training mode, on the device of the training.
+        images: floating [count, channels, height, width], brought to that device.
+        targets: int64 labels [count] or float32 soft labels [count, classes], likewise.
+        recipe: optimiser, schedule, epochs and batches.
+        half: whether to compute in bfloat16 (parameters stay float32).
+        order: draws the order of the images.
+        name: of the network, for messages.
+        advance: called after each epoch.
+        record: makes a step that can be played again; None: all are taken in the ordinary way.
+
+    Raises:
+        TrainingError: the loss became NaN or infinite.
+    """
+    step = Step(network, images, targets, recipe, half, record)
+    per_epoch = math.ceil(len(images) / recipe.batch_size)
+    total = min(per_epoch * recipe.epochs, recipe.max_steps or per_epoch * recipe.epochs)
+    taken, mean_loss = 0, math.nan
+    while taken < total:
+        losses = []
+        rows = torch.randperm(len(images), generator=order).to(step.device)
+        rows = rows[: (total - taken) * recipe.batch_size]
+        for batch in torch.split(rows, recipe.batch_size):
+            losses.append(step(batch, _factor(recipe, taken, total)))
+            taken += 1
+        mean_loss = float(torch.stack(losses).mean())
+        if not math.isfinite(mean_loss):
+            raise TrainingError(
+                f"{name}: the loss became {mean_loss} by step {taken} of {total}; "
+                "a smaller learning rate may help"
+            )
+        advance()
+    return taken, mean_loss
+
+
+class Step:
+    """One step of the optimiser on some rows of the training data.
+
+    Args:
+        network: in training mode.
+        images: see :func:`descend`.
+        targets: likewise.
+        recipe: the optimiser, its peak learning rate, the loss and the size of a batch.
+        half: whether to compute in bfloat16.
+        record: see :func:`descend`.
+
+    Attributes:
+        device: where it is taken.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        images: Tensor,
+        targets: Tensor,
+        recipe: Recipe,
+        half: bool,
+        record: Recorder | None = None,
+    ) -> None:
+        self._network, self._recipe, self._half = network, recipe, half
+        self.device = device_of(network)
+        self._images = images.to(self.device, torch.bfloat16 if half else images.dtype)
+        self._targets = targets.to(self.device)
+        self._record = record
+        self._replay: Callable[[], Tensor] | None = None
+        # A recorded step reads the rate from memory, an ordinary one takes it as a number.
+        self._rate: Tensor | None = None
+        if record is not None:
+            self._rate = torch.tensor(recipe.learning_rate, device=self.device)
+        self._optimiser = _optimiser(network, recipe, self._rate)
+        self._rows = torch.zeros(recipe.batch_size, dtype=torch.int64, device=self.device)
+        self._taken = 0
+
+    def __call__(self, rows: Tensor, factor: float) -> Tensor:
+        """Take the step and return the loss before it, a scalar on the network's device.
+
+        Args:
+            rows: int64 [batch], of the training data; on the network's device.
+            factor: of the peak learning rate.
+        """
+        self._set_rate(self._recipe.learning_rate * factor)
+        self._taken += 1
+        fits = len(rows) == len(self._rows) and self._taken > UNRECORDED
+        if self._record is None or not fits:
+            return self._take(rows)
+        self._rows.copy_(rows)
+        if self._replay is None:
+            self._replay = self._record(lambda: self._take(self._rows))
+        return self._replay()
+
+    def _take(self, rows: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half):
+            logits = self._network(self._images[rows])
+        loss = _loss(logits.float(), self._targets[rows], self._recipe)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)
+        return loss.detach()
+
+    def _set_rate(self, rate: float) -> None:
+        if self._rate is not None:
+            self._rate.fill_(rate)
+            return
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+
+
+def _optimiser(
+    model: nn.Module, recipe: Recipe, rate: Tensor | None = None
+) -> torch.optim.Optimizer:
+    """Return the recipe's optimiser; with `rate`, one that reads its learning rate there."""
+    parameters = list(model.parameters())
+    recorded = rate is not None and rate.device.type == "cuda"
+    if recipe.optimiser == "adadelta":
+        return torch.optim.Adadelta(
+            parameters,
+            lr=recipe.learning_rate if rate is None else rate,
+            rho=recipe.rho,
+            eps=recipe.epsilon,
+            foreach=rate is None or recorded,
+            capturable=recorded,
+        )
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=recipe.learning_rate if rate is None else rate,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            nesterov=recipe.momentum > 0,
+            fused=True,
+        )
+    return torch.optim.AdamW(
+        parameters,
+        lr=recipe.learning_rate if rate is None else rate,
+        eps=recipe.epsilon,
+        weight_decay=recipe.weight_decay,
+        fused=True,
+        capturable=recorded,
+    )
+
+
+def _factor(recipe: Recipe, step: int, total: int) -> float:
+    """Return which part of the peak learning rate a step has.
+
+    With the one-cycle schedule: a cosine up to the peak, then one down to nearly nothing.
+    """
+    if recipe.schedule == "constant":
+        return 1.0
+    position = step / max(total - 1, 1)
+    if position < ONE_CYCLE_WARM_UP:
+        return _cosine(ONE_CYCLE_START, 1.0, position / ONE_CYCLE_WARM_UP)
+    done = (position - ONE_CYCLE_WARM_UP) / (1 - ONE_CYCLE_WARM_UP)
+    return _cosine(1.0, ONE_CYCLE_END, done)
+
+
+def _cosine(start: float, end: float, position: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * position)) / 2
+
+
+def _loss(logits: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
+    if recipe.objective == "cross-entropy":
+        return F.cross_entropy(logits, targets)
+    if targets.ndim == 1:
+        targets = F.one_hot(targets, logits.shape[1]).float()
+    return F.mse_loss(logits.softmax(dim=1), targets)
