@@ -46,7 +46,7 @@ class Relaxation:
         images: [count, *shape].
         radii: [count], for which (and all smaller ones) the planes hold.
         ball: the norm and the box.
-        planes: by node.
+        planes: by node; those that nothing needs may be missing (see :func:`relax_network`).
         bounds: by node, of all nodes before the last.
         slack: [count], by how much rounding may have raised a bound of a margin.
         logits: [count, classes], of the images themselves.
@@ -83,7 +83,8 @@ def relax_network(
     With `jacobian`, the ranges of derivatives are carried along, and bounds drawn from them too;
     with `inner`, what was found for smaller balls helps them. Then backward linear bounds are drawn
     for the nodes in `linear`, or, if that is None, where a sample shows that they settle a share of
-    the signs of more than `settled` (:mod:`nversion.certification.worth`).
+    the signs of more than `settled` (:mod:`nversion.certification.worth`). If there shall be none,
+    and ranges of derivatives reach the end, no planes are laid either.
     In float64 the bounds are moved outwards by a margin for rounding (see
     :mod:`nversion.certification.rounding`); in float32 they are not, and prove nothing.
     """
@@ -101,12 +102,21 @@ def relax_network(
     drawn: set[int] = set()
     derivatives: dict[int, Derivatives | None] = {}
     derivatives[0] = image_derivatives(images) if jacobian else None
+    waiting: list[int] = []
+
+    def lay_planes() -> None:
+        """Lay what is waiting, now that it is needed."""
+        for i in waiting:
+            node, source = network.nodes[i], network.nodes[i].inputs[0]
+            assert isinstance(node, Activation | MaxPool)
+            planes[i] = relax(node, *bounds[source], values[source], leads.get(source))
+        waiting.clear()
+
     for index, node in enumerate(network.nodes):
         if index == 0:
             continue
         if isinstance(node, Activation | MaxPool):
-            source = node.inputs[0]
-            planes[index] = relax(node, *bounds[source], values[source], leads.get(source))
+            waiting.append(index)
         low, high = interval_step(node, [bounds[i] for i in node.inputs])
         first, second = derivatives[node.inputs[0]], derivatives[node.inputs[-1]]
         here = None
@@ -123,15 +133,19 @@ def relax_network(
                 if inner is not None:
                     by_range = inner.neurons(index, center, by_range, radii)
             found = None
-            if by_range is None:
-                lower, upper, found = layer_bounds(*given, center, pool)
+            wanted = by_range is None or linear is None or index in linear
+            if wanted:
+                lay_planes()
+            if by_range is not None and wanted and linear is None:
+                wanted = linear_pays(*given, by_range, settled)
+            if wanted:
                 drawn.add(index)
-            elif index in linear if linear is not None else linear_pays(*given, by_range, settled):
                 lower, upper, found = layer_bounds(*given, center, pool)
-                lower = torch.maximum(lower, by_range[0])
-                upper = torch.minimum(upper, by_range[1])
-                drawn.add(index)
+                if by_range is not None:
+                    lower = torch.maximum(lower, by_range[0])
+                    upper = torch.minimum(upper, by_range[1])
             else:
+                assert by_range is not None
                 lower, upper = by_range
             if sizes is not None:
                 spare = margin(terms[index], sizes[index])
@@ -149,6 +163,8 @@ def relax_network(
         slack = margin(2 * terms[last], sizes[last].amax(dim=1)) * 2
     final = network.nodes[last]
     kept = derivatives[final.inputs[0] if _linear(final) else last]
+    if kept is None or drawn or linear is None:
+        lay_planes()
     return Relaxation(
         network, images, radii, ball, planes, bounds, slack, values[-1], kept, frozenset(drawn)
     )

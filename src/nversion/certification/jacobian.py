@@ -38,7 +38,15 @@ from nversion.certification.graph import (
     activate,
 )
 from nversion.certification.intervals import Bounds
-from nversion.certification.patches import Geometry, ungrouped
+from nversion.certification.patches import (
+    FILTERS,
+    Geometry,
+    dilated,
+    mixed_filters,
+    ungrouped,
+    window_matrix,
+    windows_of,
+)
 from nversion.certification.relaxations import FAR, Leads, windows
 
 __all__ = ["Derivatives", "image_derivatives"]
@@ -49,21 +57,30 @@ class Derivatives:
     """Ranges of the derivatives of a node's neurons by the pixels.
 
     Attributes:
-        low: [count or 1, channels, positions, pixels of a window]; where each neuron has all
-            pixels, [count or 1, neurons, 1, pixels].
+        low: [count or 1, channels, pixels of a window, positions]; where each neuron has all
+            pixels, [count or 1, neurons, pixels, 1].
         high: the same.
         shape: of the image.
         geometry: of the windows; None where each neuron has all pixels.
+        behind: the convolution of the image that these neurons are, if they are one's.
+        slopes: with `behind`: the neurons are that convolution's, times slopes between these,
+            [count, *shape of the node] each; None: the convolution itself.
     """
 
     low: Tensor
     high: Tensor
     shape: tuple[int, ...]
     geometry: Geometry | None
+    behind: Convolution | None = None
+    slopes: Bounds | None = None
 
     def bounds(self, values: Tensor, images: Tensor, radii: Tensor, ball: Ball) -> Bounds:
         """Return bounds of the neurons over the balls, like `values` in shape."""
         spread = radii[:, None, None]
+        if ball.box is None and ball.norm == 1.0:
+            steepest = torch.maximum(-self.low.amin(dim=2), self.high.amax(dim=2))
+            change = (spread * steepest).reshape(values.shape)
+            return values - change, values + change
         reach = ball.reach(images)
         changes = []
         for upward in (False, True):
@@ -81,11 +98,13 @@ class Derivatives:
             upward: whether the neurons are to be raised.
 
         Returns:
-            Sizes [..., items], not negative, and caps that broadcast to them (None: no box).
+            Sizes [count, channels, positions, items], not negative, and caps that broadcast to
+            them (None: no box).
         """
+        low, high = self.low.transpose(2, 3), self.high.transpose(2, 3)
         if reach.down is None or reach.up is None:
-            return torch.maximum(-self.low, self.high), None
-        first, second = (self.high, -self.low) if upward else (-self.low, self.high)
+            return torch.maximum(-low, high), None
+        first, second = (high, -low) if upward else (-low, high)
         sizes = torch.cat([first.clamp(min=0.0), second.clamp(min=0.0)], dim=-1)
         return sizes, torch.cat([self._laid(reach.up), self._laid(reach.down)], dim=-1)
 
@@ -126,7 +145,11 @@ class Derivatives:
         return None
 
     def _with(self, low: Tensor, high: Tensor) -> Derivatives:
-        return dataclasses.replace(self, low=low, high=high)
+        return Derivatives(low, high, self.shape, self.geometry)
+
+    def _for_each(self, x: Tensor) -> Tensor:
+        """Return values of the node's neurons, [count, *shape], so that they meet its ranges."""
+        return x.reshape(len(x), self.low.shape[1], 1, self.low.shape[3])
 
     def _halves(self) -> tuple[Tensor, Tensor]:
         return (self.low + self.high) / 2, (self.high - self.low) / 2
@@ -141,25 +164,28 @@ class Derivatives:
         results = []
         for x, w in ((middle, weight), (half, weight.abs())):
             if self.geometry is None:
-                results.append((w @ x.squeeze(2))[:, :, None])
+                results.append((w @ x.squeeze(3))[..., None])
                 continue
-            channels, positions = x.shape[1:3]
+            channels, positions = x.shape[1], x.shape[3]
             w = w.reshape(-1, w.shape[-2], channels, positions).permute(0, 3, 1, 2)
-            product = w @ x.permute(0, 2, 1, 3)
-            results.append(fold(product, self.geometry, self.shape)[:, :, None])
+            product = w @ x.permute(0, 3, 1, 2)
+            results.append(fold(product, self.geometry, self.shape)[..., None])
         middle, half = results
         return Derivatives(middle - half, middle + half, self.shape, None)
 
     def _scale(self, node: Scale) -> Derivatives:
-        scale = node.scale.expand(node.shape).reshape(1, *self.low.shape[1:3], 1)
+        scale = self._for_each(node.scale.expand(1, *node.shape))
         first, second = self.low * scale, self.high * scale
         return self._with(torch.minimum(first, second), torch.maximum(first, second))
 
     def _activation(self, node: Activation, bounds: Bounds) -> Derivatives:
         slopes = derivative_range(node, *bounds)
-        least, most = (x.reshape(len(x), *self.low.shape[1:3], 1) for x in slopes)
+        least, most = (self._for_each(x) for x in slopes)
         low = torch.minimum(self.low * least, self.low * most)
-        return self._with(low, torch.maximum(self.high * least, self.high * most))
+        high = torch.maximum(self.high * least, self.high * most)
+        known = slopes if self.slopes is None else None
+        behind = None if known is None else self.behind
+        return dataclasses.replace(self, low=low, high=high, behind=behind, slopes=known)
 
     def _sum(self, other: Derivatives) -> Derivatives | None:
         mine, theirs = self.geometry, other.geometry
@@ -175,14 +201,18 @@ class Derivatives:
             return None
 
         def widened(x: Tensor) -> Tensor:
-            windows = x.reshape(*x.shape[:3], self.shape[0], *theirs.kernel)
-            return functional.pad(windows, (first[1], last[1], first[0], last[0])).flatten(3)
+            windows = x.reshape(*x.shape[:2], self.shape[0], *theirs.kernel, x.shape[3])
+            around = (0, 0, first[1], last[1], first[0], last[0])
+            return functional.pad(windows, around).flatten(2, 4)
 
         return self._with(self.low + widened(other.low), self.high + widened(other.high))
 
     def _convolution(self, node: Convolution, inner: Geometry) -> Derivatives:
-        weight = ungrouped(node)
         outer = after(inner, node)
+        fast = self._by_filters(node, outer)
+        if fast is not None:
+            return fast._within()
+        weight = ungrouped(node)
         window = (self.shape[0], *inner.kernel)
         results = []
         for x, w in zip(self._halves(), (weight, weight.abs()), strict=True):
@@ -191,16 +221,44 @@ class Derivatives:
                 product = w[:, :, i, j] @ part.flatten(1)
                 cut = _window(inner, i * node.dilation[0], j * node.dilation[1])
                 sums[cut] += product.reshape(len(w), len(x), *window, *node.shape[1:])
-            results.append(_positions_first(sums))
+            results.append(_neurons_first(sums))
         middle, half = results
-        return Derivatives(middle - half, middle + half, self.shape, outer)._within()
+        first = node if self._is_image() else None
+        return Derivatives(middle - half, middle + half, self.shape, outer, behind=first)._within()
+
+    def _is_image(self) -> bool:
+        """Tell whether the neurons are the pixels themselves."""
+        return self.behind is None and self.geometry is not None and self.low is self.high
+
+    def _by_filters(self, node: Convolution, outer: Geometry) -> Derivatives | None:
+        """Return the ranges of a convolution of gated neurons of the image's first one, if cheap.
+
+        Their windows differ by slopes alone, so two convolutions of the slopes' maps give all.
+        """
+        if self.behind is None or self.slopes is None or self.behind.groups > 1:
+            return None
+        kernels = dilated(node, ungrouped(node))
+        matrix = window_matrix(self.behind, (kernels.shape[2], kernels.shape[3]))
+        if kernels.numel() * matrix.shape[1] > FILTERS:
+            return None
+        least, most = self.slopes
+        middle, half = (
+            windows_of(x, node, mixed_filters(w, m)).reshape(
+                len(x), len(kernels), matrix.shape[1], -1
+            )
+            for x, w, m in (
+                (least + most, kernels / 2, matrix),
+                (most - least, kernels.abs() / 2, matrix.abs()),
+            )
+        )
+        return Derivatives(middle - half, middle + half, self.shape, outer)
 
     def _within(self) -> Derivatives:
         """Return the ranges with zeros for pixels over the border, which do not exist."""
         if self.geometry is None or self.geometry.inside(self.shape):
             return self
-        mask = self.geometry.cut(self.low.new_ones(1, *self.shape))[:, None]
-        return self._with(self.low * mask, self.high * mask)
+        mask = self.geometry.cut(self.low.new_ones(1, *self.shape))[:, None].transpose(2, 3)
+        return dataclasses.replace(self, low=self.low * mask, high=self.high * mask)
 
     def _pool(
         self, node: MaxPool, bounds: Bounds, inner: Geometry, leads: Leads | None
@@ -218,19 +276,26 @@ class Derivatives:
         outer = after(inner, node)
         wins, zero_wins = wins.transpose(0, 1), zero_wins.transpose(0, 1)
         shape = (low.shape[1], len(low), self.shape[0], *outer.kernel, *node.shape[1:])
-        none = torch.full(shape, torch.inf, dtype=low.dtype, device=low.device)
         dead = zero_wins[:, :, 0, None, None, None]
-        least, most = none.masked_fill(dead, 0.0), (-none).masked_fill(dead, 0.0)
+        least = torch.full(shape, torch.inf, dtype=low.dtype, device=low.device)
+        least.masked_fill_(dead, 0.0)
+        most = -least
         pairs = zip(places(node, self.low, inner), places(node, self.high, inner), strict=True)
         for k, ((i, j, lows), (_, _, highs)) in enumerate(pairs):
-            lower, upper = torch.zeros_like(least), torch.zeros_like(most)
+            out = ~wins[:, :, k, None, None, None]
             cut = _window(inner, i, j)
             window = (*lows.shape[:2], self.shape[0], *inner.kernel, *node.shape[1:])
-            lower[cut], upper[cut] = lows.reshape(window), highs.reshape(window)
-            alive = wins[:, :, k, None, None, None]
-            least = torch.where(alive, torch.minimum(least, lower), least)
-            most = torch.where(alive, torch.maximum(most, upper), most)
-        return Derivatives(_positions_first(least), _positions_first(most), self.shape, outer)
+            lows, highs = lows.reshape(window), highs.reshape(window)
+            here = least[cut], most[cut]
+            torch.minimum(here[0], torch.where(out, torch.inf, lows), out=here[0])
+            torch.maximum(here[1], torch.where(out, -torch.inf, highs), out=here[1])
+            # Pixels of the large window that this neuron does not read.
+            for beside in _around(cut, outer.kernel):
+                here = least[beside], most[beside]
+                none = torch.zeros_like(here[0]).masked_fill_(out, torch.inf)
+                torch.minimum(here[0], none, out=here[0])
+                torch.maximum(here[1], none.neg_(), out=here[1])
+        return Derivatives(_neurons_first(least), _neurons_first(most), self.shape, outer)
 
 
 def _window(inner: Geometry, row: int, column: int) -> tuple[slice, ...]:
@@ -240,16 +305,27 @@ def _window(inner: Geometry, row: int, column: int) -> tuple[slice, ...]:
     return (slice(None),) * 3 + (slice(y, y + tall), slice(x, x + wide))
 
 
-def _positions_first(x: Tensor) -> Tensor:
-    """Turn [channels, count, *window, *grid] into [count, channels, positions, pixels]."""
-    return x.flatten(5).flatten(2, 4).permute(1, 0, 3, 2).contiguous()
+def _around(cut: tuple[slice, ...], kernel: tuple[int, int]) -> Iterator[tuple[slice, ...]]:
+    """Yield what a window (see :func:`_window`) leaves of a larger one, in up to four parts."""
+    every, (rows, columns) = cut[:3], cut[3:]
+    for tall in (slice(0, rows.start), slice(rows.stop, kernel[0])):
+        if tall.stop > tall.start:
+            yield (*every, tall, slice(0, kernel[1]))
+    for wide in (slice(0, columns.start), slice(columns.stop, kernel[1])):
+        if wide.stop > wide.start:
+            yield (*every, rows, wide)
+
+
+def _neurons_first(x: Tensor) -> Tensor:
+    """Turn [channels, count, *window, *grid] into [count, channels, pixels, positions]."""
+    return x.flatten(5).flatten(2, 4).transpose(0, 1)
 
 
 def image_derivatives(image: Tensor) -> Derivatives:
     """Return the derivatives of the pixels by themselves; `image` [count, *shape]."""
     channels, height, width = image.shape[1:]
     eye = torch.eye(channels, dtype=image.dtype, device=image.device)
-    ranges = eye[None, :, None].expand(1, channels, height * width, channels)
+    ranges = eye[None, :, :, None].expand(1, channels, channels, height * width)
     geometry = Geometry((height, width), (1, 1), (1, 1), (0, 0))
     return Derivatives(ranges, ranges, (channels, height, width), geometry)
 
@@ -272,7 +348,7 @@ def places(
 
     Args:
         node: a convolution or pool.
-        x: [count, channels, positions, pixels].
+        x: [count, channels, pixels, positions].
         inner: the geometry of `x`.
 
     Yields:
@@ -282,7 +358,7 @@ def places(
     """
     size = node.weight.shape[2:] if isinstance(node, Convolution) else node.size
     dilation = node.dilation if isinstance(node, Convolution) else (1, 1)
-    x = x.permute(1, 0, 3, 2).reshape(x.shape[1], len(x), x.shape[3], *inner.grid)
+    x = x.transpose(0, 1).reshape(x.shape[1], len(x), x.shape[2], *inner.grid)
     over = [
         (node.shape[1 + i] - 1) * node.stride[i]
         + dilation[i] * (size[i] - 1)

@@ -21,7 +21,7 @@ from torch.nn import functional
 from nversion.certification.ball import Ball, Reach
 from nversion.certification.graph import MaxPool
 from nversion.certification.patches import BLOCK, Geometry, PatchRows
-from nversion.certification.relaxations import FAR, Leads, windows
+from nversion.certification.relaxations import FAR, Leads, largest, windows
 
 __all__ = ["bounded_leads", "joined"]
 
@@ -47,7 +47,7 @@ def bounded_leads(
         ball: the norm and the box.
     """
     lows, highs, centers = (windows(pool, x, FAR) for x in (*bounds, center))
-    chosen = centers.argmax(dim=2, keepdim=True)
+    chosen = largest(centers)
     leads = interval_leads(lows, highs, chosen)
     floor = lows.amax(dim=2)
     if pool.rectified:

@@ -23,12 +23,17 @@ from nversion.certification.relaxations import Planes
 
 __all__ = [
     "BLOCK",
+    "FILTERS",
     "Geometry",
     "PatchRows",
     "convolution_rows",
+    "dilated",
+    "mixed_filters",
     "own_geometry",
     "through_two",
     "ungrouped",
+    "window_matrix",
+    "windows_of",
 ]
 
 WASTE = 6.0
@@ -37,6 +42,10 @@ WASTE = 6.0
 BLOCK = 1_000_000
 """Elements of a temporary tensor, about: small enough for the processor's cache, and for memory
 that the allocator hands out again; fresh memory costs several times the arithmetic."""
+
+
+FILTERS = 4_000_000
+"""Elements of the filters that go through two convolutions at once, at the most."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,7 +266,7 @@ def convolution_rows(
     Two rows a channel, as in :func:`~nversion.certification.dense.stacked_rows`.
     """
     weight, bias = ungrouped(node)[channels], node.bias[channels]
-    weight = _dilated(node, weight)
+    weight = dilated(node, weight)
     geometry = own_geometry(node)
     rows = torch.cat([weight, -weight]).flatten(1)
     constant = torch.cat([bias, -bias])
@@ -275,7 +284,7 @@ def own_geometry(node: Convolution) -> Geometry:
     return one.before(node)
 
 
-def _dilated(node: Convolution, weight: Tensor) -> Tensor:
+def dilated(node: Convolution, weight: Tensor) -> Tensor:
     """Return a weight with the gaps of its dilation filled with zeros."""
     if node.dilation == (1, 1):
         return weight
@@ -305,29 +314,86 @@ def through_two(
         inner: the convolution that the activation reads.
         shape: of the inner convolution's input.
     """
-    weight = _dilated(node, ungrouped(node)).flatten(1)
-    size, negative, positive = weight.abs(), weight.clamp(max=0.0), weight.clamp(min=0.0)
+    kernels = dilated(node, ungrouped(node))
+    weight = kernels.flatten(1)
     own = own_geometry(node)
     outer = own.before(inner)
     matrix = window_matrix(inner, own.kernel)
     half = planes.rise / 2
     middle = planes.lower + half
     bias = inner.bias[:, None, None]
-    middle_w, half_w, shift_w, middle_b, half_b = (
-        own.cut(x).transpose(1, 2)
-        for x in (middle, half, planes.upper_shift, middle * bias, half * bias)
-    )
-    added = weight @ middle_b + node.bias[:, None]
-    taken = size @ half_b
-    low = added - taken + negative @ shift_w
-    high = -added - taken - positive @ shift_w
+
+    def summed(x: Tensor, w: Tensor) -> Tensor:
+        return functional.conv2d(x, w, None, node.stride, node.padding).flatten(2)
+
+    size, negative, positive = kernels.abs(), kernels.clamp(max=0.0), kernels.clamp(min=0.0)
+    added = summed(middle * bias, kernels) + node.bias[:, None]
+    taken = summed(half * bias, size)
+    low = added - taken + summed(planes.upper_shift, negative)
+    high = -added - taken - summed(planes.upper_shift, positive)
     if planes.lower_shift is not None:
-        below = own.cut(planes.lower_shift).transpose(1, 2)
-        low, high = low + positive @ below, high - negative @ below
-    a = _both_products(weight, size, middle_w, half_w, matrix).flatten(1, 2)
+        low = low + summed(planes.lower_shift, positive)
+        high = high - summed(planes.lower_shift, negative)
+    if weight.numel() * matrix.shape[1] <= FILTERS:
+        taken_a = windows_of(half, node, mixed_filters(size, matrix))
+        a = _both_signs(
+            windows_of(middle, node, mixed_filters(kernels, matrix)), taken_a, len(weight)
+        )
+    else:
+        middle_w, half_w = (own.cut(x).transpose(1, 2) for x in (middle, half))
+        a = _both_products(weight, weight.abs(), middle_w, half_w, matrix)
+    a = a.flatten(1, 2)
     if not outer.inside(shape):
         a = a * outer.cut(a.new_ones(1, *shape))[:, None]
     return PatchRows(a, torch.cat([low, high], dim=1), shape[0], outer)
+
+
+def mixed_filters(kernels: Tensor, matrix: Tensor) -> Tensor:
+    """Return filters that map slopes to the coefficients of the pixels behind them.
+
+    A coefficient is the sum over a window of weight times slope times what one more step back
+    makes of that neuron, so a convolution gives it for all positions.
+
+    Args:
+        kernels: of the convolution that reads the slopes, [rows, channels, height, width].
+        matrix: the step back, [channels * height * width, pixels].
+
+    Returns:
+        [rows * pixels, channels, height, width].
+    """
+    mixed = kernels.flatten(1)[:, None] * matrix.t()
+    return mixed.reshape(-1, *kernels.shape[1:])
+
+
+def windows_of(x: Tensor, node: Convolution, filters: Tensor) -> Tensor:
+    """Return what a convolution with other filters makes of its inputs, as one matrix product.
+
+    Args:
+        x: [count, channels, height, width].
+        node: the convolution, whose stride and padding count.
+        filters: [many, channels, height, width], the gaps of a dilation filled.
+
+    Returns:
+        [count, many, positions].
+    """
+    windows = functional.unfold(x, filters.shape[2:], 1, node.padding, node.stride)
+    return filters.flatten(1) @ windows
+
+
+def _both_signs(middle: Tensor, half: Tensor, rows: int) -> Tensor:
+    """Return ``middle - half`` and ``-middle - half``, [count, 2, rows, positions, pixels].
+
+    Args:
+        middle: [count, rows * pixels, positions]; overwritten.
+        half: the same.
+        rows: how many.
+    """
+    middle, half = (x.reshape(len(x), rows, -1, x.shape[2]) for x in (middle, half))
+    count, _, pixels, positions = middle.shape
+    out = middle.new_empty(count, 2, rows, positions, pixels)
+    torch.sub(middle, half, out=out[:, 0].transpose(2, 3))
+    torch.sub(middle.neg_(), half, out=out[:, 1].transpose(2, 3))
+    return out
 
 
 def _both_products(

@@ -36,7 +36,7 @@ from torch.nn import functional
 
 from nversion.certification.graph import Activation, MaxPool, activate, tiles
 
-__all__ = ["Leads", "Planes", "relax", "windows"]
+__all__ = ["Leads", "Planes", "largest", "relax", "windows"]
 
 TINY = 1e-30
 FAR = -1e30
@@ -164,6 +164,26 @@ def windows(node: MaxPool, x: Tensor, fill: float) -> Tensor:
     return x.reshape(count, channels, -1, height, width)
 
 
+def largest(x: Tensor) -> Tensor:
+    """Return the place of the largest of each window's few neurons, as ``argmax(dim=2)`` does.
+
+    Comparing whole maps is several times faster.
+
+    Args:
+        x: [count, channels, window, height, width].
+
+    Returns:
+        int64 [count, channels, 1, height, width].
+    """
+    best = x[:, :, :1]
+    place = torch.zeros_like(best, dtype=torch.int64)
+    for i in range(1, x.shape[2]):
+        here = x[:, :, i : i + 1]
+        place = place.masked_fill(here > best, i)
+        best = torch.maximum(best, here)
+    return place
+
+
 def spread(node: MaxPool, x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Lay windows [count, channels, window, height, width] out as :class:`Planes` wants them."""
     count, channels, _, height, width = x.shape
@@ -191,7 +211,7 @@ def _relax_pool(
         better = (other < value) & (slopes >= 0.0).all(dim=2, keepdim=True)
         upper = torch.where(better, slopes, upper)
         upper_shift = torch.where(better, shift, upper_shift)
-    chosen = center.argmax(dim=2, keepdim=True)
+    chosen = largest(center)
     # Below: one neuron, the largest at the image.
     if node.rectified:
         ends = low.gather(2, chosen), high.gather(2, chosen)

@@ -53,9 +53,15 @@ SHORT, SHORT_ROUGH = 0.999, 0.985
 LEFT, LEFT_ROUGH, MORE, ONWARD = 0.004, 0.12, 0.0002, 2.0
 """When the float64 pass is repeated: what it proved falls short of the radius, or room is left."""
 
+CAUTION = 0.12
+"""With a max-pool the curve has kinks, where another neuron of a window comes into play. A secant
+is wrong by about this share of its step, and a last pass that fails costs more than a shortfall."""
+
+LINEARISED = 4
 GUESS = 0.3
 GUESS_WINDOWS, GUESS_NESTED = {1.0: 0.06, 2.0: 0.055}, {1.0: 0.02, 2.0: 0.04}
-"""The first radius, as a share of where the linearised network would change its verdict."""
+"""The first radius, as a share of where the linearised network would change its verdict to one of
+the so many nearest classes."""
 
 ONE_LEVEL, THOROUGH = (0.55,), (0.55, 0.8)
 FOOTHOLD, FOOTHOLD_PASSES, RISE = (-1.9, -0.8, -0.35), 3, 1.2
@@ -108,8 +114,11 @@ def effort(network: Network, ball: Ball, *, thorough: bool = False) -> Effort:
         return Effort(False, ())
     if thorough:
         return Effort(True, THOROUGH, settled=0.0)
-    pooled = any(isinstance(node, MaxPool) for node in network.nodes)
-    return Effort(True, ONE_LEVEL if pooled else ())
+    return Effort(True, ONE_LEVEL if _pooled(network) else ())
+
+
+def _pooled(network: Network) -> bool:
+    return any(isinstance(node, MaxPool) for node in network.nodes)
 
 
 def _windowed(network: Network) -> bool:
@@ -124,9 +133,8 @@ class _Margins:
         values: at the images, [count, rows].
         lower: lower bounds over the balls, up to rounding.
         slack: by how much rounding may have raised them, [count].
-        center: of the linear bounds, their value at the images.
-        a: coefficients of the linear bounds, [count, rows, pixels].
-        reach: of the images, laid out like `a`.
+        linear: of the linear bounds: their values at the images [count, rows], coefficients
+            [count, rows, pixels] and the images' reach; None where they were not drawn.
         ranges: how fast each pixel can lower the margins, and how far it may go; None where the
             Jacobian's range is not known.
     """
@@ -134,9 +142,7 @@ class _Margins:
     values: Tensor
     lower: Tensor
     slack: Tensor
-    center: Tensor
-    a: Tensor
-    reach: Reach
+    linear: tuple[Tensor, Tensor, Reach] | None
     ranges: tuple[Tensor, Tensor | None] | None
 
 
@@ -144,20 +150,24 @@ def _margins(
     relaxation: Relaxation, labels: Tensor, others: Tensor, inner: Inner | None
 ) -> _Margins:
     rows = margin_rows(relaxation.network, labels, others)
-    last = len(relaxation.network.nodes) - 1
-    back = walk(relaxation.network, last, rows, relaxation.planes)
-    lower, center, a, reach = least(back, relaxation.images, relaxation.radii, relaxation.ball)
     # Bounds of both balls are added up, and each may be too high by its rounding.
     slack = relaxation.slack if inner is None else 2.0 * relaxation.slack
     values = (rows.a @ relaxation.logits[:, :, None]).squeeze(2)
-    ranges = None
+    lower = torch.full_like(values, -torch.inf)
+    linear, ranges = None, None
+    # Where linear bounds are not worth their time in any layer, they are not here.
+    if relaxation.derivatives is None or relaxation.linear:
+        last = len(relaxation.network.nodes) - 1
+        back = walk(relaxation.network, last, rows, relaxation.planes)
+        lower, center, a, reach = least(back, relaxation.images, relaxation.radii, relaxation.ball)
+        linear = center, a, reach
     if relaxation.derivatives is not None:
         ranges = _margin_derivatives(relaxation, rows.a)
         change, _ = lowest(*ranges, relaxation.radii[:, None], relaxation.ball.norm)
         lower = torch.maximum(lower, values + change)
         if inner is not None:
             lower = torch.maximum(lower, inner.margins_over(change, relaxation.radii))
-    return _Margins(values, lower, slack, center, a, reach, ranges)
+    return _Margins(values, lower, slack, linear, ranges)
 
 
 def judge(
@@ -179,9 +189,11 @@ def judge(
     found = _margins(relaxation, labels, others, inner)
     norm, lower = relaxation.ball.norm, found.lower
     spare = (needed + found.slack)[:, None]
-    limit = torch.full_like(found.center, LARGEST)
-    caps = found.reach.caps(found.a)
-    radii = largest_radius(found.a.abs(), caps, found.center - spare, limit, norm)
+    limit = torch.full_like(lower, LARGEST)
+    radii = torch.zeros_like(lower)
+    if found.linear is not None:
+        center, a, reach = found.linear
+        radii = largest_radius(a.abs(), reach.caps(a), center - spare, limit, norm)
     if found.ranges is not None:
         alone = largest_radius(*found.ranges, found.values - spare, limit, norm)
         radii = torch.maximum(radii, alone)
@@ -241,14 +253,16 @@ def images_per_pass(network: Network) -> int:
 def local_radii(
     network: Network, images: Tensor, labels: Tensor, others: Tensor, ball: Ball
 ) -> Tensor:
-    """Return the radii at which the network's linearisation changes its verdict, [count]."""
+    """Return about the radii at which the network's linearisation changes its verdict, [count]."""
     with torch.enable_grad():
         leaf = images.detach().requires_grad_(True)
         logits = network.forward(leaf)[-1]
         own = logits.gather(1, labels[:, None])
         margins = own - logits.gather(1, others)
+        # A few of the smallest are enough for a first guess.
+        margins = margins.sort(dim=1).values[:, :LINEARISED]
         best = torch.full_like(margins[:, 0], torch.inf)
-        for i in range(others.shape[1]):
+        for i in range(margins.shape[1]):
             (gradient,) = torch.autograd.grad(margins[:, i].sum(), leaf, retain_graph=True)
             size = dual_norm(gradient.flatten(1), ball.norm).clamp(min=1e-12)
             best = torch.minimum(best, margins[:, i].detach() / size)
@@ -374,7 +388,10 @@ class _Case:
     def follow(self, guess: Tensor, inner: Inner | None = None) -> tuple[Tensor, frozenset[int]]:
         """Return the radii that the search comes to, float64 [count], and `linear`."""
         usual = USUAL_JACOBIAN if self.effort.jacobian else USUAL
-        track = Track(guess, usual if inner is None else USUAL_NESTED, rough=inner is not None)
+        if inner is not None:
+            usual = USUAL_NESTED
+        caution = CAUTION if _pooled(self.network) and inner is None else 0.0
+        track = Track(guess, usual, rough=inner is not None, caution=caution)
         rows, linear = self._all(), None
         for _ in range(PASSES):
             verdict, found = self.probe(rows, track.probe[rows].exp(), inner, linear)

@@ -33,12 +33,13 @@ class Track:
         guess: the first radii to try, [count].
         usual: the slope that the curve mostly has, before two points of it are known.
         rough: whether to be content a little sooner, and to aim a little lower.
+        caution: by which share of the last step to fall short.
     """
 
-    def __init__(self, guess: Tensor, usual: float, *, rough: bool) -> None:
+    def __init__(self, guess: Tensor, usual: float, *, rough: bool, caution: float = 0.0) -> None:
         unknown = torch.full_like(guess, torch.nan)
         self.probe = guess.log()
-        self.usual, self.rough = usual, rough
+        self.usual, self.rough, self.caution = usual, rough, caution
         self.low = torch.full_like(guess, -torch.inf)
         self.high = torch.full_like(guess, torch.inf)
         self.before, self.loss_before = unknown, unknown.clone()
@@ -57,7 +58,9 @@ class Track:
         low = torch.maximum(self.low[rows], torch.minimum(x, proved))
         high = torch.where(y > 0, torch.minimum(self.high[rows], x), self.high[rows])
         slope, curved = self._slope(rows, x, y)
-        step = ((math.log(AIM_ROUGH if self.rough else AIM) - y) / slope).clamp(-SHRINK, GROW)
+        near = y.abs() <= torch.where(curved | self.rough, NEAR_CURVED, NEAR)
+        aim = math.log(AIM_ROUGH if self.rough else AIM) - self.caution * (y.abs() * near)
+        step = ((aim - y) / slope).clamp(-SHRINK, GROW)
         following = torch.minimum(torch.maximum(x + step, low), torch.maximum(high, low))
         # A step onto an end of the bracket would learn nothing: halve the bracket instead.
         stuck = (following >= high) & (y <= 0.0)
@@ -67,8 +70,7 @@ class Track:
             following = torch.where(high - low <= TOLERANCE_ROUGH, low, following)
         self.probe[rows], self.low[rows], self.high[rows] = following, low, high
         self.before[rows], self.loss_before[rows] = x, y
-        near = torch.where(curved | self.rough, NEAR_CURVED, NEAR)
-        return (high - low <= (TOLERANCE_ROUGH if self.rough else TOLERANCE)) | (y.abs() <= near)
+        return (high - low <= (TOLERANCE_ROUGH if self.rough else TOLERANCE)) | near
 
     def _slope(self, rows: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the curve's slope at x, and for which images it comes from three points."""
