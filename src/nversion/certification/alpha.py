@@ -11,43 +11,22 @@ smaller balls on the way (:mod:`nversion.certification.nested`).
 
 from __future__ import annotations
 
-import dataclasses
-
 import torch
 from torch import Tensor
 
 from nversion.certification.backward import Relaxation, relax_network
 from nversion.certification.ball import Ball
-from nversion.certification.graph import Activation, Network
+from nversion.certification.graph import Network
 from nversion.certification.search import effort, judge, search_radii
+from nversion.certification.slopes import tunable, with_slopes
 from nversion.certification.walking import least, margin_rows, walk
 
-__all__ = ["optimised_radii", "with_slopes"]
+__all__ = ["optimised_radii"]
 
 ROUNDS = 2
 RATE = 0.2
 STEEPNESS = 1.6
 LAST_PASSES = 3
-
-
-def with_slopes(relaxation: Relaxation, slopes: dict[int, Tensor]) -> Relaxation:
-    """Return the relaxation with other lower slopes where a ReLU may be on or off.
-
-    Args:
-        relaxation: of the images.
-        slopes: by node, [count, *shape]; values outside the allowed range are moved into it.
-    """
-    planes = dict(relaxation.planes)
-    for index, raw in slopes.items():
-        node = relaxation.network.nodes[index]
-        assert isinstance(node, Activation)
-        low, high = relaxation.bounds[node.inputs[0]]
-        old = planes[index]
-        crossing = (low < 0) & (high > 0)
-        lower = torch.where(crossing, raw.clamp(node.slope, 1.0).to(low.dtype), old.lower)
-        rise = old.lower + old.rise - lower
-        planes[index] = dataclasses.replace(old, lower=lower, rise=rise)
-    return dataclasses.replace(relaxation, planes=planes)
 
 
 def _optimise(
@@ -111,8 +90,7 @@ def optimised_radii(
     best = search_radii(*given)
     if effort(network, ball, thorough=True) != effort(network, ball):
         best = torch.maximum(best, search_radii(*given, thorough=True))
-    tuned = [i for i, n in enumerate(network.nodes) if isinstance(n, Activation)]
-    tuned = [i for i in tuned if _is_relu(network, i)]
+    tuned = tunable(network)
     if not tuned or not bool((best > 0).any()):
         return best
     jacobian = effort(network, ball).jacobian
@@ -135,8 +113,3 @@ def optimised_radii(
             break
         e = torch.maximum(e * 0.995 * verdict.loss.clamp(1.0, 3.0).pow(-1.0 / STEEPNESS), best)
     return best
-
-
-def _is_relu(network: Network, index: int) -> bool:
-    node = network.nodes[index]
-    return isinstance(node, Activation) and node.function == "relu"

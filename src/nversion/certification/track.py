@@ -22,7 +22,7 @@ NEAR, NEAR_CURVED = 0.015, 0.03
 AIM, AIM_ROUGH = 0.9999, 0.995
 """The loss that is aimed at: a margin that is missed by little costs much of the radius."""
 
-STEEPER, TRUSTED, RISING = 1.08, 0.5, 1.5
+STEEPER, TRUSTED = 1.08, 0.5
 GROW, SHRINK = 1.5, 2.5
 
 
@@ -31,15 +31,25 @@ class Track:
 
     Args:
         guess: the first radii to try, [count].
-        usual: the slope that the curve mostly has, before two points of it are known.
+        usual: the slopes that the curve mostly has before the root and behind it, which are taken
+            until two points of it are known.
         rough: whether to be content a little sooner, and to aim a little lower.
         caution: by which share of the last step to fall short.
+        ahead: which logarithm of the loss the first step aims at, instead of about 0.
     """
 
-    def __init__(self, guess: Tensor, usual: float, *, rough: bool, caution: float = 0.0) -> None:
+    def __init__(
+        self,
+        guess: Tensor,
+        usual: tuple[float, float],
+        *,
+        rough: bool,
+        caution: float = 0.0,
+        ahead: float = 0.0,
+    ) -> None:
         unknown = torch.full_like(guess, torch.nan)
         self.probe = guess.log()
-        self.usual, self.rough, self.caution = usual, rough, caution
+        self.usual, self.rough, self.caution, self.ahead = usual, rough, caution, ahead
         self.low = torch.full_like(guess, -torch.inf)
         self.high = torch.full_like(guess, torch.inf)
         self.before, self.loss_before = unknown, unknown.clone()
@@ -60,6 +70,7 @@ class Track:
         slope, curved = self._slope(rows, x, y)
         near = y.abs() <= torch.where(curved | self.rough, NEAR_CURVED, NEAR)
         aim = math.log(AIM_ROUGH if self.rough else AIM) - self.caution * (y.abs() * near)
+        aim = aim + self.ahead * self.before[rows].isnan()
         step = ((aim - y) / slope).clamp(-SHRINK, GROW)
         following = torch.minimum(torch.maximum(x + step, low), torch.maximum(high, low))
         # A step onto an end of the bracket would learn nothing: halve the bracket instead.
@@ -83,10 +94,7 @@ class Track:
         slope = torch.where(distance.abs() > 0.3, STEEPER * secant, secant)
         slope = torch.where(curved, turned, slope)
         self.slope[rows], self.bend[rows] = secant, distance
-        if self.rough:
-            usual = (self.usual - 0.2 * y.clamp(min=0.0)).clamp(min=1.2)
-        else:
-            usual = torch.where(y > 0, self.usual + 0.15 * y, RISING)
+        usual = torch.where(y > 0, self.usual[1], self.usual[0])
         return torch.where(slope.isfinite(), slope, usual).clamp(1.0, 6.0), curved
 
 

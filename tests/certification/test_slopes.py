@@ -1,0 +1,79 @@
+"""Other slopes of the planes below ReLUs are as sound, and a step along the gradient is better."""
+
+from __future__ import annotations
+
+import math
+
+import networks
+import pytest
+import torch
+
+from nversion.certification import search
+from nversion.certification.backward import relax_network
+from nversion.certification.ball import Ball
+from nversion.certification.graph import Activation
+from nversion.certification.search import Effort, linear_margins, search_radii
+from nversion.certification.slopes import nudged, tunable, with_slopes
+from nversion.certification.tracing import trace
+
+RADII = {1.0: 0.4, 2.0: 0.2, math.inf: 0.03}
+LABELS = torch.tensor([0, 1, 2])
+OTHERS = torch.tensor([[1, 2, 3], [0, 2, 3], [0, 1, 3]])
+
+
+@pytest.mark.parametrize("name", ["dense", "leaky", "conv", "pooled", "residual", "uneven"])
+@pytest.mark.parametrize("norm", [1.0, 2.0, math.inf])
+def test_margins_hold_with_nudged_slopes_and_with_any(name: str, norm: float) -> None:
+    network = trace(networks.network(name, seed=3), networks.SHAPE).to(torch.float64)
+    images = networks.images(3, seed=5).double()
+    radii = torch.full((3,), RADII[norm], dtype=torch.float64)
+    relaxation = relax_network(network, images, radii, Ball(norm, None))
+    points = networks.points(images, radii, norm, False, 300, seed=7)
+    logits = network.forward(points.flatten(0, 1))[-1].reshape(300, 3, -1)
+    own = logits.gather(2, LABELS[None, :, None].expand(300, -1, 1))
+    margins = own - logits.gather(2, OTHERS[None].expand(300, -1, -1))
+    draws = torch.Generator().manual_seed(1)
+    any_slopes = {
+        index: torch.rand(relaxation.planes[index].lower.shape, generator=draws) * 3.0 - 1.0
+        for index in tunable(network)
+    }
+    for slopes in (nudged(relaxation, LABELS, OTHERS), any_slopes):
+        lower = linear_margins(with_slopes(relaxation, slopes), LABELS, OTHERS)
+        assert bool((margins >= lower).all())
+
+
+def test_slopes_that_are_not_numbers_leave_the_usual_ones() -> None:
+    network = trace(networks.network("conv", seed=3), networks.SHAPE).to(torch.float64)
+    images = networks.images(3, seed=5).double()
+    radii = torch.full((3,), 0.3, dtype=torch.float64)
+    relaxation = relax_network(network, images, radii, Ball(2.0, None))
+    slopes = nudged(relaxation, LABELS, OTHERS)
+    changed = 0
+    for index, values in slopes.items():
+        node = network.nodes[index]
+        assert isinstance(node, Activation)
+        values[0] = torch.nan
+        usual, other = relaxation.planes[index], with_slopes(relaxation, slopes).planes[index]
+        assert torch.equal(usual.lower[0], other.lower[0])
+        torch.testing.assert_close(usual.lower + usual.rise, other.lower + other.rise)
+        low, high = relaxation.bounds[node.inputs[0]]
+        settled = (low >= 0) | (high <= 0)
+        assert torch.equal(usual.lower[settled], other.lower[settled])
+        changed += int((usual.lower != other.lower).sum())
+    assert changed > 0
+
+
+@pytest.mark.parametrize("name", ["dense", "conv"])
+@pytest.mark.parametrize("norm", [2.0, math.inf])
+def test_a_nudge_enlarges_radii(name: str, norm: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = trace(networks.network(name, seed=3), networks.SHAPE).to(torch.float64)
+    images = networks.images(8, seed=5).double()
+    labels = network.forward(images)[-1].argmax(dim=1)
+    others = torch.tensor([[j for j in range(4) if j != int(label)] for label in labels])
+    given = (network, images, labels, others, torch.full((8,), 1e-4).double(), Ball(norm, None))
+    with_nudge = search_radii(*given)
+    monkeypatch.setattr(search, "effort", lambda *a, **k: Effort(False, ()))
+    without = search_radii(*given)
+    assert float(with_nudge.mean()) > float(without.mean())
+    # What is better at one radius can be a little worse at the next.
+    assert bool((with_nudge > 0.97 * without).all())
