@@ -54,8 +54,8 @@ CLOSE, AHEAD = 0.1, 0.012
 """Slopes are bettered once the logarithm of the loss is this near to 0: which neurons may be on or
 off is then nearly what it is at the root. They lower it by about so much."""
 
-USUAL, USUAL_POOLED = (1.55, 1.55), (2.3, 2.5)
-USUAL_JACOBIAN, USUAL_NESTED = (1.2, 1.0), (1.45, 2.65)
+USUAL, USUAL_POOLED, USUAL_POOLED_LINF = (1.55, 1.5), (2.3, 2.3), (1.7, 2.1)
+USUAL_JACOBIAN, USUAL_NESTED = (1.2, 1.0), (1.45, 2.55)
 """Slopes of the loss over the radius, in logarithms, before the root and behind it: of linear
 bounds without and with a max-pool, of ranges of the Jacobian, and of these with smaller balls."""
 
@@ -424,9 +424,7 @@ class _Case:
 
     def follow(self, guess: Tensor, inner: Inner | None = None) -> Found:
         """Search, and return what it comes to."""
-        usual = USUAL_POOLED if _pooled(self.network) else USUAL
-        if self.effort.jacobian:
-            usual = USUAL_JACOBIAN if inner is None else USUAL_NESTED
+        usual = self._usual(inner is not None)
         caution = CAUTION if _pooled(self.network) and inner is None else 0.0
         ahead = AHEAD if self.effort.nudged else 0.0
         track = Track(guess, usual, rough=inner is not None, caution=caution, ahead=ahead)
@@ -443,6 +441,13 @@ class _Case:
             if len(rows) == 0:
                 break
         return Found(track.probe.exp(), linear or frozenset(), slopes.chosen if slopes else None)
+
+    def _usual(self, nested: bool) -> tuple[float, float]:
+        if self.effort.jacobian:
+            return USUAL_NESTED if nested else USUAL_JACOBIAN
+        if not _pooled(self.network):
+            return USUAL
+        return USUAL_POOLED_LINF if self.ball.norm == math.inf else USUAL_POOLED
 
     def settle(self, found: Found, inner: Inner | None = None) -> Tensor:
         """Return radii that are proved, near those that were found in float32, float64 [count]."""

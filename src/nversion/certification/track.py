@@ -23,6 +23,7 @@ AIM, AIM_ROUGH = 0.9999, 0.995
 """The loss that is aimed at: a margin that is missed by little costs much of the radius."""
 
 STEEPER, TRUSTED = 1.08, 0.5
+STEEPENING = 0.15
 GROW, SHRINK = 1.5, 2.5
 
 
@@ -94,7 +95,7 @@ class Track:
         slope = torch.where(distance.abs() > 0.3, STEEPER * secant, secant)
         slope = torch.where(curved, turned, slope)
         self.slope[rows], self.bend[rows] = secant, distance
-        usual = torch.where(y > 0, self.usual[1], self.usual[0])
+        usual = torch.where(y > 0, self.usual[1] + STEEPENING * y, self.usual[0])
         return torch.where(slope.isfinite(), slope, usual).clamp(1.0, 6.0), curved
 
 
