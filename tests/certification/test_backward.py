@@ -12,7 +12,7 @@ from nversion.certification import layers
 from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball
 from nversion.certification.intervals import interval_bounds
-from nversion.certification.search import linear_margins
+from nversion.certification.margins import linear_margins
 from nversion.certification.tracing import trace
 
 RADII = {1.0: (0.05, 0.7, 4.0), 2.0: (0.03, 0.3, 1.0), math.inf: (0.005, 0.05, 0.3)}

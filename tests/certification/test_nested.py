@@ -12,8 +12,9 @@ from torch import nn
 from nversion.certification import search
 from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball
+from nversion.certification.margins import linear_margins
 from nversion.certification.nested import Inner, joined
-from nversion.certification.search import Effort, linear_margins, search_radii, smaller_balls
+from nversion.certification.search import Effort, search_radii, smaller_balls
 from nversion.certification.tracing import trace
 
 RADII = {1.0: (0.05, 0.7, 4.0), 2.0: (0.03, 0.3, 1.0), math.inf: (0.005, 0.05, 0.3)}

@@ -12,7 +12,8 @@ from nversion.certification import search
 from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball
 from nversion.certification.graph import Activation
-from nversion.certification.search import Effort, linear_margins, search_radii
+from nversion.certification.margins import linear_margins
+from nversion.certification.search import Effort, search_radii
 from nversion.certification.slopes import nudged, tunable, with_slopes
 from nversion.certification.tracing import trace
 

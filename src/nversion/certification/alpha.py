@@ -17,7 +17,8 @@ from torch import Tensor
 from nversion.certification.backward import Relaxation, relax_network
 from nversion.certification.ball import Ball
 from nversion.certification.graph import Network
-from nversion.certification.search import effort, judge, search_radii
+from nversion.certification.margins import judge
+from nversion.certification.search import effort, search_radii
 from nversion.certification.slopes import tunable, with_slopes
 from nversion.certification.walking import least, margin_rows, walk
 

@@ -12,11 +12,11 @@ from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball, parse_norm
 from nversion.certification.graph import Network
 from nversion.certification.intervals import interval_margins
+from nversion.certification.margins import linear_margins
 from nversion.certification.rounding import rounded_down
 from nversion.certification.search import (
     effort,
     images_per_pass,
-    linear_margins,
     search_radii,
     smaller_balls,
 )

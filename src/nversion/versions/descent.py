@@ -158,10 +158,11 @@ def _optimiser(
     """Return the recipe's optimiser; with `rate`, one that reads its learning rate there."""
     parameters = list(model.parameters())
     recorded = rate is not None and rate.device.type == "cuda"
+    lr = recipe.learning_rate if rate is None else rate
     if recipe.optimiser == "adadelta":
         return torch.optim.Adadelta(
             parameters,
-            lr=recipe.learning_rate if rate is None else rate,
+            lr=lr,
             rho=recipe.rho,
             eps=recipe.epsilon,
             foreach=rate is None or recorded,
@@ -170,7 +171,7 @@ def _optimiser(
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(
             parameters,
-            lr=recipe.learning_rate if rate is None else rate,
+            lr=lr,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
             nesterov=recipe.momentum > 0,
@@ -178,7 +179,7 @@ def _optimiser(
         )
     return torch.optim.AdamW(
         parameters,
-        lr=recipe.learning_rate if rate is None else rate,
+        lr=lr,
         eps=recipe.epsilon,
         weight_decay=recipe.weight_decay,
         fused=True,
