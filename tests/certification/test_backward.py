@@ -12,6 +12,7 @@ from nversion.certification import layers
 from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball
 from nversion.certification.intervals import interval_bounds
+from nversion.certification.lipschitz import find_stretches
 from nversion.certification.margins import linear_margins
 from nversion.certification.tracing import trace
 
@@ -21,12 +22,20 @@ RADII = {1.0: (0.05, 0.7, 4.0), 2.0: (0.03, 0.3, 1.0), math.inf: (0.005, 0.05, 0
 @pytest.mark.parametrize("name", networks.NAMES)
 @pytest.mark.parametrize("norm", [1.0, 2.0, math.inf])
 @pytest.mark.parametrize("boxed", [False, True])
-def test_every_neuron_stays_within_its_bounds(name: str, norm: float, boxed: bool) -> None:
+@pytest.mark.parametrize("coupled", [False, True])
+def test_every_neuron_stays_within_its_bounds(
+    name: str, norm: float, boxed: bool, coupled: bool
+) -> None:
+    if coupled and norm == math.inf:
+        pytest.skip("neurons share a ball in L1 and L2 only")
     network = trace(networks.network(name, seed=3), networks.SHAPE).to(torch.float64)
     images = networks.images(3, seed=5).double()
     radii = torch.tensor(RADII[norm], dtype=torch.float64)
     ball = Ball(norm, (0.0, 1.0) if boxed else None)
-    relaxation = relax_network(network, images, radii, ball, jacobian=True)
+    stretches = find_stretches(network) if coupled else None
+    relaxation = relax_network(
+        network, images, radii, ball, jacobian=not coupled, stretches=stretches
+    )
     intervals = interval_bounds(network, images, radii, ball)
     points = networks.points(images, radii, norm, boxed, 200, seed=7)
     values = network.forward(points.flatten(0, 1))
@@ -46,6 +55,14 @@ def test_every_neuron_stays_within_its_bounds(name: str, norm: float, boxed: boo
     assert bool((margins >= lower).all())
     # The bounds must also say something: at the smallest radius they enclose tightly.
     assert float((margins[:, 0].amin(dim=0) - lower[0]).max()) < 3.0
+
+
+def test_a_ball_in_linf_is_not_shared() -> None:
+    network = trace(networks.network("conv", seed=3), networks.SHAPE).to(torch.float64)
+    images = networks.images(1, seed=5).double()
+    radii = torch.ones(1, dtype=torch.float64)
+    with pytest.raises(ValueError, match="Linf"):
+        relax_network(network, images, radii, Ball(math.inf), stretches=find_stretches(network))
 
 
 @pytest.mark.parametrize("name", ["pooled", "uneven"])
@@ -75,7 +92,9 @@ def test_the_bounds_that_are_left_out_change_no_plane(
 def test_radius_zero_gives_the_values_themselves(name: str) -> None:
     network = trace(networks.network(name, seed=4), networks.SHAPE).to(torch.float64)
     images = networks.images(2, seed=6).double()
-    relaxation = relax_network(network, images, torch.zeros(2, dtype=torch.float64), Ball(2.0))
+    radii = torch.zeros(2, dtype=torch.float64)
+    stretches = find_stretches(network)
+    relaxation = relax_network(network, images, radii, Ball(2.0), stretches=stretches)
     values = network.forward(images)
     for index, (low, high) in relaxation.bounds.items():
         assert float((high - low).max()) < 1e-7

@@ -12,6 +12,7 @@ from nversion.certification import search
 from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball
 from nversion.certification.graph import Activation
+from nversion.certification.lipschitz import find_stretches
 from nversion.certification.margins import linear_margins
 from nversion.certification.search import Effort, search_radii
 from nversion.certification.slopes import nudged, tunable, with_slopes
@@ -28,7 +29,8 @@ def test_margins_hold_with_nudged_slopes_and_with_any(name: str, norm: float) ->
     network = trace(networks.network(name, seed=3), networks.SHAPE).to(torch.float64)
     images = networks.images(3, seed=5).double()
     radii = torch.full((3,), RADII[norm], dtype=torch.float64)
-    relaxation = relax_network(network, images, radii, Ball(norm, None))
+    stretches = find_stretches(network) if norm == 2.0 else None
+    relaxation = relax_network(network, images, radii, Ball(norm, None), stretches=stretches)
     points = networks.points(images, radii, norm, False, 300, seed=7)
     logits = network.forward(points.flatten(0, 1))[-1].reshape(300, 3, -1)
     own = logits.gather(2, LABELS[None, :, None].expand(300, -1, 1))

@@ -17,8 +17,9 @@ from torch import Tensor
 from nversion.certification.backward import Relaxation, relax_network
 from nversion.certification.ball import Ball
 from nversion.certification.graph import Network
+from nversion.certification.lipschitz import Stretches
 from nversion.certification.margins import judge
-from nversion.certification.search import effort, search_radii
+from nversion.certification.search import effort, search_radii, useful_stretches
 from nversion.certification.slopes import tunable, with_slopes
 from nversion.certification.walking import least, margin_rows, walk
 
@@ -75,6 +76,7 @@ def optimised_radii(
     needed: Tensor,
     ball: Ball,
     steps: int,
+    stretches: Stretches | None = None,
 ) -> Tensor:
     """Return sound radii, float64 [count], at least those of the linear bounds.
 
@@ -86,28 +88,36 @@ def optimised_radii(
         needed: float64 [count], what each margin must exceed.
         ball: the norm and the box.
         steps: of Adam, altogether.
+        stretches: of the nodes, where they are known already
+            (:func:`nversion.certification.search.useful_stretches`).
     """
     given = (network, images, labels, others, needed, ball)
-    best = search_radii(*given)
+    if stretches is None:
+        stretches = useful_stretches(network, ball, thorough=True)
+    best = search_radii(*given, stretches=stretches)
     if effort(network, ball, thorough=True) != effort(network, ball):
-        best = torch.maximum(best, search_radii(*given, thorough=True))
+        best = torch.maximum(best, search_radii(*given, thorough=True, stretches=stretches))
     tuned = tunable(network)
     if not tuned or not bool((best > 0).any()):
         return best
     jacobian = effort(network, ball).jacobian
+
+    def relaxed(network: Network, images: Tensor, radii: Tensor) -> Relaxation:
+        return relax_network(
+            network, images, radii, ball, jacobian=jacobian, settled=0.0, stretches=stretches
+        )
+
     fast, small = network.to(torch.float32), images.to(torch.float32)
     e = best.clamp(min=1e-6)
     slopes: dict[int, Tensor] = {}
     for _ in range(ROUNDS):
-        relaxation = relax_network(
-            fast, small, e.to(torch.float32), ball, jacobian=jacobian, settled=0.0
-        )
+        relaxation = relaxed(fast, small, e.to(torch.float32))
         slopes = slopes or {i: relaxation.planes[i].lower for i in tuned}
         slopes, loss = _optimise(relaxation, labels, others, slopes, steps // ROUNDS)
         share = loss.to(torch.float64).clamp(0.2, 5.0)
         e = torch.maximum(e * share.pow(-1.0 / STEEPNESS), best)
     for _ in range(LAST_PASSES):
-        relaxation = relax_network(network, images, e, ball, jacobian=jacobian, settled=0.0)
+        relaxation = relaxed(network, images, e)
         verdict = judge(with_slopes(relaxation, slopes), labels, others, needed)
         best = torch.maximum(best, torch.minimum(verdict.radii, e))
         if bool((best >= 0.995 * e).all()):

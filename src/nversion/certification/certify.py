@@ -19,6 +19,7 @@ from nversion.certification.search import (
     images_per_pass,
     search_radii,
     smaller_balls,
+    useful_stretches,
 )
 from nversion.certification.tracing import trace
 from nversion.errors import InputError
@@ -146,13 +147,19 @@ def margin_bounds(
         others = torch.arange(bounds.shape[1], device=bounds.device).expand_as(bounds)
         size = images_per_pass(problem.network)
         chosen = effort(problem.network, problem.ball)
+        stretches = useful_stretches(problem.network, problem.ball)
         for first in range(0, len(images), size):
             part = slice(first, first + size)
             given = (problem.network, problem.images[part])
             rows = (problem.labels[part], others[part])
             inner = smaller_balls(*given, *rows, radii[part], problem.ball, chosen)
             relaxation = relax_network(
-                *given, radii[part], problem.ball, jacobian=chosen.jacobian, inner=inner
+                *given,
+                radii[part],
+                problem.ball,
+                jacobian=chosen.jacobian,
+                inner=inner,
+                stretches=stretches,
             )
             linear = linear_margins(relaxation, *rows, inner)
             bounds[part] = torch.maximum(bounds[part], linear)
@@ -238,11 +245,16 @@ def _search(problem: Problem, steps: int) -> Tensor:
     others = order[:, :per_image]
     radii = torch.zeros_like(problem.needed)
     size = images_per_pass(problem.network)
+    stretches = useful_stretches(problem.network, problem.ball, thorough=steps > 0)
     for first in range(0, len(radii), size):
         rows = slice(first, first + size)
         part = problem.rows(torch.arange(len(radii), device=radii.device)[rows])
         given = (part.network, part.images, part.labels, others[rows], part.needed, part.ball)
-        radii[rows] = optimised_radii(*given, steps) if steps else search_radii(*given)
+        radii[rows] = (
+            optimised_radii(*given, steps, stretches)
+            if steps
+            else search_radii(*given, stretches=stretches)
+        )
     return radii
 
 

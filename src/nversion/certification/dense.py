@@ -78,8 +78,12 @@ class DenseRows:
 
     def _shifted(self, planes: Planes, negative: Tensor) -> Tensor:
         """Return the constants with what the planes' shifts add."""
-        added = negative.flatten(2) @ planes.upper_shift.flatten(1)[:, :, None]
+        upper = planes.coupled or planes
+        flat = negative.flatten(2)
+        added = flat @ upper.upper_shift.flatten(1)[:, :, None]
         constant = self.constant + added.squeeze(2)
+        if planes.coupled is not None:
+            constant = constant + planes.coupled.coupled.gain(flat)
         if planes.lower_shift is not None:
             positive = (self.a - negative).flatten(2)
             added = positive @ planes.lower_shift.flatten(1)[:, :, None]
@@ -89,16 +93,18 @@ class DenseRows:
     def _activation(self, planes: Planes) -> DenseRows:
         negative = self.a.clamp(max=0.0)
         constant = self._shifted(planes, negative)
-        a = (self.a * planes.lower[:, None]).addcmul_(negative, planes.rise[:, None])
+        rise = (planes.coupled or planes).rise
+        a = (self.a * planes.lower[:, None]).addcmul_(negative, rise[:, None])
         return DenseRows(a, constant)
 
     def _pool(self, node: MaxPool, planes: Planes, shape: tuple[int, ...]) -> DenseRows:
         negative = self.a.clamp(max=0.0)
         constant = self._shifted(planes, negative)
+        rise = (planes.coupled or planes).rise
         count, rows, channels, height, width = self.a.shape
         if not tiles(node):
             flat, least = (x.reshape(count, rows, channels, 1, -1) for x in (self.a, negative))
-            a = flat * planes.lower[:, None] + least * planes.rise[:, None]
+            a = flat * planes.lower[:, None] + least * rise[:, None]
             a = functional.fold(
                 a.reshape(count * rows, channels * a.shape[3], -1),
                 shape[1:],
@@ -117,7 +123,7 @@ class DenseRows:
 
         lifted = self.a.reshape(count, rows, channels, height, 1, width, 1)
         least = negative.reshape(lifted.shape)
-        a = (lifted * tiled(planes.lower)).addcmul_(least, tiled(planes.rise))
+        a = (lifted * tiled(planes.lower)).addcmul_(least, tiled(rise))
         a = a.reshape(count, rows, channels, tall, wide)
         below, beside = shape[1] - tall, shape[2] - wide
         if below or beside:

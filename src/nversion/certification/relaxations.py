@@ -34,14 +34,30 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nversion.certification.coupling import Coupled, Moved, Windows, couple
 from nversion.certification.graph import Activation, MaxPool, activate, tiles
 
-__all__ = ["Leads", "Planes", "largest", "relax", "windows"]
+__all__ = ["CoupledPlanes", "Leads", "Planes", "largest", "relax", "windows"]
 
 TINY = 1e-30
 FAR = -1e30
 AHEAD = 0.1
 LEVEL = 0.3
+
+
+@dataclasses.dataclass(frozen=True)
+class CoupledPlanes:
+    """Functions above all neurons of a node, and what rows gain by the ball that they share.
+
+    Attributes:
+        rise: as in :class:`Planes`.
+        upper_shift: as in :class:`Planes`.
+        coupled: tells the gain.
+    """
+
+    rise: Tensor
+    upper_shift: Tensor
+    coupled: Coupled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +74,8 @@ class Planes:
         rise: slope of the function above, less `lower`.
         lower_shift: constant of the function below; None where it is zero everywhere.
         upper_shift: constant of the function above.
+        coupled: what rows over the whole layer use above, where the ball is round; None: the
+            functions above.
         cuts: what users have cut out of these tensors so far, to be cut once only.
     """
 
@@ -65,6 +83,7 @@ class Planes:
     rise: Tensor
     lower_shift: Tensor | None
     upper_shift: Tensor
+    coupled: CoupledPlanes | None = None
     cuts: dict[Hashable, Tensor] = dataclasses.field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -92,6 +111,7 @@ def relax(
     high: Tensor,
     center: Tensor,
     leads: Leads | None = None,
+    moved: Moved | None = None,
 ) -> Planes:
     """Return planes around the node's function.
 
@@ -101,11 +121,15 @@ def relax(
         high: upper bounds.
         center: the inputs' values at the image itself (any values are sound).
         leads: bounds of differences within a pool's windows, where they are known.
+        moved: by how much all inputs together can move in L2; None: not known.
     """
     if isinstance(node, MaxPool):
-        return _relax_pool(node, low, high, center, leads)
+        return _relax_pool(node, low, high, center, leads, moved)
     if node.function == "relu":
-        return _relax_relu(node.slope, low, high)
+        planes = _relax_relu(node.slope, low, high)
+        if moved is None or node.slope:
+            return planes
+        return _coupled_relu(planes, low, high, center, moved)
     return _relax_curve(node, low, high)
 
 
@@ -120,6 +144,18 @@ def _relax_relu(slope: float, low: Tensor, high: Tensor) -> Planes:
     upper = on + slope * off + crossing * chord
     shift = crossing * (slope - chord) * negative
     return Planes(lower, upper - lower, None, shift)
+
+
+def _coupled_relu(
+    planes: Planes, low: Tensor, high: Tensor, center: Tensor, moved: Moved
+) -> Planes:
+    upper = planes.lower + planes.rise
+    flat = [x.flatten(1)[:, None] for x in (low, high, center, high > 0.0, upper)]
+    within = Windows(flat[0], flat[1], flat[2], flat[3], rectified=True)
+    found = couple(within, flat[4], planes.upper_shift.flatten(1), moved.radii)
+    rise = found.slopes.reshape(low.shape) - planes.lower
+    above = CoupledPlanes(rise, found.shift.reshape(low.shape), found)
+    return dataclasses.replace(planes, coupled=above)
 
 
 def _relax_curve(node: Activation, low: Tensor, high: Tensor) -> Planes:
@@ -197,7 +233,12 @@ def spread(node: MaxPool, x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _relax_pool(
-    node: MaxPool, low: Tensor, high: Tensor, center: Tensor, leads: Leads | None
+    node: MaxPool,
+    low: Tensor,
+    high: Tensor,
+    center: Tensor,
+    leads: Leads | None,
+    moved: Moved | None,
 ) -> Planes:
     shape = tuple(low.shape[1:])
     low, high, center = (windows(node, x, FAR) for x in (low, high, center))
@@ -222,8 +263,20 @@ def _relax_pool(
     if node.rectified:
         dead = (high.amax(dim=2, keepdim=True) <= 0).to(low.dtype)
         lower = lower * (1.0 - dead)
-    lower, upper = spread(node, lower, shape), spread(node, upper, shape)
-    return Planes(lower, upper - lower, None, upper_shift.squeeze(2))
+    laid = spread(node, lower, shape)
+    planes = Planes(laid, spread(node, upper, shape) - laid, None, upper_shift.squeeze(2))
+    if moved is None:
+        return planes
+    wins = (high > floor) | (low >= floor)
+    if leads is not None:
+        wins = wins & (leads.high >= 0.0)
+    each = [x.transpose(1, 2).flatten(2) for x in (low, high, center, wins, upper)]
+    within = Windows(each[0], each[1], each[2], each[3], node.rectified, moved.mean)
+    found = couple(within, each[4], upper_shift.flatten(1), moved.radii)
+    slopes = found.slopes.reshape(len(low), low.shape[2], low.shape[1], *low.shape[3:])
+    rise = spread(node, slopes.transpose(1, 2), shape) - laid
+    above = CoupledPlanes(rise, found.shift.reshape(planes.upper_shift.shape), found)
+    return dataclasses.replace(planes, coupled=above)
 
 
 def _plane_from_leads(

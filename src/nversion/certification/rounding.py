@@ -14,6 +14,11 @@ such sums, in whatever order they are added, by ``N u / (1 - N u)`` times the su
 values, that is, times M; ``u = 2^-53``. Eight times that, taken here, covers the two sides of the
 bound, the square root of a dual norm, the constants of relaxations and the rounding of M itself.
 
+What rows gain by the ball that neurons share (:mod:`nversion.certification.coupling`) is a sum of
+differences between bounds of single neurons, none larger than the room between a plane and its
+neuron, which is at most twice the magnitudes that the plane itself is made of; the squares that are
+taken off rest on a stretch that is rounded up by a millionth.
+
 N is of the order of 10^4 to 10^5, so the margin is about 10^-10 of the magnitude, and costs
 nothing. The same analysis in float32 would give margins larger than the bounds; that is why the
 search may run in float32 but the certificate never does.

@@ -25,6 +25,7 @@ from torch import Tensor
 from nversion.certification.backward import Relaxation, relax_network
 from nversion.certification.ball import Ball, dual_norm
 from nversion.certification.graph import Convolution, MaxPool, Network
+from nversion.certification.lipschitz import Stretches, find_stretches
 from nversion.certification.margins import Verdict, judge
 from nversion.certification.nested import Inner, joined
 from nversion.certification.patches import BLOCK
@@ -39,6 +40,7 @@ __all__ = [
     "local_radii",
     "search_radii",
     "smaller_balls",
+    "useful_stretches",
 ]
 
 Slopes = dict[int, Tensor]
@@ -52,6 +54,7 @@ CLOSE, AHEAD = 0.1, 0.012
 off is then nearly what it is at the root. They lower it by about so much."""
 
 USUAL, USUAL_POOLED, USUAL_POOLED_LINF = (1.55, 1.5), (2.3, 2.3), (1.7, 2.1)
+USUAL_COUPLED = (1.4, 1.6)
 USUAL_JACOBIAN, USUAL_NESTED = (1.2, 1.0), (1.45, 2.55)
 """Slopes of the loss over the radius, in logarithms, before the root and behind it: of linear
 bounds without and with a max-pool, of ranges of the Jacobian, and of these with smaller balls."""
@@ -60,12 +63,13 @@ SHORT, SHORT_ROUGH = 0.999, 0.985
 LEFT, LEFT_ROUGH, MORE, BACK, ONWARD = 0.004, 0.12, 0.0002, 1.3, 2.0
 """When the float64 pass is repeated: what it proved falls short of the radius, or room is left."""
 
-CAUTION = 0.12
+CAUTION, CAUTION_EVEN = 0.12, 0.06
 """With a max-pool the curve has kinks, where another neuron of a window comes into play. A secant
 is wrong by about this share of its step, and a last pass that fails costs more than a shortfall."""
 
 LINEARISED = 4
 GUESS = 0.3
+GUESS_COUPLED, STEEPNESS, GUESS_COUPLED_ENDS = 5.0, 0.75, (0.01, 0.3)
 GUESS_WINDOWS, GUESS_NESTED = {1.0: 0.06, 2.0: 0.055}, {1.0: 0.02, 2.0: 0.04}
 """The first radius, as a share of where the linearised network would change its verdict to one of
 the so many nearest classes."""
@@ -102,12 +106,15 @@ class Effort:
         settled: the share of open signs that linear bounds must settle to be drawn beside the
             ranges of derivatives (see :data:`nversion.certification.worth.SETTLED`).
         nudged: whether to better the slopes of planes below ReLUs by a step.
+        coupled: whether rows over whole layers gain by the ball that the neurons share (see
+            :mod:`nversion.certification.coupling`).
     """
 
     jacobian: bool
     levels: tuple[float, ...]
     settled: float = SETTLED
     nudged: bool = False
+    coupled: bool = False
 
 
 def effort(network: Network, ball: Ball, *, thorough: bool = False) -> Effort:
@@ -120,7 +127,9 @@ def effort(network: Network, ball: Ball, *, thorough: bool = False) -> Effort:
     and take more time than they are worth.
     """
     if not _windowed(network) or ball.norm == math.inf or (ball.norm == 2.0 and not thorough):
-        return Effort(False, (), nudged=bool(tunable(network)) and not _pooled(network))
+        nudged = bool(tunable(network)) and not _pooled(network)
+        coupled = ball.norm == 2.0 and (_windowed(network) or thorough)
+        return Effort(False, (), nudged=nudged, coupled=coupled)
     if thorough:
         return Effort(True, THOROUGH, settled=0.0)
     return Effort(True, ONE_LEVEL if _pooled(network) else ())
@@ -132,6 +141,19 @@ def _pooled(network: Network) -> bool:
 
 def _windowed(network: Network) -> bool:
     return any(isinstance(node, Convolution) for node in network.nodes)
+
+
+def useful_stretches(network: Network, ball: Ball, *, thorough: bool = False) -> Stretches | None:
+    """Return the nodes' stretches, if they help to bound a network; they take a moment."""
+    efforts = [effort(network, ball)] + ([effort(network, ball, thorough=True)] * thorough)
+    return find_stretches(network) if any(each.coupled for each in efforts) else None
+
+
+def _coupled_share(stretch: float) -> float:
+    """Return a guess of the radius, as in `GUESS`: less where bounds add up over many layers."""
+    low, high = GUESS_COUPLED_ENDS
+    share: float = GUESS_COUPLED / stretch**STEEPNESS
+    return min(high, max(low, share))
 
 
 def smaller_balls(
@@ -189,6 +211,7 @@ def search_radii(
     ball: Ball,
     *,
     thorough: bool = False,
+    stretches: Stretches | None = None,
 ) -> Tensor:
     """Return sound radii, float64 [count].
 
@@ -200,12 +223,17 @@ def search_radii(
         needed: float64 [count].
         ball: the norm and the box.
         thorough: whether to buy larger radii with time.
+        stretches: of the nodes, where they are known already (:func:`useful_stretches`).
     """
     chosen = effort(network, ball, thorough=thorough)
-    rivals = (labels, others, needed, ball, chosen)
+    if chosen.coupled and stretches is None:
+        stretches = find_stretches(network)
+    rivals = (labels, others, needed, ball, chosen, stretches if chosen.coupled else None)
     fast = _Case(network.to(torch.float32), images.to(torch.float32), *rivals)
     exact = _Case(network, images, *rivals)
     share = (GUESS_NESTED if chosen.levels else GUESS_WINDOWS).get(ball.norm, GUESS)
+    if chosen.coupled and stretches is not None:
+        share = _coupled_share(stretches.nodes[-1])
     if not _windowed(network):
         share = GUESS
     guess = share * local_radii(network, images, labels, others, ball)
@@ -237,6 +265,7 @@ class _Case:
     needed: Tensor
     ball: Ball
     effort: Effort
+    stretches: Stretches | None = None
 
     def probe(
         self,
@@ -259,6 +288,7 @@ class _Case:
             inner=inner,
             linear=linear,
             settled=self.effort.settled,
+            stretches=self.stretches,
         )
         if slopes is not None:
             chosen = {index: values[rows] for index, values in slopes.items()}
@@ -306,9 +336,12 @@ class _Case:
     def follow(self, guess: Tensor, inner: Inner | None = None) -> Found:
         """Search, and return what it comes to."""
         usual = self._usual(inner is not None)
+        rough = inner is not None or self.effort.coupled
         caution = CAUTION if _pooled(self.network) and inner is None else 0.0
+        caution = CAUTION_EVEN if self.effort.coupled else caution
         ahead = AHEAD if self.effort.nudged else 0.0
-        track = Track(guess, usual, rough=inner is not None, caution=caution, ahead=ahead)
+        even = self.effort.coupled
+        track = Track(guess, usual, rough=rough, even=even, caution=caution, ahead=ahead)
         rows, linear = self._all(), None
         slopes = _Slopes(self) if self.effort.nudged else None
         for _ in range(PASSES):
@@ -317,7 +350,9 @@ class _Case:
             verdict, found, relaxation = self.probe(rows, e, inner, linear, chosen)
             linear = found.linear
             if slopes:
+                before = log_loss(verdict.loss)
                 verdict = slopes.bettered(rows, relaxation, verdict)
+                track.lower(rows, before - log_loss(verdict.loss))
             rows = rows[~track.update(rows, verdict.radii, verdict.loss)]
             if len(rows) == 0:
                 break
@@ -326,6 +361,8 @@ class _Case:
     def _usual(self, nested: bool) -> tuple[float, float]:
         if self.effort.jacobian:
             return USUAL_NESTED if nested else USUAL_JACOBIAN
+        if self.effort.coupled:
+            return USUAL_COUPLED
         if not _pooled(self.network):
             return USUAL
         return USUAL_POOLED_LINF if self.ball.norm == math.inf else USUAL_POOLED
@@ -334,7 +371,8 @@ class _Case:
         """Return radii that are proved, near those that were found in float32, float64 [count]."""
         best, radii = torch.zeros_like(self.needed), found.radii.clone()
         rows = self._all()
-        enough, left = (SHORT, LEFT) if inner is None else (SHORT_ROUGH, LEFT_ROUGH)
+        rough = inner is not None or self.effort.coupled
+        enough, left = (SHORT_ROUGH, LEFT_ROUGH) if rough else (SHORT, LEFT)
         for turn in range(LAST_PASSES):
             e = radii[rows]
             verdict, _, _ = self.probe(rows, e, inner, found.linear, found.slopes)

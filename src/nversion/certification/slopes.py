@@ -49,8 +49,11 @@ def with_slopes(relaxation: Relaxation, slopes: dict[int, Tensor]) -> Relaxation
         crossing = (low < 0) & (high > 0)
         chosen = raw.clamp(node.slope, 1.0).to(low.dtype)
         lower = torch.where(crossing & ~raw.isnan(), chosen, old.lower)
-        rise = old.lower + old.rise - lower
-        planes[index] = dataclasses.replace(old, lower=lower, rise=rise)
+        down = old.lower - lower
+        coupled = old.coupled
+        if coupled is not None:
+            coupled = dataclasses.replace(coupled, rise=coupled.rise + down)
+        planes[index] = dataclasses.replace(old, lower=lower, rise=old.rise + down, coupled=coupled)
     return dataclasses.replace(relaxation, planes=planes)
 
 

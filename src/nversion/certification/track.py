@@ -16,10 +16,11 @@ __all__ = ["GROW", "SHRINK", "Track", "log_loss"]
 TOLERANCE, TOLERANCE_ROUGH = 2e-3, 0.035
 """How near, in logarithms of radii, the ends of the bracket must come."""
 
-NEAR, NEAR_CURVED = 0.015, 0.03
-"""How near the logarithm of a loss must come to 0, with two points of the curve or three."""
+NEAR, NEAR_CURVED, NEAR_EVEN = 0.015, 0.03, 0.08
+"""How near the logarithm of a loss must come to 0, with two points of the curve or three, or with
+a curve that is known to be nearly straight."""
 
-AIM, AIM_ROUGH = 0.9999, 0.995
+AIM, AIM_EVEN, AIM_ROUGH = 0.9999, 0.998, 0.995
 """The loss that is aimed at: a margin that is missed by little costs much of the radius."""
 
 STEEPER, TRUSTED = 1.08, 0.5
@@ -35,6 +36,7 @@ class Track:
         usual: the slopes that the curve mostly has before the root and behind it, which are taken
             until two points of it are known.
         rough: whether to be content a little sooner, and to aim a little lower.
+        even: whether the curve is nearly straight.
         caution: by which share of the last step to fall short.
         ahead: which logarithm of the loss the first step aims at, instead of about 0.
     """
@@ -45,12 +47,14 @@ class Track:
         usual: tuple[float, float],
         *,
         rough: bool,
+        even: bool = False,
         caution: float = 0.0,
         ahead: float = 0.0,
     ) -> None:
         unknown = torch.full_like(guess, torch.nan)
         self.probe = guess.log()
-        self.usual, self.rough, self.caution, self.ahead = usual, rough, caution, ahead
+        self.usual, self.rough, self.even = usual, rough, even
+        self.caution, self.ahead = caution, ahead
         self.low = torch.full_like(guess, -torch.inf)
         self.high = torch.full_like(guess, torch.inf)
         self.before, self.loss_before = unknown, unknown.clone()
@@ -70,7 +74,12 @@ class Track:
         high = torch.where(y > 0, torch.minimum(self.high[rows], x), self.high[rows])
         slope, curved = self._slope(rows, x, y)
         near = y.abs() <= torch.where(curved | self.rough, NEAR_CURVED, NEAR)
-        aim = math.log(AIM_ROUGH if self.rough else AIM) - self.caution * (y.abs() * near)
+        if self.even:
+            # With one point alone the slope is not known well enough.
+            near = y.abs() <= torch.where(self.before[rows].isnan(), NEAR / 2, NEAR_EVEN)
+        aim = math.log(
+            AIM_EVEN if self.even else AIM_ROUGH if self.rough else AIM
+        ) - self.caution * (y.abs() * near)
         aim = aim + self.ahead * self.before[rows].isnan()
         step = ((aim - y) / slope).clamp(-SHRINK, GROW)
         following = torch.minimum(torch.maximum(x + step, low), torch.maximum(high, low))
@@ -83,6 +92,13 @@ class Track:
         self.probe[rows], self.low[rows], self.high[rows] = following, low, high
         self.before[rows], self.loss_before[rows] = x, y
         return (high - low <= (TOLERANCE_ROUGH if self.rough else TOLERANCE)) | near
+
+    def lower(self, rows: Tensor, by: Tensor) -> None:
+        """Take in that the whole curve of `rows` lies lower than it was found, [some] each."""
+        self.loss_before[rows] -= by
+        # Then a radius that failed before may hold now.
+        below = (by > 0.0) & (self.loss_before[rows] <= 0.0)
+        self.high[rows] = torch.where(below, torch.inf, self.high[rows])
 
     def _slope(self, rows: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the curve's slope at x, and for which images it comes from three points."""

@@ -1,0 +1,235 @@
+"""What the neurons of a layer can do together, where the ball is round.
+
+Planes around single neurons let each of them go to the end of its range at once. In an L2 ball they
+cannot: if z(x) is the vector of a layer's neurons, ``|z(x + d) - z(x)| <= R`` with the layer's
+stretch (:mod:`nversion.certification.lipschitz`), and the sum of the moves' squares is what they
+share. On convolutional networks nearly all that linear bounds give away is given away here.
+
+After SDP-CROWN (Chiu et al. 2025), which bounds a layer of ReLUs over a ball of R, here with the
+neurons' own ranges beside it, and for max-pools too. A row with a coefficient ``-c < 0`` for the
+neuron ``f(z) = max_p (e_p . z)`` (e_p picks a neuron of the window, or none where zero takes part)
+needs a bound above. For slopes s in [0, 1], any L > 0 and moves t of the window,
+
+    c f(z + t)  <=  c f(z) + c s . t + c gap + L/2 |t|^2,
+    gap = min( room,  max_p |e_p - s|^2 c / (2 L) - lead_p ),     lead_p = f(z) - e_p . z >= 0,
+
+where room is by how much f may exceed the plane through ``f(z)`` when each neuron stays in its own
+range. (The other bound holds the largest values of parabolas in t.) Summed over a layer, the
+squares are at most ``L/2 R^2``. With ``gap = room`` and without the squares this is an ordinary
+plane; so for the slopes s the *gain* over it is, for each row,
+
+    sum of c (room - gap)+  -  L/2 R^2,
+
+or nothing, if that is negative. Every L is sound. The best one is nearly where both parts of the
+loss, the gaps and the squares, are equal: ``(L R)^2 = sum of masses c^2`` if gaps were ``masses``
+times ``c / 2 L``, and the mass of a neuron is taken at the move that is expected of it.
+
+Moves of windows may be measured in a norm in which their means count less, by a factor w (see
+:mod:`nversion.certification.lipschitz`). Then the squared mean of ``e_p - s`` counts 1 / w times.
+
+The slopes are the ordinary ones, or, where that leaves a smaller gap at the expected move, those
+that make the parabolas of the pieces meet; then the room is a little larger.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+__all__ = ["Coupled", "Moved", "Windows", "couple"]
+
+TINY = 1e-30
+NEVER = 1e6
+"""The lead over a neuron of a window that cannot win."""
+
+EXPECTED, EXPECTED_WINDOW = 10.0, 4.5
+"""The expected moves of ReLUs and of maxima, in shares of R if all neurons that may bend moved
+alike: those with large coefficients move farther, and they count most. With half or one and a half
+times as much the radii lose 2 to 8 %."""
+
+LIGHTEST = 0.2
+"""The least mass of a neuron that may bend: the expected move is only a guess, and too large an L
+costs less than too small a one."""
+
+PAYS = 2.0
+"""The parabolas' slopes are taken where they leave less than one part in so many of the gap: the
+squares cost as much again."""
+
+FEW = 1.1
+
+CACHED = 160_000
+"""Elements of a temporary tensor: these stay in the processor's cache."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Moved:
+    """By how much the neurons that a node reads can move together.
+
+    Attributes:
+        radii: R, [count].
+        mean: how much the squared mean of a window counts in it.
+    """
+
+    radii: Tensor
+    mean: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Coupled:
+    """Planes above the neurons of a layer, and what their rows gain by the shared ball.
+
+    Attributes:
+        slopes: of the planes, [count, window, neurons].
+        values: of the planes at the image itself, less ``slopes . z``, [count, neurons].
+        room: how far the planes lie above the neurons at the image itself, [count, neurons].
+        leads: [count, pieces, neurons].
+        shares: halves of ``|e_p - s|^2``, [count, pieces, neurons].
+        masses: [count, neurons].
+        reach: R, [count].
+    """
+
+    slopes: Tensor
+    shift: Tensor
+    room: Tensor
+    leads: Tensor
+    shares: Tensor
+    masses: Tensor
+    reach: Tensor
+
+    def gain(self, negative: Tensor) -> Tensor:
+        """Return by how much the constants of rows may be raised, [count, rows].
+
+        Args:
+            negative: the rows' coefficients where they are negative, otherwise 0, [count, rows,
+                neurons].
+        """
+        size = max(1, CACHED // self.room.numel())
+        return torch.cat([self._gain(part) for part in torch.split(negative, size, dim=1)], dim=1)
+
+    def _gain(self, negative: Tensor) -> Tensor:
+        reach = self.reach.clamp(min=TINY)[:, None]
+        curvature = (negative.square() @ self.masses[:, :, None]).squeeze(2).sqrt() / reach
+        move = negative * (-1.0 / curvature.clamp(min=TINY))[:, :, None]
+        pieces = list(zip(self.leads.unbind(1), self.shares.unbind(1), strict=True))
+        lead, share = pieces.pop()
+        # One of the leads is 0, so no gap is negative.
+        gap = torch.addcmul(-lead[:, None], move, share[:, None])
+        for lead, share in pieces:
+            gap = torch.maximum(gap, torch.addcmul(-lead[:, None], move, share[:, None]))
+        saved = gap.sub_(self.room[:, None]).clamp_(max=0.0).mul(negative).sum(dim=2)
+        return (saved - curvature * (reach.square() / 2)).clamp(min=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """What is known of the neurons whose maxima a layer takes; a ReLU has windows of one neuron.
+
+    Attributes:
+        low: lower bounds, [count, window, neurons].
+        high: upper bounds.
+        center: values at the images.
+        wins: bool, which neurons of a window can be its maximum.
+        rectified: whether zero takes part.
+        mean: how much the squared mean of a window counts in a move (see
+            :mod:`nversion.certification.lipschitz`).
+    """
+
+    low: Tensor
+    high: Tensor
+    center: Tensor
+    wins: Tensor
+    rectified: bool
+    mean: float = 1.0
+
+    def values(self) -> Tensor:
+        """Return the maxima at the images, [count, neurons]."""
+        values = self.center.amax(dim=1)
+        return values.clamp(min=0.0) if self.rectified else values
+
+    def likely(self) -> Tensor:
+        """Return the values at the images, those of neurons that cannot win far below."""
+        return self.center.masked_fill(~self.wins, -NEVER)
+
+    def leads(self) -> Tensor:
+        """Return the leads of the maxima over each piece, [count, pieces, neurons]."""
+        values = self.values()[:, None]
+        leads = values - self.likely()
+        return torch.cat([leads, values], dim=1) if self.rectified else leads
+
+    def shares(self, slopes: Tensor) -> Tensor:
+        """Return half of the squared distances of each piece's own slopes from a plane's."""
+        square = slopes.square().sum(dim=1, keepdim=True)
+        total = slopes.sum(dim=1, keepdim=True)
+        # A distance's mean counts as much more as that of a move counts less.
+        dearer = (1.0 / self.mean - 1.0) / slopes.shape[1]
+        shares = (1.0 - 2.0 * slopes + square + dearer * (1.0 - total).square()) / 2
+        none = (square + dearer * total.square()) / 2
+        return torch.cat([shares, none], dim=1) if self.rectified else shares
+
+    def room(self, slopes: Tensor) -> Tensor:
+        """Return by how much the maxima may exceed planes through them, [count, neurons]."""
+        down = slopes * (self.center - self.low)
+        total = down.sum(dim=1)
+        own = self.likely() + (total[:, None] - down) + (1.0 - slopes) * (self.high - self.center)
+        most = own.amax(dim=1)
+        if self.rectified:
+            most = torch.maximum(most, total)
+        return (most - self.values()).clamp(min=0.0)
+
+    def meeting(self, move: Tensor) -> Tensor:
+        """Return the slopes with the least gap: a projection onto the simplex.
+
+        Where zero takes part they may add up to less than 1.
+
+        Args:
+            move: ``c / L``, [count, 1].
+        """
+        move = move[:, None].clamp(min=TINY)
+        raised = self.likely() + move / 2
+        falling = raised.sort(dim=1, descending=True).values
+        ranks = torch.arange(1, raised.shape[1] + 1, dtype=raised.dtype, device=raised.device)
+        levels = (falling.cumsum(dim=1) - move) / ranks[:, None]
+        last = (falling > levels).sum(dim=1, keepdim=True).clamp(min=1) - 1
+        level = levels.gather(1, last)
+        if self.rectified:
+            level = level.clamp(min=0.0)
+        return ((raised - level).clamp(min=0.0) / move).clamp(max=1.0)
+
+
+def couple(windows: Windows, slopes: Tensor, shift: Tensor, radii: Tensor) -> Coupled:
+    """Return planes above maxima, with what is to be gained by the shared ball.
+
+    Args:
+        windows: the neurons.
+        slopes: of the ordinary planes above, [count, window, neurons].
+        shift: constants of the ordinary planes above, [count, neurons].
+        radii: R, by how much all neurons of the windows can move in L2, [count].
+    """
+    values = windows.values()
+
+    def heights(slopes: Tensor) -> Tensor:
+        return (slopes * windows.center).sum(dim=1)
+
+    ordinary = (heights(slopes) + shift - values).clamp(min=0.0)
+    bends = ordinary > 1e-6 * (1.0 + values.abs())
+    count = bends.sum(dim=1).clamp(min=1)
+    expected = EXPECTED if windows.center.shape[1] == 1 else EXPECTED_WINDOW
+    move = (expected * radii / count.sqrt())[:, None]
+    leads = windows.leads()
+    meeting = windows.meeting(move)
+    first, second = windows.shares(slopes), windows.shares(meeting)
+    better = bends & (PAYS * _gap(second, leads, move) < ordinary)
+    slopes = torch.where(better[:, None], meeting, slopes)
+    shares = torch.where(better[:, None], second, first)
+    room = windows.room(slopes)
+    room = torch.where(better, room, torch.minimum(room, ordinary)) * bends
+    shift = torch.where(better, room + values - heights(slopes), shift)
+    masses = 2.0 * torch.minimum(_gap(shares, leads, move), room) / move.clamp(min=TINY)
+    masses = masses.clamp(min=LIGHTEST) * bends
+    return Coupled(slopes, shift, room, leads, shares, masses, radii)
+
+
+def _gap(shares: Tensor, leads: Tensor, move: Tensor) -> Tensor:
+    return (move[:, None] * shares - leads).amax(dim=1).clamp(min=0.0)
