@@ -1,5 +1,5 @@
 """Certified radii for one network: no change within the radius changes the class."""
 
-from nversion.certification.certify import METHODS, certify, margin_bounds
+from nversion.certification.certify import METHODS, MarginBounds, certify, margin_bounds
 
-__all__ = ["METHODS", "certify", "margin_bounds"]
+__all__ = ["METHODS", "MarginBounds", "certify", "margin_bounds"]

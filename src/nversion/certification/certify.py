@@ -26,7 +26,7 @@ from nversion.errors import InputError
 from nversion.models import check_images, check_labels, evaluate, frozen
 from nversion.randomness import generator
 
-__all__ = ["METHODS", "certify", "margin_bounds", "random_targets"]
+__all__ = ["METHODS", "MarginBounds", "certify", "margin_bounds", "random_targets"]
 
 METHODS = ("interval", "linear", "alpha")
 LARGEST = {1.0: 1e4, 2.0: 1e3, float("inf"): 10.0}
@@ -140,32 +140,94 @@ def margin_bounds(
     Returns:
         float32 [count, classes], rounded down; 0 in the label's own column.
     """
-    problem, _ = _problem(model, images, labels, norm, box, method, None, 0)
-    radii = radii.to(device=images.device, dtype=torch.float64)
-    bounds = interval_margins(problem.network, problem.images, problem.labels, radii, problem.ball)
-    if method != "interval" and len(images):
-        others = torch.arange(bounds.shape[1], device=bounds.device).expand_as(bounds)
-        size = images_per_pass(problem.network)
-        chosen = effort(problem.network, problem.ball)
-        stretches = useful_stretches(problem.network, problem.ball)
-        for first in range(0, len(images), size):
-            part = slice(first, first + size)
-            given = (problem.network, problem.images[part])
-            rows = (problem.labels[part], others[part])
-            inner = smaller_balls(*given, *rows, radii[part], problem.ball, chosen)
-            relaxation = relax_network(
-                *given,
-                radii[part],
-                problem.ball,
-                jacobian=chosen.jacobian,
-                inner=inner,
-                stretches=stretches,
-            )
-            linear = linear_margins(relaxation, *rows, inner)
-            bounds[part] = torch.maximum(bounds[part], linear)
-    rounded = bounds.to(torch.float32)
-    below = torch.nextafter(rounded, torch.full_like(rounded, -torch.inf))
-    return below.scatter(1, problem.labels[:, None], 0.0)
+    check_images(images)
+    bounds = MarginBounds(model, tuple(images.shape[1:]), norm, box=box, method=method)
+    return bounds(images, labels, radii)
+
+
+class MarginBounds:
+    """The bounds of :func:`margin_bounds` for a model that is asked more than once.
+
+    What does not depend on the images is found once.
+
+    Args:
+        model: maps [count, channels, height, width] to logits [count, classes]; must not change
+            afterwards.
+        shape: of an image.
+        norm: 1, 2 or infinity.
+        box: the range of valid pixels; None for the plain ball.
+        method: as in :func:`certify`.
+
+    Raises:
+        InputError: a malformed argument.
+        UnsupportedModuleError: the model holds a module that cannot be bounded; it is named.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        shape: tuple[int, ...],
+        norm: float | str,
+        *,
+        box: tuple[float, float] | None = (0.0, 1.0),
+        method: str = "linear",
+    ) -> None:
+        _check_options(method, box)
+        self._ball = Ball(parse_norm(norm), box)
+        self._method = method
+        self._network = trace(model, shape).to(torch.float64)
+        self._effort = effort(self._network, self._ball)
+        self._stretches = None
+        if method != "interval":
+            self._stretches = useful_stretches(self._network, self._ball)
+
+    def __call__(self, images: Tensor, labels: Tensor, radii: Tensor) -> Tensor:
+        """Return the lower bounds, float32 [count, classes] (see :func:`margin_bounds`).
+
+        Raises:
+            InputError: a malformed argument.
+        """
+        check_images(images)
+        network = self._network.to(torch.float64, images.device)
+        check_labels(labels, len(images), network.classes)
+        labels = labels.to(images.device)
+        images = images.detach().to(torch.float64)
+        radii = radii.to(device=images.device, dtype=torch.float64)
+        bounds = interval_margins(network, images, labels, radii, self._ball)
+        if self._method != "interval" and len(images):
+            others = torch.arange(bounds.shape[1], device=bounds.device).expand_as(bounds)
+            size = images_per_pass(network)
+            for first in range(0, len(images), size):
+                part = slice(first, first + size)
+                linear = self._linear(
+                    network, images[part], labels[part], others[part], radii[part]
+                )
+                bounds[part] = torch.maximum(bounds[part], linear)
+        rounded = bounds.to(torch.float32)
+        below = torch.nextafter(rounded, torch.full_like(rounded, -torch.inf))
+        return below.scatter(1, labels[:, None], 0.0)
+
+    def _linear(
+        self, network: Network, images: Tensor, labels: Tensor, others: Tensor, radii: Tensor
+    ) -> Tensor:
+        given = (network, images)
+        inner = smaller_balls(*given, labels, others, radii, self._ball, self._effort)
+        relaxation = relax_network(
+            *given,
+            radii,
+            self._ball,
+            jacobian=self._effort.jacobian,
+            inner=inner,
+            stretches=self._stretches,
+        )
+        return linear_margins(relaxation, labels, others, inner)
+
+
+def _check_options(method: str, box: tuple[float, float] | None) -> None:
+    if method not in METHODS:
+        raise InputError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+    if box is not None and not box[0] < box[1]:
+        raise InputError(f"box must be (low, high) with low < high, or None, not {box!r}")
 
 
 def _problem(
@@ -180,10 +242,7 @@ def _problem(
 ) -> tuple[Problem, Tensor]:
     check_images(images)
     check_labels(labels, len(images))
-    if method not in METHODS:
-        raise InputError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
-    if box is not None and not box[0] < box[1]:
-        raise InputError(f"box must be (low, high) with low < high, or None, not {box!r}")
+    _check_options(method, box)
     images = images.detach()
     labels = labels.to(images.device)
     network = trace(model, tuple(images.shape[1:])).to(torch.float64, images.device)

@@ -23,7 +23,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from nversion.certification import certify, margin_bounds
+from nversion.certification import MarginBounds, certify
 from nversion.certification.ball import parse_norm
 from nversion.certification.certify import EVALUATION_MARGIN
 from nversion.certification.rounding import rounded_down
@@ -121,7 +121,8 @@ class _Problem:
     """Images to certify, on the CPU, and what the versions make of them.
 
     `logits` float64 [versions, count, classes]; `spare` float64 [versions, count]: what each
-    version's margins must exceed.
+    version's margins must exceed; `bounded`: what bounds the margins of the modules that were asked
+    about so far.
     """
 
     images: Tensor
@@ -133,6 +134,7 @@ class _Problem:
     box: Box
     steps: int
     start: Tensor | None
+    bounded: dict[nn.Module, MarginBounds] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(
@@ -199,10 +201,11 @@ class _Problem:
 
     def bounds(self, model: nn.Module, labels: Tensor, radii: Tensor) -> Tensor:
         """Return lower bounds of one module's margins, float64 [count, classes]."""
-        found = margin_bounds(
-            model, self.images, labels, radii, self.norm, box=self.box, method=self.method
-        )
-        return found.double()
+        if model not in self.bounded:
+            self.bounded[model] = MarginBounds(
+                model, tuple(self.images.shape[1:]), self.norm, box=self.box, method=self.method
+            )
+        return self.bounded[model](self.images, labels, radii).double()
 
     def member_bounds(
         self, program: Program, labels: Tensor, radii: Tensor, known: Tensor | None = None
