@@ -113,6 +113,9 @@ def ours(
     """Certify all cases with nversion; alpha on the student on fewer images."""
     results = {}
     for name, model in models.items():
+        # What a process does once is no part of the first network's seconds.
+        images, labels, _ = (x[:1] for x in cases[name])
+        certify(model, images, labels, NORMS[0], box=None)
         for norm in NORMS:
             variants: dict[str, dict[str, Any]] = {
                 "plain": {"box": None},

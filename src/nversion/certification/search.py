@@ -60,7 +60,7 @@ USUAL_JACOBIAN, USUAL_NESTED = (1.2, 1.0), (1.45, 2.55)
 bounds without and with a max-pool, of ranges of the Jacobian, and of these with smaller balls."""
 
 SHORT, SHORT_ROUGH = 0.999, 0.985
-LEFT, LEFT_ROUGH, MORE, BACK, ONWARD = 0.004, 0.12, 0.0002, 1.3, 2.0
+LEFT, LEFT_ROUGH, MORE, BACK, BACK_COUPLED, ONWARD = 0.004, 0.12, 0.0002, 1.3, 0.9, 2.0
 """When the float64 pass is repeated: what it proved falls short of the radius, or room is left."""
 
 CAUTION, CAUTION_EVEN = 0.12, 0.06
@@ -373,6 +373,7 @@ class _Case:
         rows = self._all()
         rough = inner is not None or self.effort.coupled
         enough, left = (SHORT_ROUGH, LEFT_ROUGH) if rough else (SHORT, LEFT)
+        back = BACK_COUPLED if self.effort.coupled else BACK
         for turn in range(LAST_PASSES):
             e = radii[rows]
             verdict, _, _ = self.probe(rows, e, inner, found.linear, found.slopes)
@@ -381,7 +382,7 @@ class _Case:
             # the search in float32 stopped short of the largest radius, go on.
             missed = verdict.loss.log()
             short = (best[rows] < enough * e) | ((missed < -left) & (turn == 0))
-            lower = e * (-missed / BACK - MORE).clamp(min=-4.0).exp()
+            lower = e * (-missed / back - MORE).clamp(min=-4.0).exp()
             onward = e * (-missed / ONWARD).clamp(max=0.1).exp()
             radii[rows] = torch.maximum(torch.where(missed > 0, lower, onward), best[rows])
             rows = rows[short]

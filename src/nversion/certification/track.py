@@ -25,6 +25,7 @@ AIM, AIM_EVEN, AIM_ROUGH = 0.9999, 0.998, 0.995
 
 STEEPER, TRUSTED = 1.08, 0.5
 STEEPENING = 0.15
+FLATTER, STEEPER_BELOW = 0.82, 1.15
 GROW, SHRINK = 1.5, 2.5
 
 
@@ -86,7 +87,7 @@ class Track:
         # A step onto an end of the bracket would learn nothing: halve the bracket instead.
         stuck = (following >= high) & (y <= 0.0)
         following = torch.where(stuck, (low + high) / 2, following)
-        if self.rough:
+        if self.rough and not self.even:
             # The curve has steps: between two radii near each other, take what is proved.
             following = torch.where(high - low <= TOLERANCE_ROUGH, low, following)
         self.probe[rows], self.low[rows], self.high[rows] = following, low, high
@@ -110,6 +111,11 @@ class Track:
         # With two points: the curve is a little steeper around the root than from far away.
         slope = torch.where(distance.abs() > 0.3, STEEPER * secant, secant)
         slope = torch.where(curved, turned, slope)
+        if self.even:
+            # It is a little concave: where two points without a third lie on either side of the
+            # root, it is flatter behind the root, and steeper before it, than between them.
+            across = ~curved & (y * self.loss_before[rows] < 0.0)
+            slope = torch.where(across, slope * torch.where(y > 0, FLATTER, STEEPER_BELOW), slope)
         self.slope[rows], self.bend[rows] = secant, distance
         usual = torch.where(y > 0, self.usual[1] + STEEPENING * y, self.usual[0])
         return torch.where(slope.isfinite(), slope, usual).clamp(1.0, 6.0), curved
