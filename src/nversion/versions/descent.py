@@ -158,11 +158,10 @@ def _optimiser(
     """Return the recipe's optimiser; with `rate`, one that reads its learning rate there."""
     parameters = list(model.parameters())
     recorded = rate is not None and rate.device.type == "cuda"
-    lr = recipe.learning_rate if rate is None else rate
     if recipe.optimiser == "adadelta":
         return torch.optim.Adadelta(
             parameters,
-            lr=lr,
+            lr=recipe.learning_rate if rate is None else rate,
             rho=recipe.rho,
             eps=recipe.epsilon,
             foreach=rate is None or recorded,
@@ -171,7 +170,7 @@ def _optimiser(
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(
             parameters,
-            lr=lr,
+            lr=recipe.learning_rate if rate is None else rate,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
             nesterov=recipe.momentum > 0,
@@ -179,7 +178,7 @@ def _optimiser(
         )
     return torch.optim.AdamW(
         parameters,
-        lr=lr,
+        lr=recipe.learning_rate if rate is None else rate,
         eps=recipe.epsilon,
         weight_decay=recipe.weight_decay,
         fused=True,
