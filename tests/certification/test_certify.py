@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
+from typing import Any
 
 import networks
 import numpy as np
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 from torch import Tensor, nn
 
-from nversion.certification import certify, margin_bounds
+from nversion.certification import MarginBounds, certify, margin_bounds, search
 from nversion.errors import InputError, UnsupportedModuleError
 from nversion.models import predict
 
@@ -244,6 +246,34 @@ def test_an_image_is_certified_alike_in_every_batch() -> None:
     together = certify(model, images, labels, 2)
     alone = torch.cat([certify(model, images[i : i + 1], labels[i : i + 1], 2) for i in range(5)])
     assert torch.allclose(together, alone, rtol=1e-2)
+
+
+def test_bounds_that_are_asked_for_again_are_the_same() -> None:
+    model, images, labels = _case("pooled")
+    again = MarginBounds(model, networks.SHAPE, 2)
+    for radius in (0.05, 0.2):
+        radii = torch.full((len(images),), radius)
+        expected = margin_bounds(model, images, labels, radii, 2)
+        assert torch.equal(again(images, labels, radii), expected)
+    with pytest.raises(InputError, match="labels"):
+        again(images, labels + networks.CLASSES, radii)
+    with pytest.raises(InputError, match="method"):
+        MarginBounds(model, networks.SHAPE, 2, method="guess")
+
+
+@pytest.mark.parametrize("name", ["conv", "pooled", "deep pools"])
+def test_neurons_that_share_the_ball_make_larger_radii(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, images, labels = _case(name)
+    shared = certify(model, images, labels, 2)
+    usual = search.effort
+
+    def alone(*given: Any, **options: Any) -> search.Effort:
+        return dataclasses.replace(usual(*given, **options), coupled=False)
+
+    monkeypatch.setattr(search, "effort", alone)
+    assert float((shared / certify(model, images, labels, 2)).mean()) > 1.02
 
 
 def test_one_target_is_never_harder_than_all() -> None:
