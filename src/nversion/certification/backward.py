@@ -101,8 +101,7 @@ def relax_network(
     bounds: dict[int, Bounds] = {0: ball.sides(images, radii)}
     planes: dict[int, Planes] = {}
     relaxed = {node.inputs[0] for node in network.nodes if isinstance(node, Activation | MaxPool)}
-    # Where the neurons are taken together, differences within windows bring 1 % for a tenth.
-    pools = _tiling_pools(network) if stretches is None else {}
+    pools = _tiling_pools(network)
     slack = images.new_zeros(len(images))
     last = len(network.nodes) - 1
     leads: dict[int, Leads] = {}

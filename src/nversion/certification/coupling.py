@@ -84,6 +84,7 @@ class Coupled:
         slopes: of the planes, [count, window, neurons].
         values: of the planes at the image itself, less ``slopes . z``, [count, neurons].
         room: how far the planes lie above the neurons at the image itself, [count, neurons].
+        dearer: by how much the room is larger than that of the ordinary planes, [count, neurons].
         leads: [count, pieces, neurons].
         shares: halves of ``|e_p - s|^2``, [count, pieces, neurons].
         masses: [count, neurons].
@@ -93,20 +94,25 @@ class Coupled:
     slopes: Tensor
     shift: Tensor
     room: Tensor
+    dearer: Tensor
     leads: Tensor
     shares: Tensor
     masses: Tensor
     reach: Tensor
 
-    def gain(self, negative: Tensor) -> Tensor:
-        """Return by how much the constants of rows may be raised, [count, rows].
+    def gain(self, negative: Tensor) -> tuple[Tensor, Tensor]:
+        """Return by how much the constants of rows may be raised, [count, rows], 0 or more.
+
+        And bool [count, rows], whether rows then fare better than with the ordinary planes.
 
         Args:
             negative: the rows' coefficients where they are negative, otherwise 0, [count, rows,
                 neurons].
         """
         size = max(1, CACHED // self.room.numel())
-        return torch.cat([self._gain(part) for part in torch.split(negative, size, dim=1)], dim=1)
+        parts = [self._gain(part) for part in torch.split(negative, size, dim=1)]
+        gains = torch.cat(parts, dim=1)
+        return gains, gains + (negative @ self.dearer[:, :, None]).squeeze(2) > 0.0
 
     def _gain(self, negative: Tensor) -> Tensor:
         reach = self.reach.clamp(min=TINY)[:, None]
@@ -225,10 +231,11 @@ def couple(windows: Windows, slopes: Tensor, shift: Tensor, radii: Tensor) -> Co
     shares = torch.where(better[:, None], second, first)
     room = windows.room(slopes)
     room = torch.where(better, room, torch.minimum(room, ordinary)) * bends
+    dearer = torch.where(better, room - ordinary, 0.0)
     shift = torch.where(better, room + values - heights(slopes), shift)
     masses = 2.0 * torch.minimum(_gap(shares, leads, move), room) / move.clamp(min=TINY)
     masses = masses.clamp(min=LIGHTEST) * bends
-    return Coupled(slopes, shift, room, leads, shares, masses, radii)
+    return Coupled(slopes, shift, room, dearer, leads, shares, masses, radii)
 
 
 def _gap(shares: Tensor, leads: Tensor, move: Tensor) -> Tensor:

@@ -76,35 +76,43 @@ class DenseRows:
         constant = self.constant + self.a.sum(dim=(3, 4)) @ node.bias
         return DenseRows(out.reshape(count, rows, *shape), constant)
 
-    def _shifted(self, planes: Planes, negative: Tensor) -> Tensor:
-        """Return the constants with what the planes' shifts add."""
-        upper = planes.coupled or planes
-        flat = negative.flatten(2)
-        added = flat @ upper.upper_shift.flatten(1)[:, :, None]
-        constant = self.constant + added.squeeze(2)
-        if planes.coupled is not None:
-            constant = constant + planes.coupled.coupled.gain(flat)
+    def _above(self, planes: Planes, negative: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the constants with what the shifts add, and the rises that the rows take.
+
+        The rises have an axis for the rows, of size 1 where all take the same.
+        """
+        flat, rise = negative.flatten(2), planes.rise[:, None]
+        added = (flat @ planes.upper_shift.flatten(1)[:, :, None]).squeeze(2)
+        above = planes.coupled
+        if above is not None:
+            gain, better = above.coupled.gain(flat)
+            together = (flat @ above.upper_shift.flatten(1)[:, :, None]).squeeze(2) + gain
+            added = torch.where(better, together, added)
+            if bool(better.all()):
+                rise = above.rise[:, None]
+            elif bool(better.any()):
+                chosen = better.reshape(*better.shape, *([1] * (rise.ndim - 2)))
+                rise = torch.where(chosen, above.rise[:, None], rise)
+        constant = self.constant + added
         if planes.lower_shift is not None:
             positive = (self.a - negative).flatten(2)
             added = positive @ planes.lower_shift.flatten(1)[:, :, None]
             constant = constant + added.squeeze(2)
-        return constant
+        return constant, rise
 
     def _activation(self, planes: Planes) -> DenseRows:
         negative = self.a.clamp(max=0.0)
-        constant = self._shifted(planes, negative)
-        rise = (planes.coupled or planes).rise
-        a = (self.a * planes.lower[:, None]).addcmul_(negative, rise[:, None])
+        constant, rise = self._above(planes, negative)
+        a = (self.a * planes.lower[:, None]).addcmul_(negative, rise)
         return DenseRows(a, constant)
 
     def _pool(self, node: MaxPool, planes: Planes, shape: tuple[int, ...]) -> DenseRows:
         negative = self.a.clamp(max=0.0)
-        constant = self._shifted(planes, negative)
-        rise = (planes.coupled or planes).rise
+        constant, rise = self._above(planes, negative)
         count, rows, channels, height, width = self.a.shape
         if not tiles(node):
             flat, least = (x.reshape(count, rows, channels, 1, -1) for x in (self.a, negative))
-            a = flat * planes.lower[:, None] + least * rise[:, None]
+            a = flat * planes.lower[:, None] + least * rise
             a = functional.fold(
                 a.reshape(count * rows, channels * a.shape[3], -1),
                 shape[1:],
@@ -118,12 +126,12 @@ class DenseRows:
         tall, wide = height * down, width * across
 
         def tiled(x: Tensor) -> Tensor:
-            x = x[:, :, :tall, :wide]
-            return x.reshape(count, 1, channels, height, down, width, across)
+            x = x[..., :tall, :wide]
+            return x.reshape(count, x.shape[1], channels, height, down, width, across)
 
         lifted = self.a.reshape(count, rows, channels, height, 1, width, 1)
         least = negative.reshape(lifted.shape)
-        a = (lifted * tiled(planes.lower)).addcmul_(least, tiled(rise))
+        a = (lifted * tiled(planes.lower[:, None])).addcmul_(least, tiled(rise))
         a = a.reshape(count, rows, channels, tall, wide)
         below, beside = shape[1] - tall, shape[2] - wide
         if below or beside:
