@@ -17,7 +17,7 @@ SHAPE = (2, 8, 8)
 
 
 def _steepest_pairs(network: Network, index: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return images and moves along which one node moves far: by power iteration, then small."""
+    """Return images and moves of size 1 along which one node moves far: by power iteration."""
     x = networks.images(4, seed=seed).double()
     generator = torch.Generator().manual_seed(seed)
     d = torch.randn(x.shape, generator=generator, dtype=x.dtype)

@@ -55,8 +55,8 @@ from nversion.certification.patches import dilated, ungrouped
 __all__ = ["Move", "Stretches", "find_stretches"]
 
 MEAN = 0.45
-"""How much the squared mean of a window counts. Between 0.35 and 0.55 the radii of two networks
-change by 2 and by 5 %, in opposite directions."""
+"""How much the squared mean of a window counts. From 0.35 to 0.55 the radii of one network fell by
+4 % and those of another rose by 3 %."""
 
 GRID = 40
 """Frequencies along an axis, at the most."""

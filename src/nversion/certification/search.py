@@ -65,14 +65,16 @@ LEFT, LEFT_ROUGH, MORE, BACK, BACK_COUPLED, ONWARD = 0.004, 0.12, 0.0002, 1.3, 0
 
 CAUTION, CAUTION_EVEN = 0.12, 0.06
 """With a max-pool the curve has kinks, where another neuron of a window comes into play. A secant
-is wrong by about this share of its step, and a last pass that fails costs more than a shortfall."""
+is wrong by about this share of its step, and a last pass that fails costs more than a shortfall.
+Where neurons share the ball the curve is even, and half of the share is enough."""
 
 LINEARISED = 4
 GUESS = 0.3
 GUESS_COUPLED, STEEPNESS, GUESS_COUPLED_ENDS = 5.0, 0.75, (0.01, 0.3)
 GUESS_WINDOWS, GUESS_NESTED = {1.0: 0.06, 2.0: 0.055}, {1.0: 0.02, 2.0: 0.04}
 """The first radius, as a share of where the linearised network would change its verdict to one of
-the so many nearest classes."""
+the so many nearest classes. Where neurons share the ball, a number over a power of the network's
+stretch, between two ends."""
 
 ONE_LEVEL, THOROUGH = (0.55,), (0.55, 0.8)
 FOOTHOLD, FOOTHOLD_PASSES, RISE = (-1.9, -0.8, -0.35), 3, 1.2
@@ -145,8 +147,9 @@ def _windowed(network: Network) -> bool:
 
 def useful_stretches(network: Network, ball: Ball, *, thorough: bool = False) -> Stretches | None:
     """Return the nodes' stretches, if they help to bound a network; they take a moment."""
-    efforts = [effort(network, ball)] + ([effort(network, ball, thorough=True)] * thorough)
-    return find_stretches(network) if any(each.coupled for each in efforts) else None
+    coupled = effort(network, ball).coupled
+    coupled = coupled or (thorough and effort(network, ball, thorough=True).coupled)
+    return find_stretches(network) if coupled else None
 
 
 def _coupled_share(stretch: float) -> float:

@@ -26,6 +26,8 @@ AIM, AIM_EVEN, AIM_ROUGH = 0.9999, 0.998, 0.995
 STEEPER, TRUSTED = 1.08, 0.5
 STEEPENING = 0.15
 FLATTER, STEEPER_BELOW = 0.82, 1.15
+"""The slope of an even curve behind its root, and before it, over that between points around it."""
+
 GROW, SHRINK = 1.5, 2.5
 
 
