@@ -38,6 +38,8 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from nversion.certification.sums import weighted_sums
+
 __all__ = ["Coupled", "Moved", "Windows", "couple"]
 
 TINY = 1e-30
@@ -110,19 +112,20 @@ class Coupled:
         size = max(1, CACHED // self.room.numel())
         parts = [self._gain(part) for part in torch.split(negative, size, dim=1)]
         gains = torch.cat(parts, dim=1)
-        return gains, gains + (negative @ self.dearer[:, :, None]).squeeze(2) > 0.0
+        return gains, gains + weighted_sums(negative, self.dearer) > 0.0
 
     def _gain(self, negative: Tensor) -> Tensor:
         reach = self.reach.clamp(min=TINY)[:, None]
-        curvature = (negative.square() @ self.masses[:, :, None]).squeeze(2).sqrt() / reach
+        curvature = weighted_sums(negative.square(), self.masses).sqrt() / reach
         move = negative * (-1.0 / curvature.clamp(min=TINY))[:, :, None]
-        pieces = list(zip(self.leads.unbind(1), self.shares.unbind(1), strict=True))
-        lead, share = pieces.pop()
-        # One of the leads is 0, so no gap is negative.
-        gap = torch.addcmul(-lead[:, None], move, share[:, None])
-        for lead, share in pieces:
-            gap = torch.maximum(gap, torch.addcmul(-lead[:, None], move, share[:, None]))
-        saved = gap.sub_(self.room[:, None]).clamp_(max=0.0).mul(negative).sum(dim=2)
+        # From -room to 0, because one of the leads is 0.
+        starts = -(self.leads + self.room[:, None])
+        pieces = list(zip(starts.unbind(1), self.shares.unbind(1), strict=True))
+        start, share = pieces.pop()
+        less = torch.addcmul(start[:, None], move, share[:, None])
+        for start, share in pieces:
+            less = torch.maximum(less, torch.addcmul(start[:, None], move, share[:, None]))
+        saved = less.clamp_(max=0.0).mul_(negative).sum(dim=2)
         return (saved - curvature * (reach.square() / 2)).clamp(min=0.0)
 
 
@@ -192,6 +195,9 @@ class Windows:
         """
         move = move[:, None].clamp(min=TINY)
         raised = self.likely() + move / 2
+        if raised.shape[1] == 1:
+            level = (raised - move).clamp(min=0.0) if self.rectified else raised - move
+            return ((raised - level).clamp(min=0.0) / move).clamp(max=1.0)
         falling = raised.sort(dim=1, descending=True).values
         ranks = torch.arange(1, raised.shape[1] + 1, dtype=raised.dtype, device=raised.device)
         levels = (falling.cumsum(dim=1) - move) / ranks[:, None]

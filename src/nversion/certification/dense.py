@@ -25,6 +25,7 @@ from nversion.certification.graph import (
     tiles,
 )
 from nversion.certification.relaxations import Planes
+from nversion.certification.sums import weighted_sums
 
 __all__ = ["DenseRows", "output_padding", "through_dense"]
 
@@ -82,11 +83,11 @@ class DenseRows:
         The rises have an axis for the rows, of size 1 where all take the same.
         """
         flat, rise = negative.flatten(2), planes.rise[:, None]
-        added = (flat @ planes.upper_shift.flatten(1)[:, :, None]).squeeze(2)
+        added = weighted_sums(flat, planes.upper_shift.flatten(1))
         above = planes.coupled
         if above is not None:
             gain, better = above.coupled.gain(flat)
-            together = (flat @ above.upper_shift.flatten(1)[:, :, None]).squeeze(2) + gain
+            together = weighted_sums(flat, above.upper_shift.flatten(1)) + gain
             added = torch.where(better, together, added)
             if bool(better.all()):
                 rise = above.rise[:, None]
@@ -96,8 +97,7 @@ class DenseRows:
         constant = self.constant + added
         if planes.lower_shift is not None:
             positive = (self.a - negative).flatten(2)
-            added = positive @ planes.lower_shift.flatten(1)[:, :, None]
-            constant = constant + added.squeeze(2)
+            constant = constant + weighted_sums(positive, planes.lower_shift.flatten(1))
         return constant, rise
 
     def _activation(self, planes: Planes) -> DenseRows:

@@ -52,7 +52,7 @@ def layer_bounds(
     channel = 0
     for start, rows in _layer_rows(network, index, planes, len(images)):
         back = walk(network, start, rows, planes)
-        values = least(back, images, radii, ball)[0]
+        values, middle = least(back, images, radii, ball)[:2]
         half = values.shape[1] // 2
         lower.append(values[:, :half].flatten(1))
         upper.append(-values[:, half:].flatten(1))
@@ -60,7 +60,8 @@ def layer_bounds(
             part = slice(channel, channel + half)
             shape = (len(images), half, *node.shape[1:])
             here = (lower[-1].reshape(shape), upper[-1].reshape(shape))
-            leads.append(bounded_leads(back, here, center[:, part], pool, images, radii, ball))
+            given = (images, radii, ball)
+            leads.append(bounded_leads(back, middle, here, center[:, part], pool, *given))
             channel += half
     bounds = [torch.cat(parts, dim=1).reshape(-1, *node.shape) for parts in (lower, upper)]
     return bounds[0], bounds[1], joined(leads) if leads else None

@@ -28,6 +28,7 @@ __all__ = ["bounded_leads", "joined"]
 
 def bounded_leads(
     rows: PatchRows,
+    middle: Tensor,
     bounds: tuple[Tensor, Tensor],
     center: Tensor,
     pool: MaxPool,
@@ -39,6 +40,7 @@ def bounded_leads(
 
     Args:
         rows: over the image: lower bounds of all neurons, then negated upper bounds.
+        middle: their values at the images, [count, rows, positions].
         bounds: lower and upper bounds drawn from them, [count, channels, height, width].
         center: values at the images.
         pool: with windows that tile its input.
@@ -56,7 +58,7 @@ def bounded_leads(
     if pool.rectified:
         # Where zero is the largest at the image, the neurons' own ranges are the differences.
         undecided &= centers.amax(dim=2) > 0.0
-    pairs = _Pairs(rows, pool, images, radii, ball)
+    pairs = _Pairs(rows, middle, pool, images, radii, ball)
     where = undecided.nonzero()
     for part in torch.split(where, pairs.block):
         n, c, y, x = part.unbind(1)
@@ -85,10 +87,16 @@ class _Pairs:
     """Bounds of differences between two neurons of a window."""
 
     def __init__(
-        self, rows: PatchRows, pool: MaxPool, images: Tensor, radii: Tensor, ball: Ball
+        self,
+        rows: PatchRows,
+        middle: Tensor,
+        pool: MaxPool,
+        images: Tensor,
+        radii: Tensor,
+        ball: Ball,
     ) -> None:
         inner = rows.geometry
-        self.rows, self.pool, self.radii = rows, pool, radii
+        self.rows, self.middle, self.pool, self.radii = rows, middle, pool, radii
         self.places = [(i, j) for i in range(pool.size[0]) for j in range(pool.size[1])]
         kernel = [inner.kernel[i] + inner.stride[i] * (pool.size[i] - 1) for i in (0, 1)]
         stride = [inner.stride[i] * pool.size[i] for i in (0, 1)]
@@ -98,7 +106,6 @@ class _Pairs:
             (stride[0], stride[1]),
             inner.padding,
         )
-        self.images = self.union.cut(images)
         self.reach = ball.reach(images)
         if self.reach.down is not None and self.reach.up is not None:
             cut = self.union.cut
@@ -119,15 +126,13 @@ class _Pairs:
         high_a, high_b = self._laid(n, c + half, y, x)
         pick = torch.arange(len(n), device=n.device)
         position = y * self.pool.shape[2] + x
-        image, spread = self.images[n, position], self.radii[n, None]
-        reach = self.reach
+        spread, reach = self.radii[n, None], self.reach
         if reach.down is not None and reach.up is not None:
             down, up = (t[n, position][:, None] for t in (reach.down, reach.up))
             reach = Reach(reach.norm, down, up)
 
         def least(a: Tensor, b: Tensor) -> Tensor:
-            center = b + (a @ image[:, :, None]).squeeze(2)
-            found: Tensor = center + reach.minimum(a, spread)[0]
+            found: Tensor = b + reach.minimum(a, spread)[0]
             return found
 
         up_to = least(high_a + low_a[pick, chosen][:, None], high_b + low_b[pick, chosen][:, None])
@@ -136,10 +141,10 @@ class _Pairs:
         return from_.masked_fill(itself, 0.0), (-up_to).masked_fill(itself, 0.0)
 
     def _laid(self, n: Tensor, row: Tensor, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return coefficients on the window's pixels [windows, places, pixels], and constants."""
+        """Return coefficients on the window's pixels [windows, places, pixels], and values."""
         geometry, (down, across) = self.rows.geometry, self.pool.size
         a = self.rows.a.new_zeros(len(n), len(self.places), self.rows.channels, *self.union.kernel)
-        constants = []
+        values = []
         for place, (i, j) in enumerate(self.places):
             position = (y * down + i) * geometry.grid[1] + x * across + j
             top, left = geometry.stride[0] * i, geometry.stride[1] * j
@@ -147,5 +152,5 @@ class _Pairs:
             a[:, place, :, top : top + geometry.kernel[0], left : left + geometry.kernel[1]] = (
                 found.reshape(len(n), self.rows.channels, *geometry.kernel)
             )
-            constants.append(self.rows.constant[n, row, position])
-        return a.flatten(2), torch.stack(constants, dim=1)
+            values.append(self.middle[n, row, position])
+        return a.flatten(2), torch.stack(values, dim=1)

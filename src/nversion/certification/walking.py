@@ -12,6 +12,7 @@ from nversion.certification.dense import DenseRows
 from nversion.certification.graph import Flatten, MaxPool, Network, Sum, tiles
 from nversion.certification.patches import PatchRows
 from nversion.certification.relaxations import Planes
+from nversion.certification.sums import weighted_sums
 
 __all__ = ["Rows", "least", "margin_rows", "walk"]
 
@@ -79,7 +80,7 @@ def least(
             # The first layer's rows are the same for all images, and so are their norms.
             return center - dual_norm(a[0], ball.norm) * spread, center, a, reach
     else:
-        center = rows.constant + (a @ images.flatten(1)[:, :, None]).squeeze(2)
+        center = rows.constant + weighted_sums(a, images.flatten(1))
     if reach.down is not None and reach.up is not None:
         reach = Reach(reach.norm, laid(reach.down), laid(reach.up))
     return center + reach.minimum(a, spread)[0], center, a, reach
