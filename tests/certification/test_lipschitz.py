@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nversion.certification import lipschitz
+from nversion.certification import lipschitz, spectra
 from nversion.certification.graph import Convolution, MaxPool, Network
-from nversion.certification.lipschitz import MEAN, find_stretches
+from nversion.certification.lipschitz import find_stretches
 from nversion.certification.relaxations import windows
+from nversion.certification.spectra import MEAN
 from nversion.certification.tracing import trace
 
 SHAPE = (2, 8, 8)
@@ -102,7 +103,7 @@ def test_a_coarser_grid_and_sums_of_weights_bound_from_above(
 ) -> None:
     network = trace(networks.network("conv", seed=3), networks.SHAPE).to(torch.float64)
     whole = find_stretches(network).nodes[1]
-    monkeypatch.setattr(lipschitz, "GRID", 7)
+    monkeypatch.setattr(spectra, "GRID", 7)
     coarse = find_stretches(network).nodes[1]
     monkeypatch.setattr(lipschitz, "SPECTRUM", 10)
     summed = find_stretches(network).nodes[1]

@@ -22,5 +22,6 @@ def test_are_what_the_formula_says(count: int, rows: int, size: int) -> None:
 
 def test_of_an_image_do_not_hang_on_the_others() -> None:
     generator = torch.Generator().manual_seed(0)
-    a, weights = torch.randn(4, 7, 500, generator=generator), torch.randn(4, 500)
+    a = torch.randn(4, 7, 500, generator=generator)
+    weights = torch.randn(4, 500, generator=generator)
     assert torch.equal(weighted_sums(a, weights)[2:3], weighted_sums(a[2:3], weights[2:3]))

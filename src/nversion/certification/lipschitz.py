@@ -1,38 +1,25 @@
 """How far the neurons of a layer can move together: Lipschitz constants in L2.
 
 If the image moves by at most r in L2, the vector of all neurons of a node moves by at most its
-*stretch* times r. An affine map stretches by its largest singular value; a convolution by no more
-than the largest singular value of its transfer function at the frequencies of a torus that holds
-its input (Sedghi et al. 2019), because with a border of zeros it is a part of the convolution on
-the torus.
+*stretch* times r. An affine map stretches by its largest singular value
+(:mod:`nversion.certification.spectra`), which before a max-pool is that of a norm of its own.
 
-From layer to layer these factors multiply, and that overestimates: an activation whose slopes lie
-in [0, s] passes on s / 2 of its input, and a part of at most s / 2 times its size. So for a chain
-of maps W_1 .. W_k with activations between them the stretches L_j before these fulfil
+From layer to layer these factors multiply, and that overestimates. A chain of layers with
+activations between them is bounded as a whole where it is not too large
+(:mod:`nversion.certification.multipliers`). Otherwise, an activation whose slopes lie in [0, s]
+passes on s / 2 of its input, and a part of at most s / 2 times its size; so for a chain of maps
+W_1 .. W_k with activations between them the stretches L_j before these fulfil
 
     L_k  <=  sum over 0 < j < k of (s/2)^(k-j) |W_k .. W_{j+1}| L_j  + (s/2)^(k-1) |W_k .. W_1| L_0
 
 (after Combettes & Pesquet 2020). What a later layer reads over the border as zeros has the slope 0
 of an activation, so the products of convolutions are those of their transfer functions.
-
-Before a max-pool the moves are measured in another norm: what the neurons of a window do together,
-their mean, counts less (`MEAN`) than what tells them apart. Convolutions stretch slow waves most,
-which are nearly the same for all neurons of a window, while the maximum depends on the differences
-as well. On W neurons the square of that norm is ``|t|^2 - (1 - MEAN) W mean(t)^2``. Windows couple
-the frequencies that differ by whole turns within a window, so there the transfer functions of all
-those stand side by side.
-
-On images larger than `GRID` the transfer function is looked at on a coarser grid. A trigonometric
-polynomial of degree d exceeds its largest value at n equidistant points at most 1 / cos(pi d / n)
-times (Ehlich & Zeller 1964), and with singular vectors held fixed each singular value is bounded by
-one.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -50,28 +37,14 @@ from nversion.certification.graph import (
     Sum,
     tiles,
 )
+from nversion.certification.multipliers import chain_stretch
 from nversion.certification.patches import dilated, ungrouped
+from nversion.certification.spectra import GRID, MEAN, ROUNDING, SPECTRUM, LinearMap
 
 __all__ = ["Move", "Stretches", "find_stretches"]
 
-MEAN = 0.45
-"""How much the squared mean of a window counts. From 0.35 to 0.55 the radii of one network fell by
-4 % and those of another rose by 3 %."""
-
-GRID = 40
-"""Frequencies along an axis, at the most."""
-
-SPECTRUM = 20_000_000
-"""Elements of a transfer function, at the most; beyond, sums of absolute weights must do."""
-
-WIDEST = 1024
-"""Columns of the transfer functions of a window's frequencies side by side, at the most."""
-
 LONGEST = 3
 """Layers that are taken together, at the most."""
-
-ROUNDING = 1e-6
-"""Relative, far more than singular values in float64 are wrong by."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,109 +90,6 @@ def find_stretches(network: Network) -> Stretches:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Map:
-    """A linear map, or several in a row.
-
-    Attributes:
-        weights: the last map first: matrices [out, in], or kernels [out, in, height, width].
-        torus: the grid that convolutions are looked at on.
-    """
-
-    weights: tuple[Tensor, ...]
-    torus: tuple[int, int]
-
-    @property
-    def convolves(self) -> bool:
-        """Whether this is a convolution."""
-        return self.weights[0].ndim == 4
-
-    def after(self, first: _Map) -> _Map:
-        """Return this map after another one."""
-        return _Map((*self.weights, *first.weights), self.torus)
-
-    def norm(self) -> float:
-        """Return an upper bound of the largest singular value."""
-        if not self.convolves:
-            matrix = self.weights[0]
-            for weight in self.weights[1:]:
-                matrix = matrix @ weight
-            return _largest(_gram(matrix))
-        size = (min(self.torus[0], GRID), min(self.torus[1], GRID))
-        found = _largest(_gram(self._transfer(range(size[0]), range(size[1] // 2 + 1), size)))
-        if size == self.torus:
-            return found
-        for axis in (0, 1):
-            degree = sum(weight.shape[2 + axis] - 1 for weight in self.weights) / 2
-            angle = math.pi * degree / size[axis]
-            if angle >= math.pi / 2:
-                return math.inf
-            found /= math.cos(angle)
-        return found
-
-    def window_norm(self, window: tuple[int, int]) -> float:
-        """Return the same in the norm in which the means of windows count less."""
-        down, across = window
-        area = down * across
-        size = self.torus
-        fits = size[0] % down == 0 and size[1] % across == 0 and max(size) <= GRID
-        if not fits or self.weights[-1].shape[1] * area > WIDEST:
-            return self.norm()
-        tall, wide = size[0] // down, size[1] // across
-        parts, means = [], []
-        for i in range(down):
-            for j in range(across):
-                rows = range(i * tall, (i + 1) * tall)
-                columns = range(j * wide, j * wide + wide // 2 + 1)
-                parts.append(self._transfer(rows, columns, size))
-                sums = [
-                    _waves(f, size[k], window[k]).sum(dim=1) for k, f in ((0, rows), (1, columns))
-                ]
-                means.append(torch.outer(*sums).flatten()[:, None, None] * parts[-1] / area)
-        side_by_side, mean = torch.cat(parts, dim=2), torch.cat(means, dim=2)
-        blocks = [_square(part) for part in parts]
-        gram = torch.zeros(*side_by_side.shape[::2], side_by_side.shape[2], dtype=mean.dtype)
-        each = parts[0].shape[2]
-        for place, block in enumerate(blocks):
-            here = slice(place * each, (place + 1) * each)
-            gram[:, here, here] = block
-        return _largest(gram - (1.0 - MEAN) * _square(mean))
-
-    def _transfer(self, rows: range, columns: range, size: tuple[int, int]) -> Tensor:
-        """Return the transfer function at frequencies, [frequencies, out, in]."""
-        product: Tensor | None = None
-        for weight in self.weights:
-            height, width = weight.shape[2:]
-            waves = torch.kron(_waves(rows, size[0], height), _waves(columns, size[1], width))
-            taps = weight.permute(2, 3, 0, 1).flatten(2).flatten(0, 1).cpu().to(waves.dtype)
-            found = (waves @ taps).reshape(-1, *weight.shape[:2])
-            product = found if product is None else product @ found
-        assert product is not None
-        return product
-
-
-def _waves(frequencies: range, size: int, taps: int) -> Tensor:
-    """Return ``exp(2 pi i f t / size)`` for frequencies f and taps t, [frequencies, taps]."""
-    at = torch.tensor(list(frequencies), dtype=torch.float64)
-    angles = at[:, None] * torch.arange(taps, dtype=torch.float64) * (math.tau / size)
-    return torch.polar(torch.ones_like(angles), angles)
-
-
-def _square(a: Tensor) -> Tensor:
-    return a.mH @ a
-
-
-def _gram(a: Tensor) -> Tensor:
-    """Return the smaller one of the two products of a matrix with its adjoint."""
-    return _square(a) if a.shape[-1] <= a.shape[-2] else _square(a.mH)
-
-
-def _largest(gram: Tensor) -> float:
-    """Return the root of the largest eigenvalue of all the matrices, rounded up."""
-    largest = float(torch.linalg.eigvalsh(gram)[..., -1].max())
-    return math.sqrt(max(0.0, largest)) * (1.0 + ROUNDING)
-
-
-@dataclasses.dataclass(frozen=True)
 class _Link:
     """An affine layer of a chain.
 
@@ -229,7 +99,7 @@ class _Link:
         stretch: its own.
     """
 
-    map: _Map
+    map: LinearMap
     start: float
     stretch: float
 
@@ -274,7 +144,7 @@ class _Search:
         if own is None:
             assert isinstance(node, Convolution)
             return start * _by_sums(node), ()
-        stretch = self._together(node, own, _Map.norm)
+        stretch = self._together(node, own)
         if isinstance(node, Convolution) and node.stride != (1, 1):
             # What comes next is no product of transfer functions.
             return stretch, ()
@@ -288,9 +158,9 @@ class _Search:
         chain = self._chains[node.inputs[0]]
         if not isinstance(source, Convolution) or not chain:
             return Move(plain)
-        return Move(self._together(source, chain[-1].map, lambda m: m.window_norm(node.size)), MEAN)
+        return Move(self._together(source, chain[-1].map, node.size), MEAN)
 
-    def _before(self, node: Convolution | Dense, own: _Map) -> _Chain:
+    def _before(self, node: Convolution | Dense, own: LinearMap) -> _Chain:
         """Return the chain that a layer goes on with."""
         source = self.network.nodes[node.inputs[0]]
         if not isinstance(source, Activation) or source.slope < 0.0:
@@ -299,35 +169,50 @@ class _Search:
         return chain if chain and chain[-1].map.convolves == own.convolves else ()
 
     def _together(
-        self, node: Convolution | Dense, own: _Map, norm: Callable[[_Map], float]
+        self, node: Convolution | Dense, own: LinearMap, window: tuple[int, int] = (1, 1)
     ) -> float:
-        """Return the stretch of a layer, by the module's sum if that is less than a product."""
+        """Return the stretch of a layer, together with those before it where that is less."""
         chain = self._before(node, own)
-        alone = norm(own)
+        alone = own.norm(window)
         product = alone * self.found[node.inputs[0]]
         if not chain:
             return product
-        total, share, combined, here = 0.0, 1.0, own, alone
-        reader: Node = node
-        for link in reversed(chain):
+        slopes, reader = [], node
+        for _ in chain:
             activation = self.network.nodes[reader.inputs[0]]
             assert isinstance(activation, Activation)
-            share *= _steepest(activation) / 2
-            total += share * here * link.stretch
-            combined = combined.after(link.map)
-            here = norm(combined)
-            reader = self.network.nodes[activation.inputs[0]]
-        return min(product, total + share * here * chain[0].start)
+            slopes.append(_steepest(activation))
+            before = self.network.nodes[activation.inputs[0]]
+            assert isinstance(before, Convolution | Dense)
+            reader = before
+        maps = [own, *(link.map for link in reversed(chain))]
+        together = chain_stretch(maps, slopes, window) * chain[0].start
+        if not math.isfinite(together):
+            together = _averaged(own, alone, chain, slopes, window)
+        return min(product, together)
 
-    def _map(self, node: Convolution | Dense) -> _Map | None:
+    def _map(self, node: Convolution | Dense) -> LinearMap | None:
         """Return a layer's map, for a convolution that of stride 1; None if it is too large."""
         if isinstance(node, Dense):
-            return _Map((node.weight,), self._torus)
+            return LinearMap((node.weight,), self._torus)
         weight = dilated(node, ungrouped(node))
         area = min(self._torus[0], GRID) * min(self._torus[1], GRID)
         if area * weight.shape[0] * weight.shape[1] > SPECTRUM or max(weight.shape[2:]) > GRID:
             return None
-        return _Map((weight,), self._torus)
+        return LinearMap((weight,), self._torus)
+
+
+def _averaged(
+    own: LinearMap, alone: float, chain: _Chain, slopes: list[float], window: tuple[int, int]
+) -> float:
+    """Return the module's sum for a layer, whose norm is `alone`, after a chain."""
+    total, share, combined, here = 0.0, 1.0, own, alone
+    for link, slope in zip(reversed(chain), slopes, strict=True):
+        share *= slope / 2
+        total += share * here * link.stretch
+        combined = combined.after(link.map)
+        here = combined.norm(window)
+    return total + share * here * chain[0].start
 
 
 def _stretch(node: Node, before: list[float]) -> float:
