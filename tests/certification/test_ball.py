@@ -64,6 +64,25 @@ def test_signs_choose_the_direction() -> None:
 
 
 @pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rounding_does_not_lose_the_root(norm: float, dtype: torch.dtype) -> None:
+    torch.manual_seed(1)
+    size = torch.rand(400, 9, dtype=dtype)
+    caps = torch.rand(400, 9, dtype=dtype) * (torch.rand(400, 9) < 0.7)
+    constant = 0.5 * lowest(size, caps, torch.full((400,), 9.0, dtype=dtype), norm)[0].abs()
+    limit = torch.full((400,), 100.0, dtype=dtype)
+    radii = largest_radius(size, caps, constant, limit, norm)
+    low, high = torch.zeros_like(limit), limit
+    for _ in range(60):
+        middle = (low + high) / 2
+        holds = constant + lowest(size, caps, middle, norm)[0] >= 0.0
+        low, high = torch.where(holds, middle, low), torch.where(holds, high, middle)
+    # Where the values in between are only nearly right, by half a per cent.
+    assert bool((radii >= 0.99 * low).all())
+    assert bool((radii <= low * (1.0 + 1e-3)).all())
+
+
+@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("boxed", [False, True])
 def test_largest_radius_is_the_root(norm: float, boxed: bool) -> None:
     torch.manual_seed(0)

@@ -33,6 +33,8 @@ __all__ = ["Ball", "Reach", "dual_norm", "largest_radius", "lowest", "parse_norm
 WATER_STEPS = 5
 KNAPSACK_STEPS = 6
 NEWTON_STEPS = 6
+SHY = 0.6
+"""Of the precision, in logarithms: how far short of a root is far enough not to miss it."""
 TINY = 1e-30
 
 
@@ -130,16 +132,20 @@ def largest_radius(
         norm: 1.0, 2.0 or infinity.
     """
     limit = limit.expand(constant.shape)
-    plain = constant.clamp(min=0.0) / dual_norm(sizes, norm).clamp(min=TINY)
-    plain = radii = torch.minimum(plain, limit)
+    best = constant.clamp(min=0.0) / dual_norm(sizes, norm).clamp(min=TINY)
+    best = radii = torch.minimum(best, limit)
     if caps is None:
-        return radii
+        return best
     for _ in range(NEWTON_STEPS):
         value, slope = lowest(sizes, caps, radii, norm)
-        step = (constant + value).clamp(min=0.0) / (-slope).clamp(min=TINY)
-        radii = torch.minimum(radii + step, limit)
+        left = constant + value
+        best = torch.where(left >= 0.0, radii, best)
+        radii = torch.minimum(radii + left.clamp(min=0.0) / (-slope).clamp(min=TINY), limit)
+    # At the root itself rounding decides whether it holds.
+    shy = torch.finfo(radii.dtype).eps ** SHY
+    radii = torch.where(radii < limit, radii * (1.0 - shy), radii)
     value, _ = lowest(sizes, caps, radii, norm)
-    return torch.where(constant + value >= 0.0, radii, plain)
+    return torch.maximum(best, torch.where(constant + value >= 0.0, radii, best))
 
 
 def dual_norm(a: Tensor, norm: float) -> Tensor:

@@ -86,7 +86,7 @@ class DenseRows:
         added = weighted_sums(flat, planes.upper_shift.flatten(1))
         above = planes.coupled
         if above is not None:
-            gain, better = above.coupled.gain(flat)
+            gain, better = above.shared.gain(flat)
             together = weighted_sums(flat, above.upper_shift.flatten(1)) + gain
             added = torch.where(better, together, added)
             if bool(better.all()):

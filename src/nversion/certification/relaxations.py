@@ -52,12 +52,12 @@ class CoupledPlanes:
     Attributes:
         rise: as in :class:`Planes`.
         upper_shift: as in :class:`Planes`.
-        coupled: tells the gain.
+        shared: tells the gain.
     """
 
     rise: Tensor
     upper_shift: Tensor
-    coupled: Coupled
+    shared: Coupled
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,7 +30,7 @@ from nversion.certification.margins import Verdict, judge
 from nversion.certification.nested import Inner, joined
 from nversion.certification.patches import BLOCK
 from nversion.certification.slopes import nudged, tunable, with_slopes
-from nversion.certification.track import GROW, SHRINK, Track, log_loss
+from nversion.certification.track import EVEN, GROW, SHRINK, SMOOTH, STEPPED, Track, log_loss
 from nversion.certification.worth import SETTLED
 
 __all__ = [
@@ -339,12 +339,11 @@ class _Case:
     def follow(self, guess: Tensor, inner: Inner | None = None) -> Found:
         """Search, and return what it comes to."""
         usual = self._usual(inner is not None)
-        rough = inner is not None or self.effort.coupled
+        curve = EVEN if self.effort.coupled else SMOOTH if inner is None else STEPPED
         caution = CAUTION if _pooled(self.network) and inner is None else 0.0
         caution = CAUTION_EVEN if self.effort.coupled else caution
         ahead = AHEAD if self.effort.nudged else 0.0
-        even = self.effort.coupled
-        track = Track(guess, usual, rough=rough, even=even, caution=caution, ahead=ahead)
+        track = Track(guess, usual, curve, caution=caution, ahead=ahead)
         rows, linear = self._all(), None
         slopes = _Slopes(self) if self.effort.nudged else None
         for _ in range(PASSES):

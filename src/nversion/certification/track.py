@@ -6,29 +6,49 @@ the smallest that is not, with the slope that the curve mostly has until two poi
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import torch
 from torch import Tensor
 
-__all__ = ["GROW", "SHRINK", "Track", "log_loss"]
-
-TOLERANCE, TOLERANCE_ROUGH = 2e-3, 0.035
-"""How near, in logarithms of radii, the ends of the bracket must come."""
-
-NEAR, NEAR_CURVED, NEAR_EVEN = 0.015, 0.03, 0.08
-"""How near the logarithm of a loss must come to 0, with two points of the curve or three, or with
-a curve that is known to be nearly straight."""
-
-AIM, AIM_EVEN, AIM_ROUGH = 0.9999, 0.998, 0.995
-"""The loss that is aimed at: a margin that is missed by little costs much of the radius."""
+__all__ = ["EVEN", "GROW", "SHRINK", "SMOOTH", "STEPPED", "Curve", "Track", "log_loss"]
 
 STEEPER, TRUSTED = 1.08, 0.5
 STEEPENING = 0.15
 FLATTER, STEEPER_BELOW = 0.82, 1.15
-"""The slope of an even curve behind its root, and before it, over that between points around it."""
+"""The slope of a concave curve behind its root, and before it, over that between points around
+it."""
 
 GROW, SHRINK = 1.5, 2.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """What is known beforehand of how a loss rises with the radius.
+
+    Attributes:
+        tolerance: how near, in logarithms of radii, the ends of the bracket must come.
+        near: how near the logarithm of a loss must come to 0, with one point of the curve, two
+            and three.
+        aim: the loss that is aimed at: a margin that is missed by little costs much of the radius.
+        stepped: whether there may be steps, so that between two radii near each other the proved
+            one is taken.
+        concave: whether it is nearly straight, and a little concave.
+    """
+
+    tolerance: float
+    near: tuple[float, float, float]
+    aim: float
+    stepped: bool = False
+    concave: bool = False
+
+
+SMOOTH = Curve(2e-3, (0.015, 0.015, 0.03), 0.9999)
+STEPPED = Curve(0.035, (0.03, 0.03, 0.03), 0.995, stepped=True)
+EVEN = Curve(0.035, (0.0075, 0.08, 0.08), 0.998, concave=True)
+"""Of linear bounds; where smaller balls help; where neurons share the ball. One point alone does
+not tell the slope of the last well enough."""
 
 
 class Track:
@@ -38,8 +58,7 @@ class Track:
         guess: the first radii to try, [count].
         usual: the slopes that the curve mostly has before the root and behind it, which are taken
             until two points of it are known.
-        rough: whether to be content a little sooner, and to aim a little lower.
-        even: whether the curve is nearly straight.
+        curve: what is known of it beforehand.
         caution: by which share of the last step to fall short.
         ahead: which logarithm of the loss the first step aims at, instead of about 0.
     """
@@ -48,15 +67,14 @@ class Track:
         self,
         guess: Tensor,
         usual: tuple[float, float],
+        curve: Curve = SMOOTH,
         *,
-        rough: bool,
-        even: bool = False,
         caution: float = 0.0,
         ahead: float = 0.0,
     ) -> None:
         unknown = torch.full_like(guess, torch.nan)
         self.probe = guess.log()
-        self.usual, self.rough, self.even = usual, rough, even
+        self.usual, self.curve = usual, curve
         self.caution, self.ahead = caution, ahead
         self.low = torch.full_like(guess, -torch.inf)
         self.high = torch.full_like(guess, torch.inf)
@@ -76,25 +94,21 @@ class Track:
         low = torch.maximum(self.low[rows], torch.minimum(x, proved))
         high = torch.where(y > 0, torch.minimum(self.high[rows], x), self.high[rows])
         slope, curved = self._slope(rows, x, y)
-        near = y.abs() <= torch.where(curved | self.rough, NEAR_CURVED, NEAR)
-        if self.even:
-            # With one point alone the slope is not known well enough.
-            near = y.abs() <= torch.where(self.before[rows].isnan(), NEAR / 2, NEAR_EVEN)
-        aim = math.log(
-            AIM_EVEN if self.even else AIM_ROUGH if self.rough else AIM
-        ) - self.caution * (y.abs() * near)
+        one, two, three = self.curve.near
+        enough = torch.where(curved, three, two)
+        near = y.abs() <= torch.where(self.before[rows].isnan(), one, enough)
+        aim = math.log(self.curve.aim) - self.caution * (y.abs() * near)
         aim = aim + self.ahead * self.before[rows].isnan()
         step = ((aim - y) / slope).clamp(-SHRINK, GROW)
         following = torch.minimum(torch.maximum(x + step, low), torch.maximum(high, low))
         # A step onto an end of the bracket would learn nothing: halve the bracket instead.
         stuck = (following >= high) & (y <= 0.0)
         following = torch.where(stuck, (low + high) / 2, following)
-        if self.rough and not self.even:
-            # The curve has steps: between two radii near each other, take what is proved.
-            following = torch.where(high - low <= TOLERANCE_ROUGH, low, following)
+        if self.curve.stepped:
+            following = torch.where(high - low <= self.curve.tolerance, low, following)
         self.probe[rows], self.low[rows], self.high[rows] = following, low, high
         self.before[rows], self.loss_before[rows] = x, y
-        return (high - low <= (TOLERANCE_ROUGH if self.rough else TOLERANCE)) | near
+        return (high - low <= self.curve.tolerance) | near
 
     def lower(self, rows: Tensor, by: Tensor) -> None:
         """Take in that the whole curve of `rows` lies lower than it was found, [some] each."""
@@ -113,7 +127,7 @@ class Track:
         # With two points: the curve is a little steeper around the root than from far away.
         slope = torch.where(distance.abs() > 0.3, STEEPER * secant, secant)
         slope = torch.where(curved, turned, slope)
-        if self.even:
+        if self.curve.concave:
             # It is a little concave: where two points without a third lie on either side of the
             # root, it is flatter behind the root, and steeper before it, than between them.
             across = ~curved & (y * self.loss_before[rows] < 0.0)
