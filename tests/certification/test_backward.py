@@ -32,7 +32,7 @@ def test_every_neuron_stays_within_its_bounds(
     images = networks.images(3, seed=5).double()
     radii = torch.tensor(RADII[norm], dtype=torch.float64)
     ball = Ball(norm, (0.0, 1.0) if boxed else None)
-    stretches = find_stretches(network) if coupled else None
+    stretches = find_stretches(network, norm) if coupled else None
     relaxation = relax_network(
         network, images, radii, ball, jacobian=not coupled, stretches=stretches
     )
@@ -57,12 +57,14 @@ def test_every_neuron_stays_within_its_bounds(
     assert float((margins[:, 0].amin(dim=0) - lower[0]).max()) < 3.0
 
 
-def test_a_ball_in_linf_is_not_shared() -> None:
+@pytest.mark.parametrize(("norm", "known"), [(math.inf, 2.0), (2.0, 1.0)])
+def test_stretches_of_a_smaller_ball_are_refused(norm: float, known: float) -> None:
     network = trace(networks.network("conv", seed=3), networks.SHAPE).to(torch.float64)
     images = networks.images(1, seed=5).double()
     radii = torch.ones(1, dtype=torch.float64)
-    with pytest.raises(ValueError, match="Linf"):
-        relax_network(network, images, radii, Ball(math.inf), stretches=find_stretches(network))
+    stretches = find_stretches(network, known)
+    with pytest.raises(ValueError, match=f"L{known:g} do not bound those in L{norm:g}"):
+        relax_network(network, images, radii, Ball(norm), stretches=stretches)
 
 
 @pytest.mark.parametrize("name", ["pooled", "uneven"])

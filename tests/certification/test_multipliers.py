@@ -30,12 +30,18 @@ def _maps(weights: list[Tensor]) -> list[LinearMap]:
     return [LinearMap((weight,), (SIZE, SIZE)) for weight in weights]
 
 
-def _chain(weights: list[Tensor], steepest: list[float], window: tuple[int, int]) -> _Chain:
+def _chain(
+    weights: list[Tensor],
+    steepest: list[float],
+    window: tuple[int, int],
+    one_pixel: bool = False,
+) -> _Chain:
     maps = _maps(weights)
     form, sides = maps[0].form(window), [m.sides(window) for m in maps[1:]]
     assert form is not None
     steps = tuple(block_diagonal(side) for side in sides if side is not None)
-    return _Chain(form, steps, tuple(steepest), window[0] * window[1])
+    pixels = maps[-1].pixels(window) if one_pixel else None
+    return _Chain(form, steps, tuple(steepest), window[0] * window[1], pixels)
 
 
 def _apply(weights: list[Tensor], slopes: list[Tensor], x: Tensor) -> Tensor:
@@ -59,9 +65,13 @@ def _square(t: Tensor, window: tuple[int, int]) -> Tensor:
 
 
 def _farthest(
-    weights: list[Tensor], steepest: list[float], window: tuple[int, int], seed: int
+    weights: list[Tensor],
+    steepest: list[float],
+    window: tuple[int, int],
+    seed: int,
+    norm: float = 2.0,
 ) -> float:
-    """Return how far slopes and a move that are climbed to take the chain."""
+    """Return how far slopes and a move of 1 that are climbed to take the chain."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int) -> Tensor:
@@ -73,7 +83,7 @@ def _farthest(
     best = 0.0
     for _ in range(150):
         slopes = [s * r.sigmoid() for s, r in zip(reversed(steepest), raw, strict=True)]
-        move = x / x.norm()
+        move = x / x.flatten().norm(p=norm)
         far = _square(_apply(weights, slopes, move), window).sum()
         best = max(best, float(far.detach()))
         climb.zero_grad()
@@ -96,6 +106,9 @@ def test_no_slopes_move_a_chain_farther(
     product = math.prod(norms) * math.prod(steepest)
     found = max(_farthest(weights, steepest, window, seed) for seed in range(2))
     assert found <= bound < 0.97 * product
+    pixel = chain_stretch(_maps(weights), steepest, window, one_pixel=True)
+    found = max(_farthest(weights, steepest, window, seed, norm=1.0) for seed in range(2))
+    assert found <= pixel < 0.9 * bound
 
 
 @settings(max_examples=25)
@@ -113,16 +126,17 @@ def test_any_numbers_are_sound(seed: int, level: float) -> None:
     assert float(far.max()) <= bound
 
 
-def test_the_slope_is_that_of_the_largest_square(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("one_pixel", [False, True])
+def test_the_slope_is_that_of_the_square(one_pixel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multipliers, "SHARPNESS", 1e4)
-    chain = _chain(_kernels([2, 3, 2, 2], seed=3), [1.0, 0.5], (2, 2))
+    chain = _chain(_kernels([2, 3, 2, 2], seed=3), [1.0, 0.5], (2, 2), one_pixel)
     numbers = 1.3 * chain.first_guess()
     square, slope = chain._slope(numbers)
     assert slope is not None
     for i in range(len(numbers)):
         step = torch.zeros_like(numbers)
         step[i] = 1e-5
-        above, below = (float(chain.squares(numbers * f.exp()).max()) for f in (step, -step))
+        above, below = (chain.square(numbers * f.exp()) for f in (step, -step))
         assert (above - below) / 2e-5 / square == pytest.approx(float(slope[i]), abs=1e-4)
 
 
@@ -130,6 +144,7 @@ def test_too_small_numbers_bound_nothing() -> None:
     chain = _chain(_kernels([2, 3, 2], seed=3), [1.0], (1, 1))
     numbers = 1e-3 * chain.first_guess()
     assert float(chain.squares(numbers).max()) == math.inf
+    assert chain.square(numbers) == math.inf
     assert chain._slope(numbers)[1] is None
 
 
@@ -139,18 +154,31 @@ def test_a_chain_of_one_map_is_its_norm() -> None:
         assert chain_stretch([own], [], window) == pytest.approx(own.norm(window), rel=1e-5)
 
 
+def test_one_pixel_moves_a_convolution_by_a_kernel() -> None:
+    (own,) = _maps(_kernels([2, 3], seed=1))
+    kernels = own.weights[0].square().sum(dim=(0, 2, 3)).sqrt()
+    assert chain_stretch([own], [], one_pixel=True) == pytest.approx(float(kernels.max()), rel=1e-5)
+    matrix = LinearMap((own.weights[0].flatten(1),), (1, 1))
+    columns = matrix.weights[0].norm(dim=0)
+    found = chain_stretch([matrix], [], one_pixel=True)
+    assert found == pytest.approx(float(columns.max()), rel=1e-5)
+
+
 def test_matrices_count_as_one_frequency() -> None:
     generator = torch.Generator().manual_seed(0)
     sizes = [(5, 7), (7, 6), (6, 20)]
     weights = [torch.randn(s, generator=generator, dtype=torch.float64) for s in sizes]
     bound = chain_stretch([LinearMap((w,), (1, 1)) for w in weights], [1.0, 1.0])
     assert bound < 0.95 * math.prod(float(torch.linalg.matrix_norm(w, 2)) for w in weights)
+    maps = [LinearMap((w,), (1, 1)) for w in weights]
+    pixel = chain_stretch(maps, [1.0, 1.0], one_pixel=True)
     for _ in range(200):
         first, second = (
             torch.rand(n, generator=generator, dtype=torch.float64).round() for n in (7, 6)
         )
         whole = weights[0] @ (first[:, None] * weights[1]) @ (second[:, None] * weights[2])
         assert float(torch.linalg.matrix_norm(whole, 2)) <= bound
+        assert float(whole.norm(dim=0).max()) <= pixel
 
 
 def test_windows_that_do_not_fit_are_left_to_others() -> None:

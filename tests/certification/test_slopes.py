@@ -29,7 +29,7 @@ def test_margins_hold_with_nudged_slopes_and_with_any(name: str, norm: float) ->
     network = trace(networks.network(name, seed=3), networks.SHAPE).to(torch.float64)
     images = networks.images(3, seed=5).double()
     radii = torch.full((3,), RADII[norm], dtype=torch.float64)
-    stretches = find_stretches(network) if norm == 2.0 else None
+    stretches = find_stretches(network, norm) if norm < math.inf else None
     relaxation = relax_network(network, images, radii, Ball(norm, None), stretches=stretches)
     points = networks.points(images, radii, norm, False, 300, seed=7)
     logits = network.forward(points.flatten(0, 1))[-1].reshape(300, 3, -1)

@@ -87,13 +87,15 @@ def relax_network(
     for the nodes in `linear`, or, if that is None, where a sample shows that they settle a share of
     the signs of more than `settled` (:mod:`nversion.certification.worth`). If there shall be none,
     and ranges of derivatives reach the end, no planes are laid either.
-    With `stretches` (:mod:`nversion.certification.lipschitz`; for L1 and L2) rows over
-    whole layers gain by what the neurons can only do together.
+    With `stretches` (:mod:`nversion.certification.lipschitz`, for this norm or a larger one) rows
+    over whole layers gain by what the neurons can only do together.
     In float64 the bounds are moved outwards by a margin for rounding (see
     :mod:`nversion.certification.rounding`); in float32 they are not, and prove nothing.
     """
-    if stretches is not None and ball.norm > 2.0:
-        raise ValueError("stretches tell of moves in L2, which balls in Linf do not bound")
+    if stretches is not None and ball.norm > stretches.norm:
+        raise ValueError(
+            f"stretches for moves in L{stretches.norm:g} do not bound those in L{ball.norm:g}"
+        )
     exact = images.dtype == torch.float64
     sizes = magnitudes(network, images, radii) if exact else None
     terms = path_terms(network)

@@ -1,7 +1,7 @@
 """How far the neurons of a layer can move together: Lipschitz constants in L2.
 
-If the image moves by at most r in L2, the vector of all neurons of a node moves by at most its
-*stretch* times r. An affine map stretches by its largest singular value
+If the image moves by at most r in L2 (or in L1), the vector of all neurons of a node moves in L2 by
+at most its *stretch* times r. An affine map stretches by its largest singular value
 (:mod:`nversion.certification.spectra`), which before a max-pool is that of a norm of its own.
 
 From layer to layer these factors multiply, and that overestimates. A chain of layers with
@@ -29,6 +29,7 @@ from nversion.certification.graph import (
     Activation,
     Convolution,
     Dense,
+    Flatten,
     Image,
     MaxPool,
     Network,
@@ -71,22 +72,25 @@ class Stretches:
     Attributes:
         nodes: of each node.
         read: by each activation and max-pool.
+        norm: in which the image moves, 1.0 or 2.0.
     """
 
     nodes: tuple[float, ...]
     read: dict[int, Move]
+    norm: float
 
 
-def find_stretches(network: Network) -> Stretches:
+def find_stretches(network: Network, norm: float = 2.0) -> Stretches:
     """Return how far the nodes of a network move in L2, at the most, when the image moves by 1.
 
     Args:
         network: in any precision; what is found is rounded up from float64.
+        norm: in which the image moves, 1.0 or 2.0.
     """
-    search = _Search(network.to(torch.float64))
+    search = _Search(network.to(torch.float64), norm)
     for node in search.network.nodes:
         search.step(node)
-    return Stretches(tuple(search.found), search.read)
+    return Stretches(tuple(search.found), search.read, norm)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,8 +120,9 @@ class _Search:
         read: what each activation and max-pool so far reads.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, norm: float) -> None:
         self.network = network
+        self._one_pixel = norm == 1.0
         self.found: list[float] = []
         self.read: dict[int, Move] = {}
         # The chain that ends with each node so far; empty where none does.
@@ -176,6 +181,9 @@ class _Search:
         alone = own.norm(window)
         product = alone * self.found[node.inputs[0]]
         if not chain:
+            if self._moves_pixels(node):
+                pixel = chain_stretch([own], [], window, one_pixel=True)
+                product = min(product, pixel * self.found[node.inputs[0]])
             return product
         slopes, reader = [], node
         for _ in chain:
@@ -186,10 +194,18 @@ class _Search:
             assert isinstance(before, Convolution | Dense)
             reader = before
         maps = [own, *(link.map for link in reversed(chain))]
-        together = chain_stretch(maps, slopes, window) * chain[0].start
+        single = self._moves_pixels(reader)
+        together = chain_stretch(maps, slopes, window, one_pixel=single) * chain[0].start
         if not math.isfinite(together):
             together = _averaged(own, alone, chain, slopes, window)
         return min(product, together)
+
+    def _moves_pixels(self, node: Node) -> bool:
+        """Return whether what a layer reads moves in L1 by no more than its stretch."""
+        source = self.network.nodes[node.inputs[0]]
+        while isinstance(source, Scale | Flatten):
+            source = self.network.nodes[source.inputs[0]]
+        return self._one_pixel and isinstance(source, Image)
 
     def _map(self, node: Convolution | Dense) -> LinearMap | None:
         """Return a layer's map, for a convolution that of stride 1; None if it is too large."""

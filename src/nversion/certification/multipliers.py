@@ -18,7 +18,10 @@ each channel, convolutions on a torus (:mod:`nversion.certification.spectra`) fa
 small problem for each frequency; neurons beyond the border, which a later layer reads as zeros, do
 not move, and for them the inequality holds, too. Windows of a max-pool only change the first form.
 
-The eigenvalue is a convex function of the numbers. At the maximising u its derivative by one of
+If the input moves by 1 in L1, it does no worse than if a single pixel moves by 1, which is a move
+at all frequencies alike. Then not the largest eigenvalue counts, but a mean over all frequencies.
+
+Both are convex functions of the numbers. At the maximising u its derivative by one of
 them is the sum of ``u (s t - u)`` over the channel; a few steps along it, at the frequencies that
 count, are enough.
 """
@@ -46,6 +49,9 @@ SHARPNESS = 40.0
 FREQUENCIES = 8
 """How many each round takes in."""
 
+SAMPLE = 32
+"""Frequencies that stand for all where all count."""
+
 GOOD = 1.002
 """How many times larger the square may be at frequencies that a round does not know."""
 
@@ -53,7 +59,11 @@ TINY = 1e-12
 
 
 def chain_stretch(
-    maps: Sequence[LinearMap], steepest: Sequence[float], window: tuple[int, int] = (1, 1)
+    maps: Sequence[LinearMap],
+    steepest: Sequence[float],
+    window: tuple[int, int] = (1, 1),
+    *,
+    one_pixel: bool = False,
 ) -> float:
     """Return an upper bound of how far what a chain gives moves when what it reads moves by 1.
 
@@ -65,33 +75,35 @@ def chain_stretch(
             one first.
         window: of a max-pool that reads the last map, in whose norm moves are measured
             (:mod:`nversion.certification.spectra`); (1, 1) for none.
+        one_pixel: whether the chain reads moves of 1 in L1, else in L2.
     """
     form, sides = maps[0].form(window), [m.sides(window) for m in maps[1:]]
     steps = [block_diagonal(side) for side in sides if side is not None]
     if form is None or len(steps) < len(sides):
         return math.inf
-    chain = _Chain(form, tuple(steps), tuple(steepest), window[0] * window[1])
+    pixels = maps[-1].pixels(window) if one_pixel else None
+    chain = _Chain(form, tuple(steps), tuple(steepest), window[0] * window[1], pixels)
     return math.sqrt(max(0.0, _least(chain))) * (1.0 + ROUNDING)
 
 
 def _least(chain: _Chain) -> float:
     """Return the square of the stretch for the best numbers that a short search finds."""
     numbers = kept = chain.first_guess()
-    best = math.inf
-    used = torch.zeros(len(chain.form), dtype=torch.bool)
-    for turn in range(ROUNDS + 1):
-        squares = chain.squares(numbers)
-        worst = float(squares.max())
-        if worst < best:
-            best, kept = worst, numbers
-        if (
-            turn == ROUNDS
-            or not chain.maps
-            or (turn > 0 and worst <= GOOD * float(squares[used].max()))
+    best = chain.square(numbers)
+    if not chain.maps:
+        return best
+    used = chain.sample()
+    for _ in range(ROUNDS):
+        used[chain.squares(numbers).argsort(descending=True)[:FREQUENCIES]] = True
+        part = chain.at(used)
+        numbers = part.improved(numbers, kept)
+        square = chain.square(numbers)
+        if square < best:
+            best, kept = square, numbers
+        if math.isfinite(square) and (
+            chain.pixels is not None or square <= GOOD * part.square(numbers)
         ):
             break
-        used[squares.argsort(descending=True)[:FREQUENCIES]] = True
-        numbers = chain.at(used).improved(numbers, kept)
     return best
 
 
@@ -119,17 +131,31 @@ class _Chain:
         maps: the others, the last one first, [frequencies, out, in].
         steepest: s, for each of them.
         turns: how often a layer's channels stand in a row.
+        pixels: how much each frequency counts in a move of one pixel, [frequencies], adding up
+            to 1, and what the moves are there, [in, moves]; None: any moves.
     """
 
     form: Tensor
     maps: tuple[Tensor, ...]
     steepest: tuple[float, ...]
     turns: int
+    pixels: tuple[Tensor, Tensor] | None = None
+
+    def sample(self) -> Tensor:
+        """Return which frequencies stand for all, bool [frequencies]: where all count, some."""
+        chosen = torch.zeros(len(self.form), dtype=torch.bool)
+        if self.pixels is not None:
+            chosen[:: max(1, len(chosen) // SAMPLE)] = True
+        return chosen
 
     def at(self, frequencies: Tensor) -> _Chain:
-        """Return the chain at some of its frequencies."""
+        """Return the chain at some of its frequencies, bool [frequencies]."""
         maps = tuple(w[frequencies] for w in self.maps)
-        return dataclasses.replace(self, form=self.form[frequencies], maps=maps)
+        pixels = None
+        if self.pixels is not None:
+            shares = (self.pixels[0] * self.sample())[frequencies]
+            pixels = shares / shares.sum(), self.pixels[1]
+        return dataclasses.replace(self, form=self.form[frequencies], maps=maps, pixels=pixels)
 
     def first_guess(self) -> Tensor:
         """Return one number for all channels of a layer, with which all forms are finite.
@@ -144,8 +170,21 @@ class _Chain:
             numbers = torch.cat([numbers, numbers.new_full((w.shape[1] // self.turns,), number)])
         return numbers
 
+    def square(self, numbers: Tensor) -> float:
+        """Return the square of the stretch; infinite for too small numbers."""
+        if self.pixels is None:
+            return float(self.squares(numbers).max())
+        shares, moves = self.pixels
+        if not self.maps:
+            each = (moves.conj() * (self.form @ moves)).real.sum(dim=1)
+            return float((shares @ each).max())
+        back = self._backward(numbers)
+        if not bool(back.whole.all()):
+            return math.inf
+        return float((shares @ (back.halves[-1] @ moves).abs().square().sum(dim=1)).max())
+
     def squares(self, numbers: Tensor) -> Tensor:
-        """Return the squares of the stretch, [frequencies]; infinite for too small numbers."""
+        """Return the squares of the stretch at each frequency, [frequencies]; infinite as well."""
         squares = numbers.new_full((len(self.form),), torch.inf)
         if not self.maps:
             squares[:] = torch.linalg.eigvalsh(self.form)[:, -1]
@@ -165,7 +204,7 @@ class _Chain:
             numbers: where to begin.
             kept: numbers that are large enough; it is stepped back to them.
         """
-        log, best, least = numbers.log(), kept.log(), float(self.squares(kept).max())
+        log, best, least = numbers.log(), kept.log(), self.square(kept)
         mean, spread = torch.zeros_like(log), torch.zeros_like(log)
         for step in range(STEPS):
             largest, slope = self._slope(log.exp())
@@ -204,14 +243,39 @@ class _Chain:
         return _Backward(factors, halves, whole)
 
     def _slope(self, numbers: Tensor) -> tuple[float, Tensor | None]:
-        """Return the largest square, and the slope of its logarithm over those of the numbers.
+        """Return the square, and the slope of its logarithm over those of the numbers.
 
-        Of all frequencies that are nearly the largest. None: numbers are too small.
+        None: numbers are too small.
         """
         back = self._backward(numbers)
         if not bool(back.whole.all()):
             return math.inf, None
-        half = back.halves[-1]
+        square, move, share = self._worst(back.halves[-1])
+        layers, work = self._layers(numbers), []
+        for i in range(len(self.maps) - 1, -1, -1):
+            s, read = self.steepest[i], self.maps[i] @ move
+            move = torch.cholesky_solve(layers[i][:, None] * read * (s / 2), back.factors[i])
+            each = (move.conj() * (s * read - move)).real.reshape(len(share), self.turns, -1)
+            work.append(share @ each.sum(dim=1))
+        return square, numbers * torch.cat(work[::-1])
+
+    def _worst(self, half: Tensor) -> tuple[float, Tensor, Tensor]:
+        """Return the square of the stretch, and with which moves that is.
+
+        Args:
+            half: root of the form of what the chain reads, [frequencies, out, in].
+
+        Returns:
+            The square; moves [frequencies, in, 1]; by how much what these do at each frequency
+            counts in its logarithm, [frequencies]: where one frequency alone is the worst, all
+            that are nearly as bad have a part.
+        """
+        if self.pixels is not None:
+            shares, moves = self.pixels
+            means = shares @ (half @ moves).abs().square().sum(dim=1)
+            worst = int(means.argmax())
+            move = moves[:, worst, None].expand(len(half), -1, -1)
+            return float(means[worst]), move, shares / means[worst].clamp(min=TINY)
         if half.shape[2] <= half.shape[1]:
             values, vectors = torch.linalg.eigh(half.mH @ half)
             move = vectors[:, :, -1:]
@@ -221,10 +285,4 @@ class _Chain:
             move = move / torch.linalg.vector_norm(move, dim=1, keepdim=True).clamp(min=TINY)
         square = values[:, -1].clamp(min=TINY)
         share = torch.softmax(SHARPNESS * square.log(), dim=0) / square
-        layers, work = self._layers(numbers), []
-        for i in range(len(self.maps) - 1, -1, -1):
-            s, read = self.steepest[i], self.maps[i] @ move
-            move = torch.cholesky_solve(layers[i][:, None] * read * (s / 2), back.factors[i])
-            each = (move.conj() * (s * read - move)).real.reshape(len(share), self.turns, -1)
-            work.append(share @ each.sum(dim=1))
-        return float(square.max()), numbers * torch.cat(work[::-1])
+        return float(square.max()), move, share

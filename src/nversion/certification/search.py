@@ -55,9 +55,9 @@ off is then nearly what it is at the root. They lower it by about so much."""
 
 USUAL, USUAL_POOLED, USUAL_POOLED_LINF = (1.55, 1.5), (2.3, 2.3), (1.7, 2.1)
 USUAL_COUPLED = (1.4, 1.6)
-USUAL_JACOBIAN, USUAL_NESTED = (1.2, 1.0), (1.45, 2.55)
+USUAL_NESTED = (1.45, 2.55)
 """Slopes of the loss over the radius, in logarithms, before the root and behind it: of linear
-bounds without and with a max-pool, of ranges of the Jacobian, and of these with smaller balls."""
+bounds without and with a max-pool, where neurons share the ball, and of ranges of the Jacobian."""
 
 SHORT, SHORT_ROUGH = 0.999, 0.985
 LEFT, LEFT_ROUGH, MORE, BACK, BACK_COUPLED, ONWARD = 0.004, 0.12, 0.0002, 1.3, 0.9, 2.0
@@ -70,11 +70,15 @@ Where neurons share the ball the curve is even, and half of the share is enough.
 
 LINEARISED = 4
 GUESS = 0.3
-GUESS_COUPLED, STEEPNESS, GUESS_COUPLED_ENDS = 5.0, 0.75, (0.01, 0.3)
-GUESS_WINDOWS, GUESS_NESTED = {1.0: 0.06, 2.0: 0.055}, {1.0: 0.02, 2.0: 0.04}
+GUESS_COUPLED, STEEPNESS, GUESS_COUPLED_ENDS = {1.0: 1.3, 2.0: 5.0}, 0.75, (0.01, 0.3)
+GUESS_NESTED = {1.0: 0.02, 2.0: 0.04}
 """The first radius, as a share of where the linearised network would change its verdict to one of
 the so many nearest classes. Where neurons share the ball, a number over a power of the network's
 stretch, between two ends."""
+
+DEEP = 3
+"""With a max-pool, and fewer convolutions, the Jacobian's range is better in L1 than what neurons
+that share the ball can do together; with more it is far worse."""
 
 ONE_LEVEL, THOROUGH = (0.55,), (0.55, 0.8)
 FOOTHOLD, FOOTHOLD_PASSES, RISE = (-1.9, -0.8, -0.35), 3, 1.2
@@ -122,19 +126,21 @@ class Effort:
 def effort(network: Network, ball: Ball, *, thorough: bool = False) -> Effort:
     """Return what is worth its time for a network.
 
-    The Jacobian's range pays in L1 where neurons have windows; in L2 it brings a little, which
-    only the `thorough` want, and in Linf next to nothing. A smaller ball (one more pass) was
-    measured to bring 14 to 23 % of the radius on networks with a max-pool and 2 to 5 % on others.
+    Where neurons have windows, they share the ball in L2 and L1, but for networks with a max-pool
+    and few convolutions in L1, where the Jacobian's range brings more. Elsewhere that range brings
+    a little, which only the `thorough` want, and in Linf next to nothing. A smaller ball (one more
+    pass) was measured to bring 14 to 23 % of the radius on networks with a max-pool.
     Slopes that are a step better bring 0.5 to 1.7 % without a max-pool; with one they bring half
     and take more time than they are worth.
     """
-    if not _windowed(network) or ball.norm == math.inf or (ball.norm == 2.0 and not thorough):
-        nudged = bool(tunable(network)) and not _pooled(network)
-        coupled = ball.norm == 2.0 and (_windowed(network) or thorough)
-        return Effort(False, (), nudged=nudged, coupled=coupled)
-    if thorough:
+    windowed, pooled = _windowed(network), _pooled(network)
+    if windowed and thorough and ball.norm < math.inf:
         return Effort(True, THOROUGH, settled=0.0)
-    return Effort(True, ONE_LEVEL if _pooled(network) else ())
+    if windowed and pooled and ball.norm == 1.0 and _convolutions(network) < DEEP:
+        return Effort(True, ONE_LEVEL)
+    nudged = bool(tunable(network)) and not pooled
+    coupled = ball.norm < math.inf and (windowed or thorough)
+    return Effort(False, (), nudged=nudged, coupled=coupled)
 
 
 def _pooled(network: Network) -> bool:
@@ -142,20 +148,24 @@ def _pooled(network: Network) -> bool:
 
 
 def _windowed(network: Network) -> bool:
-    return any(isinstance(node, Convolution) for node in network.nodes)
+    return _convolutions(network) > 0
+
+
+def _convolutions(network: Network) -> int:
+    return sum(isinstance(node, Convolution) for node in network.nodes)
 
 
 def useful_stretches(network: Network, ball: Ball, *, thorough: bool = False) -> Stretches | None:
     """Return the nodes' stretches, if they help to bound a network; they take a moment."""
     coupled = effort(network, ball).coupled
     coupled = coupled or (thorough and effort(network, ball, thorough=True).coupled)
-    return find_stretches(network) if coupled else None
+    return find_stretches(network, ball.norm) if coupled else None
 
 
-def _coupled_share(stretch: float) -> float:
+def _coupled_share(stretch: float, norm: float) -> float:
     """Return a guess of the radius, as in `GUESS`: less where bounds add up over many layers."""
     low, high = GUESS_COUPLED_ENDS
-    share: float = GUESS_COUPLED / stretch**STEEPNESS
+    share: float = GUESS_COUPLED[norm] / stretch**STEEPNESS
     return min(high, max(low, share))
 
 
@@ -230,15 +240,13 @@ def search_radii(
     """
     chosen = effort(network, ball, thorough=thorough)
     if chosen.coupled and stretches is None:
-        stretches = find_stretches(network)
+        stretches = find_stretches(network, ball.norm)
     rivals = (labels, others, needed, ball, chosen, stretches if chosen.coupled else None)
     fast = _Case(network.to(torch.float32), images.to(torch.float32), *rivals)
     exact = _Case(network, images, *rivals)
-    share = (GUESS_NESTED if chosen.levels else GUESS_WINDOWS).get(ball.norm, GUESS)
-    if chosen.coupled and stretches is not None:
-        share = _coupled_share(stretches.nodes[-1])
-    if not _windowed(network):
-        share = GUESS
+    share = GUESS_NESTED[ball.norm] if chosen.levels else GUESS
+    if chosen.coupled and not chosen.levels and stretches is not None and _windowed(network):
+        share = _coupled_share(stretches.nodes[-1], ball.norm)
     guess = share * local_radii(network, images, labels, others, ball)
     if not chosen.levels:
         return exact.settle(fast.follow(guess))
@@ -339,9 +347,12 @@ class _Case:
     def follow(self, guess: Tensor, inner: Inner | None = None) -> Found:
         """Search, and return what it comes to."""
         usual = self._usual(inner is not None)
-        curve = EVEN if self.effort.coupled else SMOOTH if inner is None else STEPPED
-        caution = CAUTION if _pooled(self.network) and inner is None else 0.0
-        caution = CAUTION_EVEN if self.effort.coupled else caution
+        if inner is not None:
+            curve, caution = STEPPED, 0.0
+        elif self.effort.coupled:
+            curve, caution = EVEN, CAUTION_EVEN
+        else:
+            curve, caution = SMOOTH, CAUTION if _pooled(self.network) else 0.0
         ahead = AHEAD if self.effort.nudged else 0.0
         track = Track(guess, usual, curve, caution=caution, ahead=ahead)
         rows, linear = self._all(), None
@@ -361,8 +372,8 @@ class _Case:
         return Found(track.probe.exp(), linear or frozenset(), slopes.chosen if slopes else None)
 
     def _usual(self, nested: bool) -> tuple[float, float]:
-        if self.effort.jacobian:
-            return USUAL_NESTED if nested else USUAL_JACOBIAN
+        if nested:
+            return USUAL_NESTED
         if self.effort.coupled:
             return USUAL_COUPLED
         if not _pooled(self.network):
@@ -375,7 +386,7 @@ class _Case:
         rows = self._all()
         rough = inner is not None or self.effort.coupled
         enough, left = (SHORT_ROUGH, LEFT_ROUGH) if rough else (SHORT, LEFT)
-        back = BACK_COUPLED if self.effort.coupled else BACK
+        back = BACK_COUPLED if self.effort.coupled and inner is None else BACK
         for turn in range(LAST_PASSES):
             e = radii[rows]
             verdict, _, _ = self.probe(rows, e, inner, found.linear, found.slopes)

@@ -127,6 +127,28 @@ class LinearMap:
             means.append(share[:, None, None] * side)
         return form - (1.0 - MEAN) * _square(torch.cat(means, dim=2))
 
+    def pixels(self, window: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Return what a move of one pixel is at the frequencies.
+
+        Returns:
+            For how many of all frequencies each of those of `sides` stands, as shares of 1; and the
+            move there, up to a factor of modulus 1, with the inputs of all turns in a row: for
+            each input and each place in a window, [in, moves].
+        """
+        if not self.convolves:
+            matrix = self._matrix()
+            return matrix.new_ones(1), torch.eye(matrix.shape[1], dtype=matrix.dtype)
+        (down, across), size = window, self.torus
+        phases = torch.kron(_waves(range(down), down, down), _waves(range(across), across, across))
+        own = torch.eye(self.weights[-1].shape[1], dtype=phases.dtype)
+        moves = torch.kron(phases, own) / math.sqrt(down * across)
+        tall, wide = size[0] // down, size[1] // across
+        twice = torch.full((wide // 2 + 1,), 2.0, dtype=torch.float64)
+        twice[0] = 1.0
+        if wide % 2 == 0:
+            twice[-1] = 1.0
+        return twice.repeat(tall) / (tall * wide), moves
+
     def _matrix(self) -> Tensor:
         matrix = self.weights[0].cpu()
         for weight in self.weights[1:]:
