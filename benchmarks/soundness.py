@@ -65,6 +65,15 @@ def bodies() -> dict[str, list[nn.Module]]:
             nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 12, 3), nn.ReLU(), nn.MaxPool2d(2),
             nn.Flatten(), nn.Linear(48, 16), nn.ReLU(),
         ],
+        "deep": [
+            nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 6, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(6, 4, 3), nn.LeakyReLU(0.1), nn.Flatten(),
+        ],
+        "deep pooled": [
+            nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.ReLU(),
+            nn.Conv2d(6, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+            nn.Linear(54, 16), nn.ReLU(),
+        ],
         "overlapping": [
             nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1), nn.Flatten(),
         ],
@@ -210,7 +219,7 @@ def house(
 def main() -> int:
     """Run the campaign and print the count."""
     parser = argparse.ArgumentParser(description="Attack certified images, count violations.")
-    parser.add_argument("--networks", type=int, default=18)
+    parser.add_argument("--networks", type=int, default=22)
     parser.add_argument("--votes", type=int, default=6)
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--starts", type=int, default=40)

@@ -20,9 +20,12 @@ neurons ``x_1 .. x_k`` with ranges [l_i, u_i], and of zero where a ReLU is fused
   their own (:mod:`nversion.certification.leads`): ``z = x_r + max(0, d_i ..)``, and the same family
   for the second part, zero again taking part as the difference ``-x_r``.
 
-Two constants were chosen by what they bring on trained networks: planes above are compared a tenth
+Constants were chosen by what they bring on trained networks: planes above are compared a tenth
 of the way (AHEAD) from the image to the upper ends of the ranges, where the worst changes lie; and
 the neuron below must have its range's middle some way (LEVEL) above zero to be better than zero.
+Where neurons share the ball, ends of ranges are seldom reached, and the plane below a ReLU is the
+one that is better nearer to the image (LEAN of the way to the range's middle): 2 to 3 % of the
+radius in L1 on one network, 1 % in L2.
 """
 
 from __future__ import annotations
@@ -43,6 +46,7 @@ TINY = 1e-30
 FAR = -1e30
 AHEAD = 0.1
 LEVEL = 0.3
+LEAN = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,6 +154,9 @@ def _coupled_relu(
     planes: Planes, low: Tensor, high: Tensor, center: Tensor, moved: Moved
 ) -> Planes:
     upper = planes.lower + planes.rise
+    toward = LEAN * (low + high) / 2 + (1.0 - LEAN) * center
+    below = torch.where((low < 0) & (high > 0), (toward > 0).to(low.dtype), planes.lower)
+    planes = dataclasses.replace(planes, lower=below, rise=upper - below)
     flat = [x.flatten(1)[:, None] for x in (low, high, center, high > 0.0, upper)]
     within = Windows(flat[0], flat[1], flat[2], flat[3], rectified=True)
     found = couple(within, flat[4], planes.upper_shift.flatten(1), moved.radii)
