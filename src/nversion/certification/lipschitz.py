@@ -177,14 +177,12 @@ class _Search:
         self, node: Convolution | Dense, own: LinearMap, window: tuple[int, int] = (1, 1)
     ) -> float:
         """Return the stretch of a layer, together with those before it where that is less."""
-        chain = self._before(node, own)
-        alone = own.norm(window)
-        product = alone * self.found[node.inputs[0]]
+        chain, start = self._before(node, own), self.found[node.inputs[0]]
         if not chain:
-            if self._moves_pixels(node):
-                pixel = chain_stretch([own], [], window, one_pixel=True)
-                product = min(product, pixel * self.found[node.inputs[0]])
-            return product
+            if not self._moves_pixels(node):
+                return own.norm(window) * start
+            pixel = chain_stretch([own], [], window, one_pixel=True)
+            return start * (pixel if math.isfinite(pixel) else own.norm(window))
         slopes, reader = [], node
         for _ in chain:
             activation = self.network.nodes[reader.inputs[0]]
@@ -196,9 +194,13 @@ class _Search:
         maps = [own, *(link.map for link in reversed(chain))]
         single = self._moves_pixels(reader)
         together = chain_stretch(maps, slopes, window, one_pixel=single) * chain[0].start
+        if math.isfinite(together) and len(chain) == 1:
+            # The search for it begins with the product of both layers' own.
+            return together
+        alone = own.norm(window)
         if not math.isfinite(together):
             together = _averaged(own, alone, chain, slopes, window)
-        return min(product, together)
+        return min(alone * start, together)
 
     def _moves_pixels(self, node: Node) -> bool:
         """Return whether what a layer reads moves in L1 by no more than its stretch."""

@@ -89,21 +89,20 @@ def chain_stretch(
 def _least(chain: _Chain) -> float:
     """Return the square of the stretch for the best numbers that a short search finds."""
     numbers = kept = chain.first_guess()
-    best = chain.square(numbers)
-    if not chain.maps:
-        return best
-    used = chain.sample()
-    for _ in range(ROUNDS):
-        used[chain.squares(numbers).argsort(descending=True)[:FREQUENCIES]] = True
-        part = chain.at(used)
-        numbers = part.improved(numbers, kept)
-        square = chain.square(numbers)
+    best, used = math.inf, chain.sample()
+    for turn in range(ROUNDS + 1):
+        squares = chain.squares(numbers)
+        square = float(squares.max()) if chain.pixels is None else chain.square(numbers)
         if square < best:
             best, kept = square, numbers
-        if math.isfinite(square) and (
-            chain.pixels is not None or square <= GOOD * part.square(numbers)
-        ):
+        if turn == ROUNDS or not chain.maps:
             break
+        if turn > 0 and math.isfinite(square):
+            known = math.inf if chain.pixels is not None else GOOD * float(squares[used].max())
+            if square <= known:
+                break
+        used[squares.argsort(descending=True)[:FREQUENCIES]] = True
+        numbers = chain.at(used).improved(numbers, kept)
     return best
 
 
