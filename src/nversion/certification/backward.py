@@ -79,6 +79,7 @@ def relax_network(
     linear: Collection[int] | None = None,
     settled: float = SETTLED,
     stretches: Stretches | None = None,
+    differences: bool = True,
 ) -> Relaxation:
     """Bound all layers and lay planes around all nonlinear nodes.
 
@@ -89,6 +90,8 @@ def relax_network(
     and ranges of derivatives reach the end, no planes are laid either.
     With `stretches` (:mod:`nversion.certification.lipschitz`, for this norm or a larger one) rows
     over whole layers gain by what the neurons can only do together.
+    With `differences` those within windows of max-pools are bounded as well
+    (:mod:`nversion.certification.leads`).
     In float64 the bounds are moved outwards by a margin for rounding (see
     :mod:`nversion.certification.rounding`); in float32 they are not, and prove nothing.
     """
@@ -103,7 +106,7 @@ def relax_network(
     bounds: dict[int, Bounds] = {0: ball.sides(images, radii)}
     planes: dict[int, Planes] = {}
     relaxed = {node.inputs[0] for node in network.nodes if isinstance(node, Activation | MaxPool)}
-    pools = _tiling_pools(network)
+    pools = _tiling_pools(network) if differences else {}
     slack = images.new_zeros(len(images))
     last = len(network.nodes) - 1
     leads: dict[int, Leads] = {}

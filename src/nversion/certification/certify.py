@@ -219,6 +219,7 @@ class MarginBounds:
             jacobian=self._effort.jacobian,
             inner=inner,
             stretches=self._stretches,
+            differences=self._effort.differences,
         )
         return linear_margins(relaxation, labels, others, inner)
 
