@@ -18,12 +18,13 @@ each channel, convolutions on a torus (:mod:`nversion.certification.spectra`) fa
 small problem for each frequency; neurons beyond the border, which a later layer reads as zeros, do
 not move, and for them the inequality holds, too. Windows of a max-pool only change the first form.
 
-If the input moves by 1 in L1, it does no worse than if a single pixel moves by 1, which is a move
-at all frequencies alike. Then not the largest eigenvalue counts, but a mean over all frequencies.
+If the input moves by 1 in L1, the form, being convex, is largest where a single pixel moves by 1,
+and that is a move at all frequencies alike. Then not the largest eigenvalue counts, but a mean over
+all frequencies.
 
-Both are convex functions of the numbers. At the maximising u its derivative by one of
-them is the sum of ``u (s t - u)`` over the channel; a few steps along it, at the frequencies that
-count, are enough.
+Both are convex functions of the numbers. At the maximising u the derivative by one of them is the
+sum of ``u (s t - u)`` over the channel; a few steps along it, at the frequencies that count, are
+enough.
 """
 
 from __future__ import annotations
