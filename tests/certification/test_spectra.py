@@ -31,9 +31,11 @@ def _matrix(kernel: Tensor) -> Tensor:
     return _on_torus(kernel, units).flatten(1).t()
 
 
-def _window_form(window: tuple[int, int], channels: int) -> Tensor:
-    """Return the matrix of the squared norm in which means of windows count less."""
+def _norm_form(window: tuple[int, int], channels: int) -> Tensor:
+    """Return the matrix of the squared norm, in which means of windows count less."""
     size = channels * SIZE * SIZE
+    if window == (1, 1):
+        return torch.eye(size, dtype=torch.float64)
     places = torch.arange(size).reshape(channels, SIZE, SIZE)
     down, across = window
     cut = places.reshape(channels, SIZE // down, down, SIZE // across, across)
@@ -47,10 +49,7 @@ def _window_form(window: tuple[int, int], channels: int) -> Tensor:
 @pytest.mark.parametrize("window", [(1, 1), (2, 2), (3, 2)])
 def test_the_norm_is_that_of_the_matrix(window: tuple[int, int]) -> None:
     kernel = _kernel()
-    matrix = _matrix(kernel)
-    form = torch.eye(len(matrix), dtype=torch.float64)
-    if window != (1, 1):
-        form = _window_form(window, len(kernel))
+    matrix, form = _matrix(kernel), _norm_form(window, len(kernel))
     exact = float(torch.linalg.eigvalsh(matrix.t() @ form @ matrix)[-1].sqrt())
     found = LinearMap((kernel,), (SIZE, SIZE)).norm(window)
     assert exact <= found <= exact * (1.0 + 1e-5)
@@ -59,10 +58,7 @@ def test_the_norm_is_that_of_the_matrix(window: tuple[int, int]) -> None:
 @pytest.mark.parametrize("window", [(1, 1), (2, 2), (3, 2)])
 def test_pixels_are_columns_of_the_matrix(window: tuple[int, int]) -> None:
     kernel = _kernel()
-    matrix = _matrix(kernel)
-    form = torch.eye(len(matrix), dtype=torch.float64)
-    if window != (1, 1):
-        form = _window_form(window, len(kernel))
+    matrix, form = _matrix(kernel), _norm_form(window, len(kernel))
     exact = (matrix * (form @ matrix)).sum(dim=0)
     own = LinearMap((kernel,), (SIZE, SIZE))
     shares, moves = own.pixels(window)
