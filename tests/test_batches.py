@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
+from nversion import batches
 from nversion.attacks.oracle import Oracle
 from nversion.batches import LAYOUTS, Layout, layout_of
+from nversion.hooks import additions
 from nversion.models import evaluate, frozen
 
 COUNT = 24
@@ -147,3 +152,76 @@ def test_filling_up_dense_layers_changes_no_more_than_rounding() -> None:
     images = drawn((1, 5, 7), 0)
     filled = Layout(4, aligned=True).call(model, images)
     assert torch.allclose(filled, model(images), atol=1e-6)
+
+
+def plain() -> nn.Sequential:
+    """Return a network whose layout is found once for all of its kind."""
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        return nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 5)).eval()
+
+
+def _centred(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    """Compare each image with the others of its batch, as a hook."""
+    return output - output.mean(dim=0)
+
+
+def _centred_by_a_hook(model: nn.Sequential) -> None:
+    model[1].register_forward_hook(_centred)
+
+
+def _centred_by_a_forward(model: nn.Sequential) -> None:
+    layers = list(model)
+    model.forward = lambda x: _centred(model, (), nn.Sequential(*layers)(x))  # type: ignore[method-assign]
+
+
+class Centring(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return _centred(self, (), super().forward(x))
+
+
+def _centred_by_a_parametrised_class(model: nn.Sequential) -> None:
+    model[3] = Centring(12, 5)
+    parametrize.register_parametrization(model[3], "weight", nn.Identity())
+    # Printed like torch's own, as a class of any name may be.
+    type(model[3]).__name__ = "Linear"
+
+
+@pytest.mark.parametrize(
+    "change", [_centred_by_a_hook, _centred_by_a_forward, _centred_by_a_parametrised_class]
+)
+def test_a_model_with_more_than_its_layers_does_not_get_the_layout_of_its_plain_twin(
+    change: Callable[[nn.Sequential], None],
+) -> None:
+    shape = torch.Size((1, 4, 4))
+    assert layout_of(plain(), shape) == LAYOUTS[0]
+    changed = plain()
+    change(changed)
+    assert layout_of(changed, shape) == LAYOUTS[-1]
+    assert layout_of(plain(), shape) == LAYOUTS[0]
+    assert_independent(changed, drawn((1, 4, 4), 0), [7, 3, 11])
+
+
+def test_a_hook_for_all_modules_is_seen_by_models_that_were_tried_before() -> None:
+    shape = torch.Size((1, 4, 4))
+    assert layout_of(plain(), shape) == LAYOUTS[0]
+    handle = nn.modules.module.register_module_forward_hook(_centred)
+    try:
+        assert layout_of(plain(), shape) == LAYOUTS[-1]
+    finally:
+        handle.remove()
+    assert not list(additions(plain()))
+
+
+@pytest.mark.parametrize("value", [0.0, torch.nan])
+def test_a_network_whose_logits_tell_nothing_decides_for_no_other(
+    value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nversion.batches._FOUND", {})
+    shape, dead = torch.Size((1, 4, 4)), plain()
+    for parameter in dead.parameters():
+        parameter.data.fill_(value)
+    layout_of(dead, shape)
+    assert not batches._FOUND
+    layout_of(plain(), shape)
+    assert len(batches._FOUND) == 1

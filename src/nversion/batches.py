@@ -21,6 +21,10 @@ counts as well: dense layers of such numbers of inputs are always evaluated with
 1x1 convolutions get sixteen images or more, and where such elementwise functions are called blocks
 leave no register unfilled. Two calls with the same images are taken to give the same bits; a model
 with which they do not, because it draws random numbers, is dealt out in the cheapest way.
+
+What is found for a model of plain torch layers is kept for the process, by all that decides on it:
+the layers and their order, that nothing but these acts on the images (:mod:`nversion.hooks`), the
+images' shape, and how torch computes (:func:`_structure`). So the table only saves time.
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from nversion.hooks import additions, own_class
 from nversion.randomness import generator
 
 __all__ = ["BATCH_SIZE", "LAYOUTS", "Layout", "device_of", "dtype_of", "layout_of"]
@@ -104,7 +109,7 @@ LAYOUTS = (Layout(4), Layout(16), Layout(32), Layout(1, single=True))
 """From the cheapest to the one that always holds."""
 
 _FOUND: dict[object, Layout] = {}
-"""Layouts of models made of plain layers alone, by their structure: weights do not matter."""
+"""Layouts of models made of plain layers alone. Safe to share: the key holds all that decides."""
 
 
 class _Calls(TorchFunctionMode):
@@ -188,27 +193,45 @@ def layout_of(model: nn.Module, shape: torch.Size) -> Layout:
     if structure in _FOUND:
         return _FOUND[structure]
     with torch.random.fork_rng(devices=[]):
-        layout = _first_that_holds(model, shape)
-    if structure is not None:
+        layout, telling = _first_that_holds(model, shape)
+    if structure is not None and telling:
         _FOUND[structure] = layout
     return layout
 
 
 def _structure(model: nn.Module, shape: torch.Size) -> object:
-    """Return what decides on a model's layout, if it is made of torch's own layers; else None."""
-    plain = all(type(module).__module__.startswith("torch.nn.") for module in model.modules())
-    if not plain:
+    """Return what decides on a model's layout, if torch's own layers are all there is; else None.
+
+    A layer's weights do not matter, so neither do those that are parametrised by torch's layers,
+    and a model's layers are told by how they are printed.
+    """
+    plain = all(own_class(module).__module__.startswith("torch.nn.") for module in model.modules())
+    if not plain or next(additions(model), None) is not None:
         return None
     device = device_of(model)
-    return str(model), shape, dtype_of(model), device, torch.get_num_threads()
+    if torch.is_autocast_enabled(device.type):
+        return None
+    kernels = (
+        torch.get_num_threads(),
+        torch.backends.mkldnn.enabled,
+        torch.backends.cudnn.enabled,
+        torch.get_float32_matmul_precision(),
+    )
+    return str(model), shape, dtype_of(model), device, kernels
 
 
-def _first_that_holds(model: nn.Module, shape: torch.Size) -> Layout:
+def _first_that_holds(model: nn.Module, shape: torch.Size) -> tuple[Layout, bool]:
+    """Return the cheapest layout that holds, and whether trying told anything of it.
+
+    Where images get logits that do not differ, or are not finite, any layout would hold.
+    """
     draws = generator("batches", str(tuple(shape)))
     images = torch.rand(max(layout.block for layout in LAYOUTS), *shape, generator=draws)
     with _Calls() as calls:
-        if _answers(model, images[:4], LAYOUTS[0]) is None:
-            return LAYOUTS[0]
+        first = _answers(model, images[:4], LAYOUTS[0])
+    if first is None:
+        return LAYOUTS[0], False
+    telling = bool(first.isfinite().all() & (first[0] != first[1]).any())
     several = torch.get_num_threads() > 1
     for layout in LAYOUTS[:-1]:
         if layout.block < calls.block or (calls.block == REGISTERS and several):
@@ -220,10 +243,10 @@ def _first_that_holds(model: nn.Module, shape: torch.Size) -> Layout:
         whole = _answers(model, images[:count], layout)
         part = _answers(model, images[other], layout)
         if whole is not None and part is not None and _same(part, whole[other]):
-            return layout
+            return layout, telling
     again = [_answers(model, images[:4], LAYOUTS[0]) for _ in range(2)]
     same = again[0] is not None and again[1] is not None and _same(again[0], again[1])
-    return LAYOUTS[-1] if same else LAYOUTS[0]
+    return (LAYOUTS[-1] if same else LAYOUTS[0]), telling
 
 
 def _same(first: Tensor, second: Tensor) -> bool:
