@@ -28,6 +28,7 @@ from nversion.attacks.oracle import Oracle
 from nversion.attacks.verification import settled
 from nversion.errors import InputError
 from nversion.models import check_images, check_labels, frozen
+from nversion.repeats import FEW, changed, check_repeats
 
 __all__ = [
     "Attack",
@@ -60,7 +61,8 @@ class AttackResult:
         l1: sum of absolute changes; infinite where it failed.
         l2: Euclidean distance; infinite where it failed.
         linf: largest absolute change; infinite where it failed.
-        forwards: images sent forward through the model, altogether.
+        forwards: images sent forward through the model, altogether, besides a few that tell
+            whether it repeats its answers.
         backwards: images whose gradient was taken, altogether.
     """
 
@@ -130,6 +132,8 @@ class Attack(abc.ABC):
 
         Raises:
             InputError: images or labels are malformed, or the model's output is not logits.
+            UnsupportedModuleError: the model's answers do not repeat: it draws at random in
+                evaluation mode as well, or changes from call to call.
         """
         check_images(images)
         check_labels(labels, images.shape[0])
@@ -142,6 +146,7 @@ class Attack(abc.ABC):
                 return _result(originals, originals, none, none, labels, oracle, images.device)
             logits = oracle.logits(originals)
             check_labels(labels, len(originals), logits.shape[1])
+            check_repeats(model, originals[:FEW], "an attack's success")
             correct = (logits.argmax(dim=1) == labels) & ~logits.isnan().any(dim=1)
             returned, success = originals.clone(), torch.zeros_like(correct)
             for rows in torch.split(correct.nonzero().squeeze(1), AT_ONCE):
@@ -153,6 +158,8 @@ class Attack(abc.ABC):
             predictions = logits.argmax(dim=1)
             if bool(success.any()):
                 predictions[success] = oracle.logits(returned[success]).argmax(dim=1)
+                if bool((predictions == labels)[success].any()):
+                    raise changed(model, "an attack's success")
             return _result(
                 originals, returned, success, correct, predictions, oracle, images.device
             )

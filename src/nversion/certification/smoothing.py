@@ -25,6 +25,7 @@ from nversion.certification.rounding import rounded_down
 from nversion.errors import InputError
 from nversion.models import check_images, check_labels, evaluate, frozen
 from nversion.randomness import generator
+from nversion.repeats import FEW, check_repeats
 
 __all__ = ["SmoothingResult", "certify_smoothing", "clopper_pearson_lower"]
 
@@ -106,6 +107,8 @@ def certify_smoothing(
 
     Raises:
         InputError: a malformed argument.
+        UnsupportedModuleError: the model's answers do not repeat: it draws at random itself, or
+            changes from call to call. The copies of one batch would not be independent then.
     """
     check_images(images)
     if not (math.isfinite(sigma) and sigma > 0):
@@ -118,6 +121,8 @@ def certify_smoothing(
     labels = torch.full((len(images),), -1, dtype=torch.int64)
     bounds = torch.zeros(len(images), dtype=torch.float64)
     with frozen(model):
+        if len(images):
+            check_repeats(model, images[:FEW], "a certificate")
         for place, image in enumerate(images.detach()):
             own = _noise_of(image, seed)
             guess = int(_counts(model, image, sigma, samples0, own).argmax())

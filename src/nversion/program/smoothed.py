@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from nversion.certification.smoothing import SmoothingResult, certify_smoothing
+from nversion.models import check_images, frozen
 from nversion.program.model import Program
 from nversion.program.verdict import vote
 from nversion.program.voters import Outputs
+from nversion.repeats import FEW, check_repeats
 
 __all__ = ["certify_program_smoothing"]
 
@@ -53,7 +55,12 @@ def certify_program_smoothing(
 
     Raises:
         InputError: a malformed argument.
+        UnsupportedModuleError: a version's answers do not repeat, as in :func:`certify_smoothing`.
     """
+    check_images(images)
+    if len(images):
+        with frozen(program):  # whose numbers tell more than its verdicts
+            check_repeats(program, images[:FEW], "a certificate")
     found = certify_smoothing(
         _Verdicts(program),
         images,
