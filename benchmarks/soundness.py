@@ -13,25 +13,30 @@ method; votes of three trained networks in the box. Then
   must lie outside every certificate, of its own norm and of the other two,
 
 try to break them. The count and the number of violations are printed; any violation is an error.
+Networks that compute something else than what tracing sees (hooks, replaced calls), or that draw
+at random, have to be refused, alone and in a vote, for certificates, and the random ones for
+attacks too; each that is not counts as a violation.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import functools
 import itertools
 import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 import nversion as nv
-from nversion.errors import NVersionError
+from nversion.errors import NVersionError, UnsupportedModuleError
 from nversion.models import frozen, predict
 
 NORMS = (1.0, 2.0, math.inf)
@@ -112,6 +117,79 @@ def votes(count: int, seed: int) -> Iterator[tuple[str, nn.Module]]:
         voter = VOTERS[i % len(VOTERS)]
         members = [copy.deepcopy(trained[(i + j) % len(trained)]) for j in range(3)]
         yield f"vote {voter}", nv.Program(members, voter=voter)
+
+
+class Unsteady(nn.Module):
+    """A network behind a step that is taken at each call."""
+
+    def __init__(self, model: nn.Module, step: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.model, self.step = model, step
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Take the step first."""
+        logits: Tensor = self.model(self.step(x))
+        return logits
+
+
+def hooked(seed: int) -> Iterator[tuple[str, nn.Module]]:
+    """Yield networks that compute something else than what tracing sees."""
+
+    def scaled(x: Tensor) -> Tensor:
+        return x * 3 - 1
+
+    def replace(module: nn.Module) -> None:
+        own = module.forward
+        module.forward = lambda x: own(scaled(x))
+
+    changes: dict[str, Callable[[nn.Module], object]] = {
+        "pre-hook": lambda m: m.register_forward_pre_hook(lambda _, inputs: scaled(inputs[0])),
+        "hook": lambda m: m.register_forward_hook(lambda _, __, output: scaled(output)),
+        "forward": replace,
+    }
+    for (name, change), layer in itertools.product(changes.items(), (None, 0, -1)):
+        ((_, model),) = networks(1, seed)
+        assert isinstance(model, nn.Sequential)
+        change(model if layer is None else model[layer])
+        yield f"{name} on {'the model' if layer is None else f'layer {layer}'}", model
+
+
+def drawing(seed: int) -> Iterator[tuple[str, nn.Module]]:
+    """Yield networks that draw at random when they are evaluated."""
+    steps: dict[str, Callable[[Tensor], Tensor]] = {
+        "dropout": lambda x: nn.functional.dropout(x, 0.5),
+        "dropout in forward": lambda x: nn.Dropout(0.5)(x),
+        "rare dropout": lambda x: nn.functional.dropout(x, 1e-6),
+        "noise": lambda x: x + 0.1 * torch.randn(SHAPE),
+        "numpy": lambda x: x * float(np.random.default_rng().uniform(0.9, 1.1)),
+    }
+    for name, step in steps.items():
+        ((_, model),) = networks(1, seed)
+        yield name, Unsteady(model, step).eval()
+
+
+def unrefused(images: Tensor, seed: int) -> tuple[int, int]:
+    """Return how many requests that must be refused were made, and how many were not refused."""
+    made = wrong = 0
+    attack = nv.attacks.create("gradient")
+    for name, model in itertools.chain(hooked(seed), drawing(seed)):
+        vote = nv.Program([model, copy.deepcopy(model)], voter="majority")
+        labels = predict(model, images)
+        asked: list[Callable[[], object]] = [
+            functools.partial(nv.certify, model, images, labels, 2.0),
+            functools.partial(nv.certify, vote, images, labels, 2.0),
+        ]
+        if isinstance(model, Unsteady):
+            asked += [functools.partial(attack, one, images, labels) for one in (model, vote)]
+        for ask in asked:
+            made += 1
+            try:
+                ask()
+            except UnsupportedModuleError:
+                continue
+            wrong += 1
+            print(f"    {name} is not refused", flush=True)
+    return made, wrong
 
 
 def fit(model: nn.Module, images: Tensor, labels: Tensor) -> None:
@@ -232,7 +310,9 @@ def main() -> int:
     began = time.perf_counter()
     data = nv.load_dataset("digits")
     methods = options.methods.split(",")
-    attempts = violations = certificates = 0
+    attempts = certificates = 0
+    requests, violations = unrefused(data.test.images[: options.images], options.seed)
+    print(f"{requests} requests to refuse: {requests - violations} refused", flush=True)
     models = itertools.chain(
         networks(options.networks, options.seed), votes(options.votes, options.seed)
     )
@@ -268,7 +348,12 @@ def main() -> int:
     seconds = time.perf_counter() - began
     print(f"{attempts} attempts on {certificates} certificates: {violations} violations")
     if options.out:
-        summary = {"attempts": attempts, "certificates": certificates, "violations": violations}
+        summary = {
+            "attempts": attempts,
+            "certificates": certificates,
+            "violations": violations,
+            "requests_to_refuse": requests,
+        }
         options.out.write_text(json.dumps({**summary, "seconds": seconds}, indent=1) + "\n")
     return 1 if violations else 0
 

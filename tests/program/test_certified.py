@@ -1,5 +1,7 @@
+import copy
 import functools
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from nversion.program import (
     Voter,
     certified_vote_radii,
     certify_program,
+    certify_program_smoothing,
     compare_with_versions,
 )
 
@@ -257,3 +260,47 @@ def test_the_comparison_adds_up() -> None:
     assert found.median_mean == pytest.approx(float(means.sort().values[2]))
     assert found.mean == pytest.approx(float(found.program.mean()))
     assert 0 <= found.share_above_best <= found.share_above_median <= 1
+
+
+def _with_a_hook(model: nn.Module) -> None:
+    model.register_forward_pre_hook(lambda _, inputs: (inputs[0] * 2,))
+
+
+def _at_random(model: nn.Module) -> None:
+    assert isinstance(model, nn.Sequential)
+    model.append(Noise())
+
+
+class Noise(nn.Module):
+    """Adds a little noise."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + 1e-3 * torch.randn(CLASSES)
+
+
+@pytest.mark.parametrize("voter", VOTERS, ids=str)
+@pytest.mark.parametrize(("change", "reason"), [(_with_a_hook, "pre-hook"), (_at_random, "random")])
+def test_a_vote_with_a_version_that_is_not_what_is_traced_is_refused(
+    voter: Voter, change: Callable[[nn.Module], None], reason: str
+) -> None:
+    models = [copy.deepcopy(model) for model in MODELS]
+    change(models[2])
+    program = Program(models, voter)
+    labels = Program(MODELS, voter).vote(IMAGES).labels.clamp(min=0)
+    with pytest.raises(UnsupportedModuleError, match=reason):
+        certify_program(program, IMAGES, labels, 2)
+
+
+def test_a_hook_on_the_program_itself_is_refused() -> None:
+    program, labels, _ = certified(Majority(), 2.0)
+    changed = Program(program.models, Majority())
+    _with_a_hook(changed)
+    with pytest.raises(UnsupportedModuleError, match="pre-hook on Program"):
+        certify_program(changed, IMAGES, labels, 2)
+
+
+def test_smoothing_refuses_a_random_version_that_no_verdict_shows() -> None:
+    models = [copy.deepcopy(model) for model in MODELS]
+    _at_random(models[2])
+    with pytest.raises(UnsupportedModuleError, match="random"):
+        certify_program_smoothing(Program(models, "majority"), IMAGES, 0.25, samples=100)

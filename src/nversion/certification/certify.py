@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nversion.certification.alpha import optimised_radii
 from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball, parse_norm
+from nversion.certification.faithful import faithful_network
 from nversion.certification.graph import Network
 from nversion.certification.intervals import interval_margins
 from nversion.certification.margins import linear_margins
@@ -21,7 +22,6 @@ from nversion.certification.search import (
     smaller_balls,
     useful_stretches,
 )
-from nversion.certification.tracing import trace
 from nversion.errors import InputError
 from nversion.models import check_images, check_labels, evaluate, frozen
 from nversion.randomness import generator
@@ -101,7 +101,8 @@ def certify(
 
     Raises:
         InputError: a malformed argument.
-        UnsupportedModuleError: the model holds a module that cannot be bounded; it is named.
+        UnsupportedModuleError: the model holds a module that cannot be bounded; it is named. Or
+            it does not compute what was traced (:mod:`nversion.certification.faithful`).
     """
     problem, correct = _problem(model, images, labels, norm, box, method, target, seed)
     radii = torch.zeros(len(images), dtype=torch.float64, device=images.device)
@@ -141,7 +142,8 @@ def margin_bounds(
         float32 [count, classes], rounded down; 0 in the label's own column.
     """
     check_images(images)
-    bounds = MarginBounds(model, tuple(images.shape[1:]), norm, box=box, method=method)
+    shape = tuple(images.shape[1:])
+    bounds = MarginBounds(model, shape, norm, box=box, method=method, images=images)
     return bounds(images, labels, radii)
 
 
@@ -157,10 +159,13 @@ class MarginBounds:
         norm: 1, 2 or infinity.
         box: the range of valid pixels; None for the plain ball.
         method: as in :func:`certify`.
+        images: floating [count, *shape], those at hand, if they are known: what was traced is
+            compared with the model on them, besides random ones.
 
     Raises:
         InputError: a malformed argument.
-        UnsupportedModuleError: the model holds a module that cannot be bounded; it is named.
+        UnsupportedModuleError: the model holds a module that cannot be bounded; it is named. Or
+            it does not compute what was traced (:mod:`nversion.certification.faithful`).
     """
 
     def __init__(
@@ -171,11 +176,12 @@ class MarginBounds:
         *,
         box: tuple[float, float] | None = (0.0, 1.0),
         method: str = "linear",
+        images: Tensor | None = None,
     ) -> None:
         _check_options(method, box)
         self._ball = Ball(parse_norm(norm), box)
         self._method = method
-        self._network = trace(model, shape).to(torch.float64)
+        self._network = faithful_network(model, shape, images).to(torch.float64)
         self._effort = effort(self._network, self._ball)
         self._stretches = None
         if method != "interval":
@@ -246,7 +252,8 @@ def _problem(
     _check_options(method, box)
     images = images.detach()
     labels = labels.to(images.device)
-    network = trace(model, tuple(images.shape[1:])).to(torch.float64, images.device)
+    network = faithful_network(model, tuple(images.shape[1:]), images)
+    network = network.to(torch.float64, images.device)
     ball = Ball(parse_norm(norm), box)
     if len(images) == 0:
         logits = images.new_zeros(0, network.classes, dtype=torch.float32)

@@ -10,6 +10,7 @@ So is a value that is read again after a step has changed it in place.
 from __future__ import annotations
 
 import dataclasses
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -30,9 +31,10 @@ from nversion.certification.graph import (
     fuse,
 )
 from nversion.errors import UnsupportedModuleError
+from nversion.hooks import own_class
 from nversion.models import device_of, dtype_of, frozen
 
-__all__ = ["trace"]
+__all__ = ["trace", "trace_steps"]
 
 SUPPORTED = (
     "Conv2d, Linear, BatchNorm, ReLU, LeakyReLU, Sigmoid, Tanh, MaxPool2d, AvgPool2d, "
@@ -40,11 +42,28 @@ SUPPORTED = (
     "constants"
 )
 RESHAPES = {"flatten", "view", "reshape", "contiguous"}
-IDENTITIES = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+DROPOUTS = (nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+KNOWN = frozenset(
+    {nn.ReLU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.Flatten, nn.LogSoftmax, nn.Linear, nn.Conv2d}
+    | {nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Identity, *DROPOUTS, *BATCH_NORMS}
+)
+"""The layers that are bounded. A class derived from one may compute something else."""
 
 
 def trace(model: nn.Module, shape: tuple[int, ...]) -> Network:
-    """Return `model` as a network of the nodes that can be bounded.
+    """Return `model` as a network of the nodes that can be bounded, fused where that is tighter.
+
+    The arguments and errors are those of :func:`trace_steps`.
+    """
+    return fuse(trace_steps(model, shape))
+
+
+def trace_steps(model: nn.Module, shape: tuple[int, ...]) -> Network:
+    """Return `model` as a network of the nodes that can be bounded, one for each of its steps.
+
+    What tracing cannot see (hooks, say) is left out: see
+    :mod:`nversion.certification.faithful` for a network that is known to be the model.
 
     Args:
         model: maps [count, *shape] to logits [count, classes].
@@ -65,7 +84,7 @@ def trace(model: nn.Module, shape: tuple[int, ...]) -> Network:
         example = torch.zeros(1, *shape, dtype=dtype_of(model), device=device_of(model))
         with torch.no_grad():
             builder.run(example)
-    return fuse(builder.network())
+    return builder.network()
 
 
 class _Builder(fx.Interpreter):
@@ -167,7 +186,7 @@ class _Builder(fx.Interpreter):
         node: Node | None
         if n.op == "call_module":
             module = self.module.get_submodule(str(n.target))
-            node = _from_module(module, inputs, shape, name, self.nodes[parents[0]].shape)
+            node = self._from_layer(n, module, inputs, shape, name)
         else:
             node = self._from_call(n, inputs, shape)
         if node is None:
@@ -178,10 +197,33 @@ class _Builder(fx.Interpreter):
         else:
             self._add(n, node)
 
+    def _from_layer(
+        self,
+        n: fx.Node,
+        module: nn.Module,
+        inputs: tuple[int, ...],
+        shape: tuple[int, ...],
+        name: str,
+    ) -> Node | None:
+        """Return the node of a layer, unless it is in training mode where that counts."""
+        if isinstance(module, DROPOUTS) and module.training and module.p > 0:
+            raise UnsupportedModuleError(
+                f"{self._describe(n)} draws at random in evaluation mode as well, so no "
+                "certificate would hold; functional dropout needs training=self.training"
+            )
+        if isinstance(module, BATCH_NORMS) and n.op == "call_module" and module.training:
+            raise UnsupportedModuleError(
+                f"{self._describe(n)} is in training mode whatever the model is in, so its "
+                "results depend on the batch; it can be certified in evaluation mode only"
+            )
+        return _from_module(module, inputs, shape, name, self.nodes[inputs[0]].shape)
+
     def _from_call(
         self, n: fx.Node, inputs: tuple[int, ...], shape: tuple[int, ...]
     ) -> Node | None:
         target = n.target
+        if isinstance(target, types.FunctionType) and not target.__module__.startswith("torch."):
+            return None  # of the model's own, whatever its name (``torch.fx.wrap``)
         name = target if isinstance(target, str) else getattr(target, "__name__", "")
         traced = [a for a in n.args if isinstance(a, fx.Node) and a in self.index]
         arguments: Any = self.map_nodes_to_values(n.args, n)
@@ -200,14 +242,16 @@ class _Builder(fx.Interpreter):
         rule = FUNCTIONS.get(name)
         if rule is None or len(traced) != 1 or traced[0] is not n.args[0]:
             return None
-        return _from_module(rule(*arguments[1:], **options), inputs, shape, n.name, before)
+        return self._from_layer(n, rule(*arguments[1:], **options), inputs, shape, n.name)
 
 
 IDENTITY = Flatten((), (), "identity")
 
 
-def _identity(*_: Any, **__: Any) -> nn.Module:
-    return nn.Identity()
+def _dropout(
+    p: float = 0.5, training: bool = True, inplace: bool = False, train: bool | None = None
+) -> nn.Module:
+    return nn.Dropout(p).train(training if train is None else train)
 
 
 FUNCTIONS: dict[str, Callable[..., nn.Module]] = {
@@ -216,8 +260,8 @@ FUNCTIONS: dict[str, Callable[..., nn.Module]] = {
     "leaky_relu": lambda negative_slope=0.01, inplace=False: nn.LeakyReLU(negative_slope),
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
-    "dropout": _identity,
-    "dropout2d": _identity,
+    "dropout": _dropout,
+    "dropout2d": _dropout,
     "max_pool2d": nn.MaxPool2d,
     "boolean_dispatch": nn.MaxPool2d,
     "avg_pool2d": nn.AvgPool2d,
@@ -261,6 +305,8 @@ def _from_module(
     before: tuple[int, ...],
 ) -> Node | None:
     """Return the node of one module, IDENTITY where it does nothing, None where there is none."""
+    if own_class(module) not in KNOWN:
+        return None
     match module:
         case nn.ReLU():
             return Activation(inputs, shape, name, "relu")
@@ -292,7 +338,7 @@ def _from_module(
             return _max_pool(module, inputs, shape, name)
         case nn.AvgPool2d() | nn.AdaptiveAvgPool2d():
             return _average(module, inputs, shape, name, before)
-    return IDENTITY if isinstance(module, IDENTITIES) else None
+    return IDENTITY if isinstance(module, (nn.Identity, *DROPOUTS)) else None
 
 
 def _convolution(

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from nversion.certification import MarginBounds, certify
 from nversion.certification.ball import parse_norm
 from nversion.certification.certify import EVALUATION_MARGIN
+from nversion.certification.faithful import refuse_additions
 from nversion.certification.rounding import rounded_down
 from nversion.errors import InputError, UnsupportedModuleError
 from nversion.models import check_images, check_labels, evaluate, frozen
@@ -104,6 +105,7 @@ def certify_program(
     check_images(images)
     check_labels(labels, len(images))
     parse_norm(norm)
+    refuse_additions(program)
     radii = torch.zeros(len(images), dtype=torch.float64)
     if len(images) == 0:
         return rounded_down(radii)
@@ -203,7 +205,12 @@ class _Problem:
         """Return lower bounds of one module's margins, float64 [count, classes]."""
         if model not in self.bounded:
             self.bounded[model] = MarginBounds(
-                model, tuple(self.images.shape[1:]), self.norm, box=self.box, method=self.method
+                model,
+                tuple(self.images.shape[1:]),
+                self.norm,
+                box=self.box,
+                method=self.method,
+                images=self.images,
             )
         return self.bounded[model](self.images, labels, radii).double()
 

@@ -1,0 +1,480 @@
+"""A network that is bounded is the model, or the model is refused by saying why it is not."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from networks import NAMES, SHAPE, images, network
+from torch import Tensor, fx, nn
+from torch.nn import functional
+from torch.nn.modules import module as torch_module
+from torch.nn.utils import parametrizations, parametrize, prune
+
+from nversion.certification import MarginBounds, certify, margin_bounds
+from nversion.certification.faithful import faithful_network
+from nversion.certification.smoothing import certify_smoothing
+from nversion.errors import UnsupportedModuleError
+from nversion.models import predict
+
+SMALL = (1, 4, 4)
+
+
+def small(seed: int = 0) -> nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        block = nn.Sequential(nn.Linear(64, 8), nn.ReLU())
+        return nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), block, nn.Linear(8, 3)
+        ).eval()
+
+
+def drawn(count: int = 6) -> Tensor:
+    return torch.rand(count, *SMALL, generator=torch.Generator().manual_seed(1))
+
+
+def assert_refused(model: nn.Module, reason: str) -> None:
+    """Every way to a certificate refuses the model."""
+    given, labels = drawn(), torch.zeros(6, dtype=torch.int64)
+    for method in ("interval", "linear"):
+        with pytest.raises(UnsupportedModuleError, match=reason):
+            certify(model, given, labels, 2, method=method)
+    with pytest.raises(UnsupportedModuleError, match=reason):
+        MarginBounds(model, SMALL, 2)
+    with pytest.raises(UnsupportedModuleError, match=reason):
+        margin_bounds(model, given, labels, torch.zeros(6), 2)
+
+
+# ---------------------------------------------------------------- what tracing cannot see
+
+
+def _scaled(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    return output * 30 - 3
+
+
+def _called(self: nn.Module, x: Tensor) -> Tensor:
+    return nn.Module.__call__(self, x * 30 - 3)
+
+
+class Called(nn.Sequential):
+    """Does more when it is called than its forward does."""
+
+    __call__ = _called
+
+
+class Turned(torch.Tensor):
+    """Weights that answer torch's functions otherwise."""
+
+
+def _with_class_of_weights() -> nn.Module:
+    model = small()
+    model[4].weight = nn.Parameter(model[4].weight.detach().as_subclass(Turned))
+    return model
+
+
+def _changed(change: Callable[[nn.Sequential], object]) -> nn.Module:
+    model = small()
+    change(model)
+    return model
+
+
+UNSEEN: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "hook on the model": (
+        lambda: _changed(lambda m: m.register_forward_hook(_scaled)),
+        "forward hook on Sequential",
+    ),
+    "hook on a layer": (
+        lambda: _changed(lambda m: m[0].register_forward_hook(_scaled)),
+        r"forward hook on module '0' \(Conv2d\)",
+    ),
+    "hook on a block": (
+        lambda: _changed(lambda m: m[3].register_forward_hook(_scaled)),
+        "forward hook on module '3'",
+    ),
+    "hook with keywords": (
+        lambda: _changed(
+            lambda m: m[4].register_forward_hook(lambda m, a, k, o: o * 2, with_kwargs=True)
+        ),
+        "forward hook on module '4'",
+    ),
+    "hook that is always called": (
+        lambda: _changed(lambda m: m[4].register_forward_hook(_scaled, always_call=True)),
+        "forward hook on module '4'",
+    ),
+    "pre-hook": (
+        lambda: _changed(lambda m: m.register_forward_pre_hook(lambda m, a: (a[0] * 9,))),
+        "forward pre-hook on Sequential",
+    ),
+    "pre-hook with keywords": (
+        lambda: _changed(
+            lambda m: m[1].register_forward_pre_hook(lambda m, a, k: (a, k), with_kwargs=True)
+        ),
+        r"forward pre-hook on module '1' \(ReLU\)",
+    ),
+    "hook of the older backward kind": (
+        lambda: _changed(lambda m: m[3].register_backward_hook(lambda m, i, o: None)),
+        "register_backward_hook",
+    ),
+    "forward of the instance": (
+        lambda: _changed(lambda m: setattr(m, "forward", lambda x: small()(x * 30))),
+        "forward put in place of its class's own on Sequential",
+    ),
+    "forward of a layer's instance": (
+        lambda: _changed(lambda m: setattr(m[1], "forward", torch.tanh)),
+        "forward put in place of its class's own on module '1'",
+    ),
+    "a __call__": (lambda: Called(*small()).eval(), "a __call__ of its own of Called"),
+    "a class of weights": (_with_class_of_weights, "tensor of a class of its own in module '4'"),
+}
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_what_tracing_cannot_see_is_named_and_refused(name: str) -> None:
+    build, reason = UNSEEN[name]
+    assert_refused(build(), reason)
+
+
+@pytest.mark.parametrize(
+    "register",
+    [
+        torch_module.register_module_forward_hook,
+        torch_module.register_module_forward_pre_hook,
+    ],
+)
+def test_hooks_for_all_modules_are_refused(register: Callable[..., object]) -> None:
+    handle = register(lambda *_: None)
+    try:
+        assert_refused(small(), "registered for all modules")
+    finally:
+        handle.remove()
+    faithful_network(small(), SMALL)
+
+
+def _normed(norm: Callable[[nn.Module], nn.Module]) -> Callable[[nn.Sequential], None]:
+    def change(model: nn.Sequential) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            norm(model[0])
+            norm(model[4])
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _normed(nn.utils.weight_norm),
+        _normed(nn.utils.spectral_norm),
+        _normed(parametrizations.weight_norm),
+        _normed(parametrizations.spectral_norm),
+        _normed(parametrizations.orthogonal),
+        lambda m: prune.random_unstructured(m[0], "weight", 0.5),
+        lambda m: [prune.l1_unstructured(m[4], "weight", share) for share in (0.3, 0.2)],
+        lambda m: m[0].register_full_backward_hook(lambda *_: None),
+        lambda m: m.register_full_backward_pre_hook(lambda *_: None),
+    ],
+    ids=[
+        "weight norm by hook", "spectral norm by hook", "weight norm", "spectral norm",
+        "orthogonal", "pruned", "pruned twice", "backward hook", "backward pre-hook",
+    ],
+)  # fmt: skip
+def test_what_acts_on_weights_or_gradients_alone_is_read(
+    change: Callable[[nn.Sequential], object],
+) -> None:
+    model = _changed(change).eval()
+    found = faithful_network(model, SMALL, drawn()).forward(drawn().double())[-1]
+    assert torch.allclose(found, model(drawn()).double(), atol=1e-5)
+
+
+class Doubled(nn.Linear):
+    """Called like torch's own layer once a weight is parametrised."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * 2
+
+
+def test_a_parametrised_layer_of_a_class_derived_from_torchs_is_refused() -> None:
+    layer = Doubled(64, 3)
+    parametrize.register_parametrization(layer, "weight", nn.Identity())
+    assert_refused(nn.Sequential(nn.Flatten(), nn.Linear(16, 64), layer), "ParametrizedDoubled")
+
+
+class Forward(nn.Module):
+    """A network with whatever is given before, or after, its layers."""
+
+    def __init__(
+        self,
+        before: Callable[[Forward, Tensor], Tensor] = lambda _, x: x,
+        after: Callable[[Forward, Tensor], Tensor] = lambda _, x: x,
+    ) -> None:
+        super().__init__()
+        self.layers = small()
+        self.norm = nn.BatchNorm2d(1)
+        self.drop = nn.Dropout(0.5)
+        self.before, self.after = before, after
+        self.calls = 0
+        self.flipped = False
+        self.register_buffer("count", torch.zeros(()))
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.after(self, self.layers(self.before(self, x)))
+
+
+# ---------------------------------------------------------------- what does not repeat
+
+
+def _every_other_call(model: Forward, x: Tensor) -> Tensor:
+    model.calls += 1
+    return x * (1.0 + model.calls % 2)
+
+
+def _after_a_thousand_calls(model: Forward, x: Tensor) -> Tensor:
+    model.calls += 1
+    return x * 9.0 if model.calls > 1000 else x
+
+
+def _counted(model: Forward, x: Tensor) -> Tensor:
+    model.count.data += 1
+    return x
+
+
+def _flips(model: Forward, x: Tensor) -> Tensor:
+    model.flipped = not model.flipped
+    return x
+
+
+def _weights_that_decay(model: Forward, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        model.layers[4].weight.mul_(0.999999)
+    return x
+
+
+CHANGING: dict[str, tuple[Callable[[Forward, Tensor], Tensor], str]] = {
+    "dropout": (lambda _, x: functional.dropout(x, 0.5), "'dropout'.*training=self.training"),
+    "rare dropout": (lambda _, x: functional.dropout(x, 1e-6), "'dropout'.*draws at random"),
+    "torch.dropout": (lambda _, x: torch.dropout(x, 0.5, True), "draws at random"),
+    "dropout of channels": (lambda _, x: functional.dropout2d(x, 0.5), "draws at random"),
+    "dropout made in forward": (lambda _, x: nn.Dropout(0.5)(x), "cannot be traced"),
+    "dropout put into training mode": (
+        lambda m, x: m.drop.train()(x),
+        r"'drop' \(Dropout\).*draws at random",
+    ),
+    "batch norm put into training mode": (
+        lambda m, x: m.norm.train()(x),
+        r"'norm' \(BatchNorm2d\) is in training mode",
+    ),
+    "noise": (lambda _, x: x + torch.randn(SMALL), r"draws at random.*\(randn\)"),
+    "faint noise": (lambda _, x: x + 1e-30 * torch.randn(SMALL), "draws at random"),
+    "noise from numpy": (
+        lambda _, x: x + float(np.random.default_rng().random()),
+        "other logits for the same images",
+    ),
+    "a counter": (_every_other_call, "other logits for the same images"),
+    "a counter that waits": (_after_a_thousand_calls, "changes 'calls'"),
+    "a buffer": (_counted, "changes 'count'"),
+    "weights": (_weights_that_decay, "changes 'layers.4.weight'|other steps"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGING)
+def test_a_model_whose_answers_need_not_repeat_is_refused(name: str) -> None:
+    step, reason = CHANGING[name]
+    assert_refused(Forward(before=step), reason)
+
+
+def test_a_flag_that_forward_flips_is_refused() -> None:
+    model = Forward(before=lambda m, x: _flips(m, x) * (2.0 if m.flipped else 1.0))
+    assert_refused(model, "other logits for the same images")
+
+
+def test_smoothing_refuses_a_model_that_draws_by_itself() -> None:
+    model = Forward(before=lambda _, x: functional.dropout(x, 0.5))
+    with pytest.raises(UnsupportedModuleError, match="draws at random"):
+        certify_smoothing(model, drawn(), 0.25, samples=100)
+
+
+def _from_a_seed(_: Forward, x: Tensor) -> Tensor:
+    return x + torch.randn(SMALL, generator=torch.Generator().manual_seed(1))
+
+
+def _keeps_what_it_saw(model: Forward, x: Tensor) -> Tensor:
+    model.seen = x
+    return x
+
+
+@pytest.mark.parametrize("step", [_from_a_seed, _keeps_what_it_saw])
+def test_a_model_whose_answers_repeat_is_not_refused(
+    step: Callable[[Forward, Tensor], Tensor],
+) -> None:
+    model = Forward(before=step)
+    labels = predict(model, drawn())
+    assert bool((certify(model, drawn(), labels, 2) > 0).any())
+
+
+def test_the_callers_random_numbers_and_the_model_stay_as_they_were() -> None:
+    model = small().train()
+    state = torch.random.get_rng_state()
+    faithful_network(model, SMALL, drawn())
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert all(module.training for module in model.modules())
+
+
+# ---------------------------------------------------------------- what differs from its trace
+
+
+@pytest.fixture
+def _other_relu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Change the class that layers are told by."""
+    monkeypatch.setattr(nn.ReLU, "forward", lambda self, x: torch.relu(x) * 1.01)
+
+
+@pytest.mark.usefixtures("_other_relu")
+def test_a_class_that_was_changed_is_refused() -> None:
+    assert_refused(small(), "does not compute what was traced")
+
+
+def _only_if_traced(_: Forward, x: Tensor) -> Tensor:
+    return x if isinstance(x, fx.Proxy) else x * 1.001
+
+
+def _by_the_size_of_the_batch(_: Forward, x: Tensor) -> Tensor:
+    return x + (torch.ones(x.shape) * x.shape[0])[:1, :, :, :]
+
+
+@pytest.mark.parametrize("step", [_only_if_traced, _by_the_size_of_the_batch])
+def test_a_model_that_does_not_compute_what_was_traced_is_refused(
+    step: Callable[[Forward, Tensor], Tensor],
+) -> None:
+    assert_refused(Forward(before=step), "does not compute what was traced|cannot be")
+
+
+def test_autocast_in_forward_is_refused() -> None:
+    class Cast(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = small()
+
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                logits: Tensor = self.layers(x)
+            return logits
+
+    assert_refused(Cast(), "does not compute what was traced")
+
+
+def test_the_images_at_hand_are_compared_too() -> None:
+    class Rare(nn.Module):
+        """Is another network on images of one brightness, which no random image has."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = small()
+
+        def forward(self, x: Tensor) -> Tensor:
+            if not isinstance(x, fx.Proxy):
+                x = torch.where(x[:, :, :1, :1] == 0.25, x * 2, x)
+            logits: Tensor = self.layers(x)
+            return logits
+
+    given = drawn()
+    given[:, :, 0, 0] = 0.25
+    labels = torch.zeros(6, dtype=torch.int64)
+    faithful_network(Rare(), SMALL, drawn())
+    with pytest.raises(UnsupportedModuleError, match="on 6 of 22 images"):
+        certify(Rare(), given, labels, 2)
+    with pytest.raises(UnsupportedModuleError, match="on 6 of 22 images"):
+        margin_bounds(Rare(), given, labels, torch.zeros(6), 2)
+
+
+@fx.wrap
+def relu(x: Tensor) -> Tensor:
+    """Be called like torch's own."""
+    return torch.relu(x) * 30
+
+
+def test_a_function_of_the_model_that_is_called_like_torchs_is_refused() -> None:
+    assert_refused(Forward(after=lambda _, x: relu(x)), "operation 'relu'")
+
+
+# ---------------------------------------------------------------- what rounding alone explains
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_no_network_of_any_kind_or_precision_is_refused_for_rounding(
+    name: str, dtype: torch.dtype
+) -> None:
+    faithful_network(network(name, 1).to(dtype), SHAPE, images(70, 1))
+
+
+def _offset(model: nn.Sequential) -> None:
+    """Add a thousand that the next layer takes off again."""
+    first, second = model[3][0], model[4]
+    assert isinstance(first, nn.Linear)
+    assert isinstance(second, nn.Linear)
+    with torch.no_grad():
+        second.bias -= second.weight.sum(dim=1) * 1e3
+        first.bias += 1e3
+
+
+def _far_mean(model: nn.Sequential) -> None:
+    norm = nn.BatchNorm2d(4).eval()
+    assert norm.running_mean is not None
+    norm.running_mean.fill_(1e5)
+    model[0].bias.data += 1e5
+    model.insert(1, norm)
+
+
+@pytest.mark.parametrize("change", [_offset, _far_mean])
+def test_cancellation_is_taken_for_rounding(change: Callable[[nn.Sequential], None]) -> None:
+    model = _changed(change).requires_grad_(False)
+    assert (model(drawn()) - model.double()(drawn().double())).abs().max().item() > 1e-5
+    faithful_network(model.float(), SMALL, drawn())
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Sigmoid])
+@pytest.mark.parametrize("gain", [0.5, 1.0, 2.0])
+def test_deep_networks_are_not_refused_for_rounding(
+    activation: type[nn.Module], gain: float
+) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        layers: list[nn.Module] = [nn.Flatten(), nn.Linear(16, 64)]
+        for _ in range(15):
+            layers += [activation(), nn.Linear(64, 64)]
+        model = nn.Sequential(*layers, activation(), nn.Linear(64, 10))
+        for parameter in model.parameters():
+            parameter.data *= gain
+    faithful_network(model, SMALL, drawn())
+
+
+def test_a_layer_that_is_used_twice_is_the_model() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.step = nn.Linear(16, 4), nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = torch.relu(self.step(torch.relu(self.first(x.flatten(1)))))
+            logits: Tensor = self.step(x)
+            return logits
+
+    faithful_network(Twice(), SMALL, drawn())
+
+
+def test_a_log_softmax_and_a_masked_class_are_compared_by_their_margins() -> None:
+    model = Forward(after=lambda _, x: functional.log_softmax(x, dim=1))
+    faithful_network(model, SMALL, drawn())
+    masked = Forward(after=lambda _, x: x + torch.tensor([[0.0, 0.0, -1e9]]))
+    faithful_network(masked, SMALL, drawn())
+    wrong = Forward(
+        after=lambda _, x: (
+            (x if isinstance(x, fx.Proxy) else x * 1.01) + torch.tensor([[0.0, 0.0, -1e9]])
+        )
+    )
+    with pytest.raises(UnsupportedModuleError, match="does not compute"):
+        faithful_network(wrong, SMALL, drawn())
