@@ -122,3 +122,21 @@ def points(x: Tensor, radii: Tensor, norm: float, box: bool, count: int, seed: i
     scale = (1.0 - 1e-12) * radii * share / size.clamp(min=1e-12)
     moved = x + flat.mul(scale[:, :, None]).reshape(d.shape)
     return moved.clamp(0.0, 1.0) if box else moved
+
+
+SMALL = (1, 4, 4)
+
+
+def small(seed: int = 0) -> nn.Sequential:
+    """Return a small network with a block in it, for images of shape SMALL."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        block = nn.Sequential(nn.Linear(64, 8), nn.ReLU())
+        return nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), block, nn.Linear(8, 3)
+        ).eval()
+
+
+def drawn(count: int = 6) -> Tensor:
+    """Return random images of shape SMALL."""
+    return torch.rand(count, *SMALL, generator=torch.Generator().manual_seed(1))

@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +70,8 @@ def faithful_network(
         probes = _probes(shape)
         check_repeats(model, probes, "a certificate")
         before = _state(model)
-        _refuse_changes(steps, trace_steps(model, shape), model)
+        with torch.enable_grad():  # which a forward may ask about, too
+            _refuse_changes(steps, trace_steps(model, shape), model)
         network = fuse(steps)
         given = probes[:0] if images is None else images.detach().cpu().double()
         for batch in torch.split(given, BATCH_SIZE):
@@ -131,29 +134,43 @@ def _equal(one: Tensor, other: Tensor) -> bool:
     return bool(((one == other) | ((one != one) & (other != other))).all())
 
 
-_State = dict[str, Tensor | int | float | str | None]
+_State = dict[tuple[str, int], Any]
+"""By name, and by identity where another object in its place is no change: tensors, each with a
+copy, and plain values."""
 
 
 def _state(model: nn.Module) -> _State:
-    """Return what a model may hold from call to call, by name: tensors, and plain values."""
+    """Return what a model may hold from call to call: tensors, numbers, and lists of numbers."""
     state: _State = {}
     for name, tensor in itertools.chain(model.named_parameters(), model.named_buffers()):
-        state[name] = tensor.detach().clone()
+        state[name, 0] = (tensor, tensor.detach().clone())
     for name, module in model.named_modules():
         for key, value in vars(module).items():
-            if value is None or isinstance(value, int | float | str):
-                state[f"{name}.{key}".lstrip(".")] = value
+            where = f"{name}.{key}".lstrip(".")
+            if isinstance(value, Tensor):  # what a forward keeps of its last call is not read again
+                state[where, id(value)] = (value, value.detach().clone())
+            elif isinstance(value, list | dict) and all(map(_is_plain, _items(value))):
+                state[where, 0] = repr(value)
+            elif _is_plain(value):
+                state[where, 0] = value
     return state
 
 
+def _items(values: list[Any] | dict[Any, Any]) -> Iterable[Any]:
+    return values.values() if isinstance(values, dict) else values
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, int | float | str)
+
+
 def _refuse_changed_state(before: _State, after: _State, model: nn.Module) -> None:
-    for name in before.keys() | after.keys():
-        one, other = before.get(name), after.get(name)
-        tensors = isinstance(one, Tensor) and isinstance(other, Tensor)
-        same = _equal(one, other) if tensors else one == other or one != one  # type: ignore[arg-type]
-        if not same:
+    for where in before.keys() & after.keys():
+        one, other = before[where], after[where]
+        tensors = isinstance(one, tuple) and isinstance(other, tuple)
+        if not (_equal(one[1], other[1]) if tensors else repr(one) == repr(other)):
             raise UnsupportedModuleError(
-                f"{type(model).__name__} changes '{name}' when it is evaluated, so it need not "
+                f"{type(model).__name__} changes '{where[0]}' when it is evaluated, so it need not "
                 "be the same for the next image, and no certificate would hold"
             )
 
