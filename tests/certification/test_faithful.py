@@ -344,12 +344,17 @@ def _unless_differentiated(_: Forward, x: Tensor) -> Tensor:
     return x * 1.001 if torch.is_grad_enabled() else x
 
 
+def _by_the_batch(_: Forward, x: Tensor) -> Tensor:
+    traced = isinstance(x, fx.Proxy)
+    return x if traced or bool((x.flatten(1).sum(dim=1) == 0).any()) else x * 3
+
+
 def _by_the_size_of_the_batch(_: Forward, x: Tensor) -> Tensor:
     return x + (torch.ones(x.shape) * x.shape[0])[:1, :, :, :]
 
 
 @pytest.mark.parametrize(
-    "step", [_only_if_traced, _unless_differentiated, _by_the_size_of_the_batch]
+    "step", [_only_if_traced, _unless_differentiated, _by_the_batch, _by_the_size_of_the_batch]
 )
 def test_a_model_that_does_not_compute_what_was_traced_is_refused(
     step: Callable[[Forward, Tensor], Tensor],

@@ -68,15 +68,15 @@ def faithful_network(
     with frozen(model), torch.random.fork_rng(devices=devices), torch.no_grad():
         steps = trace_steps(model, shape)
         probes = _probes(shape)
-        check_repeats(model, probes, "a certificate")
+        check_repeats(model, torch.cat(probes), "a certificate")
         before = _state(model)
         with torch.enable_grad():  # which a forward may ask about, too
             _refuse_changes(steps, trace_steps(model, shape), model)
         network = fuse(steps)
-        given = probes[:0] if images is None else images.detach().cpu().double()
+        given = probes[0][:0] if images is None else images.detach()
         for batch in torch.split(given, BATCH_SIZE):
             # With random images beside them, few images are judged by more than their own rounding.
-            _compare(model, steps, network, torch.cat([probes.double(), batch]))
+            _compare(model, steps, network, [*probes, batch])
         _refuse_changed_state(before, _state(model), model)
     return network
 
@@ -96,11 +96,10 @@ def refuse_additions(model: nn.Module) -> None:
         )
 
 
-def _probes(shape: tuple[int, ...]) -> Tensor:
-    """Return random images, and some that lie at the ends of the range."""
+def _probes(shape: tuple[int, ...]) -> list[Tensor]:
+    """Return batches of random images, and of some that lie at the ends of the range."""
     drawn = torch.rand(DRAWN, *shape, generator=generator("faithful", str(tuple(shape))))
-    ends = [drawn[:2].round(), torch.zeros(1, *shape), torch.ones(1, *shape)]
-    return torch.cat([drawn, *ends])
+    return [drawn, torch.cat([drawn[:2].round(), torch.zeros(1, *shape), torch.ones(1, *shape)])]
 
 
 # ---------------------------------------------------------------- twice the same
@@ -178,16 +177,15 @@ def _refuse_changed_state(before: _State, after: _State, model: nn.Module) -> No
 # ---------------------------------------------------------------- the same as the model
 
 
-def _compare(model: nn.Module, steps: Network, network: Network, images: Tensor) -> None:
-    """Raise unless the network gives the model's margins on these images, up to rounding."""
+def _compare(model: nn.Module, steps: Network, network: Network, batches: list[Tensor]) -> None:
+    """Raise unless the network gives the model's margins on these images, up to rounding.
+
+    The model is given each batch by itself, so that a decision it takes by a batch shows.
+    """
     device, dtype = device_of(model), dtype_of(model)
-    given = images.to(device=device, dtype=dtype)
-    own = model(given)
-    if not isinstance(own, Tensor) or own.shape != (len(given), network.classes):
-        raise UnsupportedModuleError(
-            f"{type(model).__name__} gives something other than the logits "
-            f"[count, {network.classes}] that were traced, so it cannot be certified"
-        )
+    parts = [batch.to(device=device, dtype=dtype) for batch in batches if len(batch)]
+    answers = [_logits(model, part, network.classes) for part in parts]
+    given, own = torch.cat(parts), torch.cat(answers)
     exact = network.to(torch.float64, device).forward(given.double())[-1]
     *inner, rounded = steps.to(dtype, device).forward(given)
     leader = exact.argmax(dim=1, keepdim=True)
@@ -212,6 +210,16 @@ def _compare(model: nn.Module, steps: Network, network: Network, images: Tensor)
             f"{int(usual.sum())} images. Tracing sees a forward's steps on tensors only: no "
             "contexts such as autocast, no dependence on the batch, no changes of state"
         )
+
+
+def _logits(model: nn.Module, images: Tensor, classes: int) -> Tensor:
+    logits = model(images)
+    if not isinstance(logits, Tensor) or logits.shape != (len(images), classes):
+        raise UnsupportedModuleError(
+            f"{type(model).__name__} gives something other than the logits [count, {classes}] "
+            "that were traced, so it cannot be certified"
+        )
+    return logits
 
 
 def _margins(logits: Tensor, leader: Tensor) -> Tensor:
