@@ -10,6 +10,7 @@ from nversion.attacks.criteria import (
     is_adversarial,
     log_odds,
     margins,
+    pair_margin,
     relative_margin,
     success_margin,
 )
@@ -30,11 +31,32 @@ def test_a_tie_is_no_success():
 
 def test_margin_grows_with_the_logits_and_the_coarseness_of_the_dtype():
     logits = torch.tensor([[-200.0, 3.0], [0.1, 0.2]])
-    assert success_margin(logits).tolist() == pytest.approx([2e-3, 1e-5])
+    assert success_margin(logits, LABELS.expand(2)).tolist() == pytest.approx([2e-3, 2e-6])
     assert relative_margin(torch.float64) == relative_margin(torch.float32)
     assert relative_margin(torch.bfloat16) > relative_margin(torch.float16) > 1e-4
     assert is_adversarial(torch.tensor([[3.01, 3.0]]), LABELS)
     assert not is_adversarial(torch.tensor([[3.01, 3.0]]), LABELS, torch.bfloat16)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    values=st.lists(st.floats(-8, 8, width=16), min_size=3, max_size=3),
+    power=st.integers(-20, 20),
+    fill=st.sampled_from([-1e4, -1e9, -math.inf]),
+)
+def test_the_verdict_depends_on_the_logits_compared_alone(values, power, fill):
+    logits = torch.tensor([values])
+    verdict = is_adversarial(logits, LABELS)
+    assert torch.equal(is_adversarial(logits * 2.0**power, LABELS), verdict)
+    masked = torch.cat([logits, torch.tensor([[fill]])], dim=1)
+    assert torch.equal(is_adversarial(masked, LABELS), verdict)
+    assert torch.equal(success_margin(masked, LABELS), success_margin(logits, LABELS))
+
+
+def test_an_excluded_class_has_no_size():
+    infinite = torch.tensor([-math.inf])
+    assert float(pair_margin(infinite, torch.tensor([3.0]))) == pytest.approx(3e-5)
+    assert float(pair_margin(infinite, infinite)) == 0.0
 
 
 def test_nan_and_plus_infinity_are_no_success():

@@ -140,7 +140,7 @@ def test_large_logits_ask_for_a_margin_and_do_not_stop_the_attack(norm):
     with torch.no_grad():
         logits = model(images)
     label, gap = logits.argmax(dim=1), float((logits[0, 0] - logits[0, 1]).abs())
-    margin = float(success_margin(logits))
+    margin = float(success_margin(logits, label))
     assert 0.05 * gap < margin < gap, "a plain step must land short of the margin"
     result = create("fab", norm=norm)(model, images, label)
     slope = model[1].weight.detach().diff(dim=0).norm(p=2 if norm == "l2" else 1)

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from nversion.attacks.ball import columns, sums
 from nversion.attacks.base import Attack, check_count, check_option
-from nversion.attacks.criteria import is_adversarial, success_margin
+from nversion.attacks.criteria import is_adversarial, pair_margin
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
 from nversion.attacks.registry import register
@@ -86,8 +86,8 @@ class ADef(Attack):
         others = logits.scatter(1, labels[:, None], -torch.inf)
         wanted = others.sort(dim=1, descending=True, stable=True).indices
         wanted = wanted[:, : min(self.subsample, logits.shape[1]) - 1]
-        aims = self.overshoot * (logits.gather(1, wanted) - logits.gather(1, labels[:, None]))
-        aims = aims - success_margin(logits, oracle.dtype)[:, None]
+        theirs, own = logits.gather(1, wanted), logits.gather(1, labels[:, None])
+        aims = self.overshoot * (theirs - own) - pair_margin(theirs, own, oracle.dtype)
         rows = torch.arange(len(images), device=images.device)
         deformed = images
         for _ in range(self.max_iter):

@@ -37,6 +37,8 @@ from nversion.errors import InputError
 
 __all__ = ["AutoPGD", "checkpoints", "logit_ratio", "targeted_logit_ratio", "targets_by_rank"]
 
+TINY = 1e-30
+
 LOSSES = ("cross-entropy", "dlr", "targeted-dlr")
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -48,7 +50,7 @@ def logit_ratio(logits: Tensor, labels: Tensor) -> Tensor:
     if logits.shape[1] < 3:
         return margins(logits, labels)
     top = logits.topk(3, dim=1).values
-    return margins(logits, labels) / (top[:, 0] - top[:, 2] + 1e-12)
+    return _ratio(margins(logits, labels), top[:, 0] - top[:, 2])
 
 
 def targeted_logit_ratio(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
@@ -61,7 +63,15 @@ def targeted_logit_ratio(logits: Tensor, labels: Tensor, targets: Tensor) -> Ten
     if logits.shape[1] < 4:
         return difference
     top = logits.topk(4, dim=1).values
-    return difference / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + 1e-12)
+    return _ratio(difference, top[:, 0] - (top[:, 2] + top[:, 3]) / 2)
+
+
+def _ratio(difference: Tensor, spread: Tensor) -> Tensor:
+    """Return difference / spread; the difference where a class excluded by -inf is in the spread.
+
+    So it is with as few classes as the others are: the ratio would be zero everywhere.
+    """
+    return difference / torch.where(spread.isfinite(), spread + TINY, 1.0)
 
 
 def targets_by_rank(logits: Tensor, labels: Tensor, count: int) -> Tensor:

@@ -25,7 +25,7 @@ from nversion.attacks.criteria import (
 )
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
-from nversion.attacks.verification import settled
+from nversion.attacks.verification import Demand, settled
 from nversion.errors import InputError
 from nversion.models import check_images, check_labels, frozen
 from nversion.repeats import FEW, changed, check_repeats
@@ -149,11 +149,12 @@ class Attack(abc.ABC):
             check_repeats(model, originals[:FEW], "an attack's success")
             correct = (logits.argmax(dim=1) == labels) & ~logits.isnan().any(dim=1)
             returned, success = originals.clone(), torch.zeros_like(correct)
+            demand = Demand.of(logits, labels, oracle.dtype, storable=storable)
             for rows in torch.split(correct.nonzero().squeeze(1), AT_ONCE):
                 if len(rows) == 0:
                     break
                 returned[rows], success[rows] = self._verified(
-                    oracle, originals[rows], labels[rows], seed, storable=storable
+                    oracle, originals[rows], demand.rows(rows), seed
                 )
             predictions = logits.argmax(dim=1)
             if bool(success.any()):
@@ -165,16 +166,14 @@ class Attack(abc.ABC):
             )
 
     def _verified(
-        self, oracle: Oracle, originals: Tensor, labels: Tensor, seed: int, *, storable: bool
+        self, oracle: Oracle, originals: Tensor, demand: Demand, seed: int
     ) -> tuple[Tensor, Tensor]:
         """Return what the attack makes of correctly classified images, and whether each holds."""
-        noise = Noise(seed, self.name, originals, labels)
-        proposed = self.propose(oracle, originals, labels, noise).detach()
+        noise = Noise(seed, self.name, originals, demand.labels)
+        proposed = self.propose(oracle, originals, demand.labels, noise).detach()
         broken = proposed.flatten(1).isnan().any(dim=1)[:, None, None, None]
         candidates = torch.where(broken, originals, proposed.clamp(0.0, 1.0))
-        candidates, held = settled(
-            oracle, originals, candidates, labels, self.constrain, storable=storable
-        )
+        candidates, held = settled(oracle, originals, candidates, demand, self.constrain)
         return torch.where(held[:, None, None, None], candidates, originals), held
 
 

@@ -138,8 +138,9 @@ class _Goal:
 
     def lack(self, logits: Tensor, rows: Tensor) -> Tensor:
         """Return by how much the margin falls short of what is asked, [rows]; below 0: held."""
-        asked = success_margin(logits, self.oracle.dtype).clamp(min=self._confidence)
-        short = asked - margins(logits, self.labels[rows])
+        labels = self.labels[rows]
+        asked = success_margin(logits, labels, self.oracle.dtype).clamp(min=self._confidence)
+        short = asked - margins(logits, labels)
         return short.nan_to_num(torch.inf, torch.inf, torch.inf)
 
     def slope(self, points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

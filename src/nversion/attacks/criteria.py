@@ -2,7 +2,8 @@
 
 Success asks for a margin: the largest other logit must exceed the label's by more than
 :func:`success_margin`, so that the verdict survives the rounding differences of another batch size
-or order of summation. A tie is no success.
+or order of summation. A tie is no success. The margin is a share of the two logits compared, so it
+scales with them, and classes that are switched off by a huge negative logit do not count.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ __all__ = [
     "is_adversarial",
     "log_odds",
     "margins",
+    "pair_margin",
     "relative_margin",
     "success_margin",
     "towards_errors",
@@ -26,7 +28,7 @@ __all__ = [
 
 
 def relative_margin(dtype: torch.dtype) -> float:
-    """Return the success margin as a share of the largest absolute logit.
+    """Return the success margin as a share of the larger of the two logits compared.
 
     float32 networks of the catalogue's size reproduce their logits to about 1e-6 of it across
     batch sizes; half-precision ones to about two units in the last place.
@@ -36,26 +38,45 @@ def relative_margin(dtype: torch.dtype) -> float:
 
 def margins(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the largest other logit minus the label's, [count]; positive means misclassified."""
+    own, best = _compared(logits, labels)
+    return best - own
+
+
+def _compared(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the two logits that decide, each [count]: the label's and the largest other."""
     own = logits.gather(1, labels[:, None]).squeeze(1)
     others = logits.scatter(1, labels[:, None], -torch.inf)
-    return others.amax(dim=1) - own
+    return own, others.amax(dim=1)
 
 
-def success_margin(logits: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+def pair_margin(first: Tensor, second: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return by how much one logit must exceed another to count as larger, elementwise.
+
+    Args:
+        first: logits, float32; minus infinity (a class excluded by the model) has no size.
+        second: the logits they are compared with, of a shape that fits.
+        dtype: what the model computes in.
+    """
+    sizes = [torch.where(logits.isinf(), 0.0, logits.abs()) for logits in (first, second)]
+    return relative_margin(dtype) * torch.maximum(*sizes)
+
+
+def success_margin(logits: Tensor, labels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return by how much a misclassification must hold to count, [count] (module docstring).
 
     Args:
-        logits: float32 [count, classes]; entries of minus infinity (a class excluded by the model)
-            do not count towards the size of the logits.
+        logits: float32 [count, classes].
+        labels: int64 [count].
         dtype: what the model computes in.
     """
-    sizes = torch.where(logits.isinf(), 0.0, logits).abs()
-    return relative_margin(dtype) * sizes.amax(dim=1).clamp(min=1.0)
+    own, best = _compared(logits, labels)
+    return pair_margin(own, best, dtype)
 
 
 def excess_margins(logits: Tensor, labels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return :func:`margins` less :func:`success_margin`, [count]: above zero, adversarial."""
-    return margins(logits, labels) - success_margin(logits, dtype)
+    own, best = _compared(logits, labels)
+    return best - own - pair_margin(own, best, dtype)
 
 
 def is_adversarial(logits: Tensor, labels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

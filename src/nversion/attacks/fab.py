@@ -32,7 +32,7 @@ from torch import Tensor
 from nversion.attacks.apgd import targets_by_rank
 from nversion.attacks.ball import DEFAULT_EPSILON, check_norm, columns, norms, sums, within
 from nversion.attacks.base import Attack, check_count, check_option
-from nversion.attacks.criteria import is_adversarial, success_margin
+from nversion.attacks.criteria import is_adversarial, pair_margin
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
 from nversion.attacks.registry import register
@@ -267,14 +267,15 @@ class _Run:
         pairs = torch.stack([self._targets[rows], self._labels[rows]], dim=1)
 
         def lead(logits: Tensor, chosen: Tensor) -> Tensor:
-            both = logits.gather(1, pairs[chosen])
-            return both[:, 0] - both[:, 1]
+            target, own = logits.gather(1, pairs[chosen]).unbind(dim=1)
+            return target - own
 
         logits, gradients = self._oracle.gradient(points, lead)
         # Aim behind the margin that a success needs: a point between the boundary and the margin
         # would be no success, and yet have nowhere left to go.
-        wanted = AIM * success_margin(logits, self._oracle.dtype)
-        missing = wanted - lead(logits, torch.arange(len(rows), device=rows.device))
+        target, own = logits.gather(1, pairs).unbind(dim=1)
+        wanted = AIM * pair_margin(target, own, self._oracle.dtype)
+        missing = wanted - (target - own)
         missing = missing.nan_to_num(0.0, 0.0, 0.0)
         here = to_hyperplane(points, gradients, missing, attack.norm)
         # The hyperplane lies further from the original by what the way to the point gained.

@@ -71,6 +71,10 @@ ON_BOUNDARY = 1e-2
 EDGE = 0.1
 """The search over c keeps this share of its interval off the interval's ends."""
 
+SHARE = 500.0
+"""So many first constants the tolerance is taken of at the most, instead of 1 (times the pixels):
+large logits ask for constants far below it."""
+
 TINY = 1e-30
 
 LARGEST = 2.0**60
@@ -130,7 +134,7 @@ class LBFGS(Attack):
 class _Weights:
     """The search of each row for the smallest weight of the cross-entropy that is adversarial."""
 
-    def __init__(self, first: Tensor, margin: Tensor, tolerance: float) -> None:
+    def __init__(self, first: Tensor, margin: Tensor, tolerance: Tensor) -> None:
         self.values = first
         # At weight 0 the original itself is the minimum.
         self._lower, self._lower_margin = torch.zeros_like(first), margin
@@ -219,9 +223,10 @@ class _Search:
         self._here = self._look(self._originals)
         self._memory = Memory(count, options.memory, pixels, labels.device)
         steepness = sums(self._here.slopes.square()).clamp(min=TINY)
-        tolerance = pixels * options.tolerance
         # For two classes and a linear model this weight's minimum lies on the boundary.
-        fitting = (4.0 * self._here.margins.abs() / steepness).clamp(2.0 * tolerance, LARGEST)
+        fitting = (4.0 * self._here.margins.abs() / steepness).clamp(TINY, LARGEST)
+        tolerance = options.tolerance * (SHARE * fitting).clamp(max=float(pixels))
+        fitting = torch.maximum(fitting, 2.0 * tolerance)
         self._weights = _Weights(fitting, self._here.margins, tolerance)
         self._iterations = torch.zeros_like(fitting)
         self._reductions = torch.zeros_like(fitting)

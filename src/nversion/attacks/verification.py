@@ -1,8 +1,10 @@
 """The last word on an attack's claims: what does not hold on the model itself is no success.
 
 A candidate holds if the model, evaluated on exactly the image that is returned, misclassifies it
-with the margin of :mod:`nversion.attacks.criteria`; if it is to be storable, the same must be true
-of its 8-bit copy, ``round(255 x) / 255``. A misclassified candidate that does not hold yet (its
+with the margin of :mod:`nversion.attacks.criteria`, and by no less than the same share of the lead
+that the label had on the original (two logits that are both about zero do not tell how they were
+rounded); if it is to be storable, the same must be true of its 8-bit copy, ``round(255 x) / 255``.
+A misclassified candidate that does not hold yet (its
 margin is too thin, or rounding undoes it) is moved by the smallest further step that makes it hold:
 first straight on, away from the original, which keeps the shape and the sparsity of the attack's
 perturbation; failing that, along the gradient of the margin.
@@ -10,15 +12,21 @@ perturbation; failing that, along the gradient of the margin.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from nversion.attacks.criteria import is_adversarial, margins, towards_errors
+from nversion.attacks.criteria import (
+    is_adversarial,
+    margins,
+    relative_margin,
+    towards_errors,
+)
 from nversion.attacks.oracle import Oracle
 
-__all__ = ["Constrain", "eight_bit", "holds", "settled"]
+__all__ = ["Constrain", "Demand", "eight_bit", "settled"]
 
 Constrain = Callable[[Tensor, Tensor], Tensor]
 """(originals, images) -> the images brought back to where the attack may return them."""
@@ -41,34 +49,50 @@ def eight_bit(images: Tensor) -> Tensor:
     return (images * 255.0).round() / 255.0
 
 
-def holds(oracle: Oracle, images: Tensor, labels: Tensor, *, storable: bool) -> Tensor:
-    """Return whether each image is adversarial, and after 8-bit storage too if `storable`.
+@dataclasses.dataclass(frozen=True)
+class Demand:
+    """What the images of a batch are held to.
 
-    Args:
-        oracle: the attacked model.
-        images: float32 [count, channels, height, width] in [0, 1].
+    Attributes:
         labels: int64 [count].
-        storable: whether the 8-bit copy must be adversarial as well.
-
-    Returns:
-        bool [count].
+        least: float32 [count], what a margin must exceed at least.
+        storable: whether the 8-bit copies must be adversarial as well.
     """
-    held = is_adversarial(oracle.logits(images), labels, oracle.dtype)
-    rows = held.nonzero().squeeze(1)
-    if storable and len(rows) > 0:
-        copies = oracle.logits(eight_bit(images[rows]))
-        held[rows] = is_adversarial(copies, labels[rows], oracle.dtype)
-    return held
+
+    labels: Tensor
+    least: Tensor
+    storable: bool
+
+    @classmethod
+    def of(cls, logits: Tensor, labels: Tensor, dtype: torch.dtype, *, storable: bool) -> Demand:
+        """Return the demand for images whose originals have these logits [count, classes]."""
+        leads = (-margins(logits, labels)).nan_to_num(0.0, 0.0, 0.0)
+        return cls(labels, relative_margin(dtype) * leads, storable)
+
+    def rows(self, rows: Tensor) -> Demand:
+        """Return the demand on some of the images."""
+        return Demand(self.labels[rows], self.least[rows], self.storable)
+
+    def met(self, oracle: Oracle, images: Tensor) -> Tensor:
+        """Return which images, float32 [count, ...] in [0, 1], are what is asked, bool [count]."""
+        held = self._holds(oracle, images)
+        rows = held.nonzero().squeeze(1)
+        if self.storable and len(rows) > 0:
+            held[rows] = self.rows(rows)._holds(oracle, eight_bit(images[rows]))
+        return held
+
+    def _holds(self, oracle: Oracle, images: Tensor) -> Tensor:
+        logits = oracle.logits(images)
+        lead = margins(logits, self.labels) > self.least
+        return lead & is_adversarial(logits, self.labels, oracle.dtype)
 
 
 def settled(
     oracle: Oracle,
     originals: Tensor,
     candidates: Tensor,
-    labels: Tensor,
+    demand: Demand,
     constrain: Constrain,
-    *,
-    storable: bool,
 ) -> tuple[Tensor, Tensor]:
     """Return candidates, moved by the smallest further step where needed, and whether each holds.
 
@@ -76,14 +100,14 @@ def settled(
         oracle: the attacked model.
         originals: float32 [count, channels, height, width] in [0, 1], classified correctly.
         candidates: like `originals`, what the attack proposes.
-        labels: int64 [count].
+        demand: what they are held to.
         constrain: brings images back to where the attack may return them.
-        storable: whether the 8-bit copies must be adversarial too.
 
     Returns:
         float32 like `candidates`, and bool [count].
     """
-    held = holds(oracle, candidates, labels, storable=storable)
+    labels = demand.labels
+    held = demand.met(oracle, candidates)
     rows = (~held).nonzero().squeeze(1)
     if len(rows) == 0:
         return candidates, held
@@ -96,7 +120,7 @@ def settled(
         moved = originals[rows] + (1.0 + step) * changes[rows]
         return constrain(originals[rows], moved)
 
-    rows = _push(oracle, candidates, held, rows, labels, onwards, storable=storable)
+    rows = _push(oracle, candidates, held, rows, demand, onwards)
     if len(rows) == 0:
         return candidates, held
     directions = torch.zeros_like(originals)
@@ -109,7 +133,7 @@ def settled(
         moved = starts[rows] + step * lengths[rows][:, None, None, None] * directions[rows]
         return constrain(originals[rows], moved)
 
-    _push(oracle, candidates, held, rows, labels, uphill, storable=storable)
+    _push(oracle, candidates, held, rows, demand, uphill)
     return candidates, held
 
 
@@ -118,10 +142,8 @@ def _push(
     candidates: Tensor,
     held: Tensor,
     rows: Tensor,
-    labels: Tensor,
+    demand: Demand,
     path: _Path,
-    *,
-    storable: bool,
 ) -> Tensor:
     """Move `rows` of `candidates` along `path` until they hold; return the rows that never did."""
     step = torch.full((len(candidates), 1, 1, 1), FIRST_STEP, device=candidates.device)
@@ -131,7 +153,7 @@ def _push(
         if len(waiting) == 0:
             break
         moved = path(waiting, step[waiting])
-        good = holds(oracle, moved, labels[waiting], storable=storable)
+        good = demand.rows(waiting).met(oracle, moved)
         candidates[waiting[good]] = moved[good]
         held[waiting[good]] = True
         waiting = waiting[~good]
@@ -141,7 +163,7 @@ def _push(
     for _ in range(BISECTIONS if len(pushed) else 0):
         middle = (too_small[pushed] + step[pushed]) / 2.0
         moved = path(pushed, middle)
-        good = holds(oracle, moved, labels[pushed], storable=storable)
+        good = demand.rows(pushed).met(oracle, moved)
         candidates[pushed[good]] = moved[good]
         step[pushed[good]] = middle[good]
         too_small[pushed[~good]] = middle[~good]
