@@ -9,8 +9,8 @@ import nversion as nv
 
 NAMES = """
 Architecture Dataset Distilled NVersionError Outcome Program Recipe Record Split StudyConfig Verdict
-Version __version__ attacks catalogue certify distil generate load_dataset load_recipe run_study
-student_architecture train train_many
+Version __version__ as_logits attacks catalogue certify distil generate load_dataset load_recipe
+run_study student_architecture train train_many
 """
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nversion.datasets import Dataset, Split, load_dataset
     from nversion.distillation import Distilled, distil
     from nversion.errors import NVersionError
+    from nversion.outputs import as_logits
     from nversion.program import Program, Verdict
     from nversion.program.dispatch import certify
     from nversion.study import StudyConfig, run_study
@@ -45,6 +46,7 @@ _HOMES = {
     "StudyConfig": "nversion.study",
     "Verdict": "nversion.program",
     "Version": "nversion.versions",
+    "as_logits": "nversion.outputs",
     "attacks": "nversion",
     "catalogue": "nversion.architectures",
     "certify": "nversion.program.dispatch",
@@ -72,6 +74,7 @@ __all__ = [
     "Verdict",
     "Version",
     "__version__",
+    "as_logits",
     "attacks",
     "catalogue",
     "certify",

@@ -1,4 +1,4 @@
-"""Every error that nversion raises on purpose, in one tree.
+"""Every error that nversion raises on purpose, in one tree, and its one warning.
 
 All derive from :class:`NVersionError`, so that a caller can catch the family; the ones that
 describe a wrong argument also derive from :class:`ValueError`. Messages name the file, line or
@@ -17,6 +17,7 @@ __all__ = [
     "InputError",
     "MissingExtraError",
     "NVersionError",
+    "OutputsWarning",
     "StudyError",
     "TrainingError",
     "UnsupportedModuleError",
@@ -70,6 +71,10 @@ class MissingExtraError(NVersionError, ImportError):
 
 class DiskFullError(NVersionError):
     """There is no room to write a file: the disk is full, or a quota or size limit is reached."""
+
+
+class OutputsWarning(UserWarning):
+    """A model gives something else than logits, and is read accordingly; the message says how."""
 
 
 class WorkerKilledError(NVersionError):

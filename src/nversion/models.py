@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from nversion.batches import BATCH_SIZE, device_of, dtype_of, layout_of
 from nversion.errors import InputError
+from nversion.modes import ordinary
+from nversion.outputs import asked, check_outputs
 
 __all__ = [
     "BATCH_SIZE",
@@ -24,6 +26,7 @@ __all__ = [
     "device_of",
     "dtype_of",
     "evaluate",
+    "evaluating",
     "frozen",
     "predict",
 ]
@@ -50,7 +53,7 @@ def check_images(images: Tensor, name: str = "images") -> None:
         return
     if bool(images.isnan().any()):
         raise InputError(f"{name} hold NaN")
-    low, high = float(images.min()), float(images.max())
+    low, high = float(images.detach().min()), float(images.detach().max())
     if low < 0.0 or high > 1.0:
         raise InputError(
             f"{name} must lie in [0, 1], but range from {low:g} to {high:g}; undo any "
@@ -82,22 +85,45 @@ def check_labels(labels: Tensor, count: int, classes: int | None = None) -> None
 
 @contextlib.contextmanager
 def frozen(model: nn.Module) -> Iterator[nn.Module]:
-    """Lend `model` out in evaluation mode and without weight gradients; hand it back as it came."""
-    modes = [(module, module.training) for module in model.modules()]
+    """Lend `model` out in evaluation mode and without weight gradients; hand it back as it came.
+
+    Raises:
+        InputError: its weights are bound to PyTorch's inference mode.
+    """
+    if any(weights.is_inference() for weights in model.parameters()):
+        raise InputError(
+            "the model's weights were made within torch.inference_mode, so that it has no "
+            "gradients; build it, or load them, outside"
+        )
     gradients = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    with evaluating(model):
+        try:
+            for parameter, _ in gradients:
+                parameter.requires_grad_(False)
+            yield model
+        finally:
+            for parameter, wanted in gradients:
+                parameter.requires_grad_(wanted)
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put `model` in evaluation mode for the time of the block, and its modules back as they were.
+
+    Its weights are left alone, as PyTorch's function transforms want it.
+    """
+    modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()
-        for parameter, _ in gradients:
-            parameter.requires_grad_(False)
-        yield model
+        yield
     finally:
         for module, mode in modes:
             module.training = mode
-        for parameter, wanted in gradients:
-            parameter.requires_grad_(wanted)
 
 
-def evaluate(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZE) -> Tensor:
+def evaluate(
+    model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZE, name: str = "the model"
+) -> Tensor:
     """Return the model's logits, float32 [count, classes] on the images' device, no gradient.
 
     The model is used in the mode it is in; wrap the call in :func:`frozen` for evaluation mode.
@@ -106,28 +132,26 @@ def evaluate(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZE) -> 
         model: maps [count, channels, height, width] to [count, classes].
         images: floating [count, channels, height, width]; cast to the model's dtype and device.
         batch_size: images a batch, at the most; rounded up as the model's layout wants it.
+        name: of the model, for messages.
 
     Raises:
-        InputError: there are no images, or the model's output is not [count, classes].
+        InputError: there are no images, the model fails on such images, or its output is not
+            [count, classes].
     """
     if images.shape[0] == 0:
         raise InputError("there are no images to evaluate the model on")
     dtype, device = dtype_of(model), device_of(model)
-    layout = layout_of(model, images.shape[1:])
     pieces = []
-    with torch.no_grad():
+    with torch.no_grad(), asked(name, tuple(images.shape[1:])):
+        layout = layout_of(model, images.shape[1:])
         for rows, wanted in layout.chunks(images.shape[0], batch_size):
-            batch = images[rows.to(images.device)].to(device=device, dtype=dtype)
-            outputs = layout.call(model, batch)
-            if outputs.ndim != 2 or outputs.shape[0] != len(rows):
-                raise InputError(
-                    "the model must map images to logits [count, classes], but gave "
-                    f"{list(outputs.shape)} for {len(rows)} images"
-                )
+            batch = images[rows.to(images.device)].to(device=device, dtype=dtype).contiguous()
+            outputs = check_outputs(layout.call(model, batch), len(rows), name)
             pieces.append(outputs[:wanted].to(device=images.device, dtype=torch.float32))
     return torch.cat(pieces)
 
 
+@ordinary()
 def predict(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZE) -> Tensor:
     """Return the predicted classes, int64 [count], of the model in evaluation mode."""
     with frozen(model):

@@ -89,7 +89,8 @@ def test_model_is_handed_back_as_it_came() -> None:
 @pytest.mark.parametrize(
     ("model", "named"),
     [
-        (nn.Sequential(nn.Flatten(), nn.Linear(200, 4), nn.Softmax(1)), "Softmax"),
+        (nn.Sequential(nn.Flatten(), nn.Softmax(1), nn.Linear(200, 4)), "Softmax"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(200, 4), nn.Softmax(0)), "Softmax"),
         (nn.Sequential(nn.Flatten(), nn.GELU(), nn.Linear(200, 4)), "GELU"),
         (nn.Sequential(nn.Conv2d(2, 4, 3, padding=1, padding_mode="reflect")), "Conv2d"),
         (nn.Sequential(nn.Conv2d(2, 4, 3)), "logits"),

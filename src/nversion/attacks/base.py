@@ -28,6 +28,9 @@ from nversion.attacks.oracle import Oracle
 from nversion.attacks.verification import Demand, settled
 from nversion.errors import InputError
 from nversion.models import check_images, check_labels, frozen
+from nversion.modes import ordinary
+from nversion.outputs import distributions
+from nversion.recognition import reader
 from nversion.repeats import FEW, changed, check_repeats
 
 __all__ = [
@@ -110,6 +113,7 @@ class Attack(abc.ABC):
         return dataclasses.asdict(self)  # type: ignore[call-overload,no-any-return]
 
     @final
+    @ordinary()
     def __call__(
         self,
         model: nn.Module,
@@ -134,17 +138,24 @@ class Attack(abc.ABC):
             InputError: images or labels are malformed, or the model's output is not logits.
             UnsupportedModuleError: the model's answers do not repeat: it draws at random in
                 evaluation mode as well, or changes from call to call.
+
+        Warns:
+            OutputsWarning: the model gives probabilities; its logits are attacked.
         """
         check_images(images)
         check_labels(labels, images.shape[0])
         with frozen(model):
             oracle = Oracle(model)
             originals = images.detach().to(device=oracle.device, dtype=torch.float32)
+            originals = originals.contiguous()
             labels = labels.to(oracle.device)
             if len(originals) == 0:
                 none = labels.bool()
                 return _result(originals, originals, none, none, labels, oracle, images.device)
             logits = oracle.logits(originals)
+            if distributions(logits) or bool(logits.isnan().any(dim=1).all()):
+                oracle = Oracle(reader(model, tuple(images.shape[1:])).eval())
+                logits = oracle.logits(originals)
             check_labels(labels, len(originals), logits.shape[1])
             check_repeats(model, originals[:FEW], "an attack's success")
             correct = (logits.argmax(dim=1) == labels) & ~logits.isnan().any(dim=1)

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from nversion.batches import BATCH_SIZE, Layout, device_of, dtype_of, layout_of
-from nversion.errors import InputError
+from nversion.batches import BATCH_SIZE, LAYOUTS, Layout, device_of, dtype_of, layout_of
+from nversion.outputs import asked, check_outputs
 
 __all__ = ["Objective", "Oracle"]
 
@@ -48,19 +48,16 @@ class Oracle:
     def _chunks(self, images: Tensor) -> Iterator[tuple[Tensor, int]]:
         """Yield (row indices, how many of them count) for each batch the model is to be given."""
         if self._layout is None:
-            self._layout = layout_of(self._model, images.shape[1:])
+            with asked("the model", tuple(images.shape[1:])):
+                self._layout = layout_of(self._model, images.shape[1:])
         return self._layout.chunks(len(images), self._batch_size)
 
     def _call(self, images: Tensor) -> Tensor:
         images = images.to(device=self.device, dtype=self.dtype)
-        outputs = self._layout.call(self._model, images) if self._layout else self._model(images)
-        if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(images):
-            shape = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-            raise InputError(
-                "the model must map images to logits [count, classes], but gave "
-                f"{shape} for {len(images)} images"
-            )
-        return outputs.float()
+        with asked("the model", tuple(images.shape[1:])):
+            call = self._layout.call if self._layout else LAYOUTS[0].call
+            outputs = call(self._model, images)
+        return check_outputs(outputs, len(images)).float()
 
     def logits(self, images: Tensor) -> Tensor:
         """Return the logits float32 [count, classes] of images [count, ...]; no gradient."""

@@ -24,7 +24,9 @@ from nversion.certification.search import (
 )
 from nversion.errors import InputError
 from nversion.models import check_images, check_labels, evaluate, frozen
+from nversion.modes import ordinary
 from nversion.randomness import generator
+from nversion.recognition import reader
 
 __all__ = ["METHODS", "MarginBounds", "certify", "margin_bounds", "random_targets"]
 
@@ -68,6 +70,7 @@ class Problem:
         )
 
 
+@ordinary()
 def certify(
     model: nn.Module,
     images: Tensor,
@@ -117,6 +120,7 @@ def certify(
     return rounded_down(radii)
 
 
+@ordinary()
 def margin_bounds(
     model: nn.Module,
     images: Tensor,
@@ -168,6 +172,7 @@ class MarginBounds:
             it does not compute what was traced (:mod:`nversion.certification.faithful`).
     """
 
+    @ordinary()
     def __init__(
         self,
         model: nn.Module,
@@ -181,12 +186,14 @@ class MarginBounds:
         _check_options(method, box)
         self._ball = Ball(parse_norm(norm), box)
         self._method = method
-        self._network = faithful_network(model, shape, images).to(torch.float64)
+        network = faithful_network(reader(model, shape), shape, images)
+        self._network = network.to(torch.float64)
         self._effort = effort(self._network, self._ball)
         self._stretches = None
         if method != "interval":
             self._stretches = useful_stretches(self._network, self._ball)
 
+    @ordinary()
     def __call__(self, images: Tensor, labels: Tensor, radii: Tensor) -> Tensor:
         """Return the lower bounds, float32 [count, classes] (see :func:`margin_bounds`).
 
@@ -250,8 +257,9 @@ def _problem(
     check_images(images)
     check_labels(labels, len(images))
     _check_options(method, box)
-    images = images.detach()
+    images = images.detach().contiguous()
     labels = labels.to(images.device)
+    model = reader(model, tuple(images.shape[1:]))
     network = faithful_network(model, tuple(images.shape[1:]), images)
     network = network.to(torch.float64, images.device)
     ball = Ball(parse_norm(norm), box)

@@ -4,7 +4,8 @@ The module is traced with ``torch.fx`` in evaluation mode; each traced step beco
 error that names the module. A log-softmax is left out: it changes all logits of an image by one
 number, so margins between classes stay what they were. That is so only as long as the steps after
 it treat all classes alike (sums, shifts, one factor for all); before any other step it is refused.
-So is a value that is read again after a step has changed it in place.
+A softmax is left out at the very end alone: margins keep their signs. A value that is read again
+after a step has changed it in place is refused too.
 """
 
 from __future__ import annotations
@@ -33,13 +34,14 @@ from nversion.certification.graph import (
 from nversion.errors import UnsupportedModuleError
 from nversion.hooks import own_class
 from nversion.models import device_of, dtype_of, frozen
+from nversion.outputs import logits_of
 
 __all__ = ["trace", "trace_steps"]
 
 SUPPORTED = (
     "Conv2d, Linear, BatchNorm, ReLU, LeakyReLU, Sigmoid, Tanh, MaxPool2d, AvgPool2d, "
     "AdaptiveAvgPool2d(1), Flatten, Dropout, Identity, sums of branches and arithmetic with "
-    "constants"
+    "constants, and a softmax or log-softmax at the end, which is left out"
 )
 RESHAPES = {"flatten", "view", "reshape", "contiguous"}
 DROPOUTS = (nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout)
@@ -98,6 +100,8 @@ class _Builder(fx.Interpreter):
         self.logits: fx.Node | None = None
         self.shifted: dict[fx.Node, str] = {}
         """Nodes that are right up to one number per image, and the log-softmax they owe it to."""
+        self.probabilities: dict[fx.Node, str] = {}
+        """Nodes whose softmax is left out, and the softmax."""
         self.changes: dict[fx.Node, int] = {}
         """How often each value had been changed in place when it was made."""
 
@@ -172,11 +176,33 @@ class _Builder(fx.Interpreter):
                 )
             self.shifted[n] = known[0]
 
+    def _follow_softmax(self, n: fx.Node, node: Node) -> None:
+        """Note whether `n` is right up to a softmax, and refuse any step after it."""
+        known = [self.probabilities[p] for p in n.all_input_nodes if p in self.probabilities]
+        softmax = self._is(n, nn.Softmax, "softmax")
+        passes = node is IDENTITY and not softmax and not self._is_log_softmax(n)
+        if n.target is logits_of:
+            if not known:
+                raise UnsupportedModuleError(
+                    "the model gives probabilities, but not by a softmax at its end, so that it "
+                    "cannot be certified; give the network up to its logits"
+                )
+        elif known and not passes:
+            raise UnsupportedModuleError(
+                f"the softmax {known[0].split(' ', 1)[1]} can be certified only at the end of a "
+                f"network, but {self._describe(n)} comes after it"
+            )
+        elif known or softmax:
+            self.probabilities[n] = known[0] if known else self._describe(n)
+
     def _is_log_softmax(self, n: fx.Node) -> bool:
+        return self._is(n, nn.LogSoftmax, "log_softmax")
+
+    def _is(self, n: fx.Node, kind: type[nn.Module], function: str) -> bool:
         if n.op == "call_module":
-            return isinstance(self.module.get_submodule(str(n.target)), nn.LogSoftmax)
+            return isinstance(self.module.get_submodule(str(n.target)), kind)
         name = n.target if isinstance(n.target, str) else getattr(n.target, "__name__", "")
-        return name == "log_softmax"
+        return name == function
 
     def _translate(self, n: fx.Node, value: Tensor) -> None:
         parents = [self.index[p] for p in n.all_input_nodes if p in self.index]
@@ -192,6 +218,7 @@ class _Builder(fx.Interpreter):
         if node is None:
             raise self._unsupported(n)
         self._follow_shift(n, node)
+        self._follow_softmax(n, node)
         if node is IDENTITY:
             self.index[n] = parents[0]
         else:
@@ -267,6 +294,8 @@ FUNCTIONS: dict[str, Callable[..., nn.Module]] = {
     "avg_pool2d": nn.AvgPool2d,
     "adaptive_avg_pool2d": lambda output_size: nn.AdaptiveAvgPool2d(output_size),
     "log_softmax": lambda dim=None, **_: nn.LogSoftmax(dim),
+    "softmax": lambda dim=None, **_: nn.Softmax(dim),
+    "logits_of": _identity,
 }
 
 
@@ -322,8 +351,9 @@ def _from_module(
             if not flat:
                 return None
             return IDENTITY if before == shape else Flatten(inputs, shape, name)
-        case nn.LogSoftmax():
-            return IDENTITY if module.dim in (1, -1) and len(shape) == 1 else None
+        case nn.LogSoftmax() | nn.Softmax():
+            over_classes = module.dim in (None, 1, -1) and len(shape) == 1
+            return IDENTITY if over_classes else None
         case nn.Linear():
             if len(before) != 1:
                 return None

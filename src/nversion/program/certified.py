@@ -30,6 +30,7 @@ from nversion.certification.faithful import refuse_additions
 from nversion.certification.rounding import rounded_down
 from nversion.errors import InputError, UnsupportedModuleError
 from nversion.models import check_images, check_labels, evaluate, frozen
+from nversion.modes import ordinary
 from nversion.program.leads import (
     certified_vote_radii,
     mean_softmax_leads,
@@ -73,6 +74,7 @@ class JoinedLogits(nn.Module):
         return total
 
 
+@ordinary()
 def certify_program(
     program: Program,
     images: Tensor,
@@ -111,6 +113,7 @@ def certify_program(
         return rounded_down(radii)
     if start is not None and start.shape != labels.shape:
         raise InputError(f"start must be [{len(labels)}], one radius per image")
+    program = program.read(tuple(images.shape[1:]))
     problem = _Problem.of(program, images, labels, norm, method, box, steps, start)
     rows = (program.vote(images).labels == problem.labels).nonzero().squeeze(1)
     if len(rows):

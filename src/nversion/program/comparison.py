@@ -78,6 +78,7 @@ def compare_with_versions(
 
     The arguments are those of :func:`certify_program`.
     """
+    program = program.read(tuple(images.shape[1:]))
     versions = [
         certify(model, images, labels, norm, method=method, box=box, steps=steps)
         for model in program.models

@@ -22,8 +22,11 @@ from nversion.models import (
     evaluate,
     frozen,
 )
+from nversion.modes import ordinary
+from nversion.outputs import asked, check_outputs
 from nversion.program.verdict import Verdict, blocks, check_weights, join, vote
 from nversion.program.voters import MOST_VERSIONS, KOfN, Outputs, Voter, create_voter
+from nversion.recognition import reader
 
 __all__ = ["Program"]
 
@@ -33,9 +36,11 @@ class Program(nn.Module):
     """Several versions and a voter: images [count, channels, height, width] -> log-probabilities.
 
     The versions may be any modules that map images in [0, 1] to logits or log-probabilities over
-    the same classes; other programs will do. Each computes in its own dtype and on its own
-    device. The output is differentiable. For the hard voters (``majority``, ``k-of-n``) it is the
-    mean softmax, a surrogate for attacks to follow, and only :meth:`vote` gives the verdict.
+    the same classes; other programs will do. Versions that give probabilities are recognised on
+    first use, with a warning unless :func:`nversion.as_logits` declared them. Each computes in its
+    own dtype and on its own device. The output is differentiable. For the hard voters
+    (``majority``, ``k-of-n``) it is the mean softmax, a surrogate for attacks to follow, and only
+    :meth:`vote` gives the verdict.
 
     Args:
         models: the versions, at least one.
@@ -70,6 +75,8 @@ class Program(nn.Module):
         if isinstance(self.voter, KOfN) and (self.voter.k or 1) > len(members):
             raise InputError(f"k is {self.voter.k}, but there are {len(members)} versions only")
         self._weights = check_weights(weights, len(members))
+        # The versions and what gives their logits, once it is known; no modules of the program's.
+        self._read: list[tuple[nn.Module, nn.Module]] = []
         if self._weights is not None:
             # A voter that takes no weights says so here rather than at the first vote.
             self.voter.ballots(
@@ -93,17 +100,50 @@ class Program(nn.Module):
         """Name the voter when the program is printed."""
         return f"voter={self.voter.name}"
 
+    def read(self, shape: tuple[int, ...]) -> Program:
+        """Return the same program of versions that all give logits; itself if they do.
+
+        Args:
+            shape: of an image, (channels, height, width).
+
+        Raises:
+            InputError: a version fails on such images, or gives no logits or probabilities.
+
+        Warns:
+            OutputsWarning: a version gives probabilities and was not declared to.
+        """
+        readers = self._readers(torch.zeros(0, *shape))
+        if all(found is model for found, model in zip(readers, self.models, strict=True)):
+            return self
+        return Program(readers, self.voter, self._weights)
+
+    def _readers(self, images: Tensor) -> list[nn.Module]:
+        """Return the versions as models of logits, for images [count, ...] of that shape."""
+        models = list(self.models)
+        if len(models) != len(self._read) or any(
+            model is not known for model, (known, _) in zip(models, self._read, strict=True)
+        ):
+            shape = tuple(images.shape[1:])
+            self._read = [
+                (model, reader(model, shape, f"models[{place}]"))
+                for place, model in enumerate(models)
+            ]
+        for model, found in self._read:
+            if found is not model:
+                found.training = model.training
+        return [found for _, found in self._read]
+
     def members(self, images: Tensor) -> Tensor:
         """Return the versions' log-probabilities [versions, count, classes], differentiable."""
         logs: list[Tensor] = []
-        for place, model in enumerate(self.models):
+        for place, model in enumerate(self._readers(images)):
             inputs = images.to(device=device_of(model), dtype=_dtype_of(model, images))
-            outputs: Tensor = model(inputs)
-            if outputs.ndim != 2 or (logs and outputs.shape[1] != logs[0].shape[1]):
-                expected = f"[count, {logs[0].shape[1]}]" if logs else "[count, classes]"
+            with asked(f"models[{place}]", tuple(images.shape[1:])):
+                outputs = check_outputs(model(inputs), len(images), f"models[{place}]")
+            if logs and outputs.shape[1] != logs[0].shape[1]:
                 raise InputError(
-                    f"models[{place}] must give logits {expected}, like the first version, "
-                    f"but gave {list(outputs.shape)}"
+                    f"models[{place}] must give logits [count, {logs[0].shape[1]}], like the first "
+                    f"version, but gave {list(outputs.shape)}"
                 )
             wide = torch.promote_types(outputs.dtype, torch.float32)
             logs.append(outputs.to(device=images.device, dtype=wide).log_softmax(dim=1))
@@ -114,6 +154,7 @@ class Program(nn.Module):
         members = self.members(images)
         return self.voter.log_probabilities(members, self.shares.log().to(members))
 
+    @ordinary()
     def outputs(self, images: Tensor, batch_size: int = BATCH_SIZE) -> Tensor:
         """Return the versions' softmax outputs, float32 [versions, count, classes], no gradient.
 
@@ -121,6 +162,7 @@ class Program(nn.Module):
         """
         return self._outputs(images, batch_size).probabilities
 
+    @ordinary()
     def vote(self, images: Tensor, batch_size: int = BATCH_SIZE) -> Verdict:
         """Return the verdict on each image, by the true voter, in evaluation mode.
 
@@ -143,8 +185,8 @@ class Program(nn.Module):
         check_images(images)
         logits = []
         with frozen(self):
-            for place, model in enumerate(self.models):
-                logits.append(evaluate(model, images, batch_size).cpu())
+            for place, model in enumerate(self._readers(images)):
+                logits.append(evaluate(model, images, batch_size, f"models[{place}]").cpu())
                 if logits[-1].shape != logits[0].shape:
                     raise InputError(
                         f"models[{place}] gives {logits[-1].shape[1]} classes, "
