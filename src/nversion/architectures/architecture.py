@@ -19,6 +19,7 @@ from nversion.architectures.layers import Conv, Cost, Dense, Flatten, Layer, Sha
 from nversion.architectures.text import LAYER_LIMIT, layer_text, read_layers, write_layers
 from nversion.errors import ArchitectureError, InputError
 from nversion.files import write_text as write_file
+from nversion.modes import ordinary
 from nversion.randomness import generator
 
 __all__ = ["PARAMETER_LIMIT", "VALUE_LIMIT", "Architecture", "LayerRow"]
@@ -188,6 +189,7 @@ class Architecture:
         """
         return sum(step.cost.multiply_adds for step in self._steps(shape, classes))
 
+    @ordinary()
     def build(self, shape: Sequence[int], classes: int, seed: int = 0) -> nn.Sequential:
         """Return a model of plain torch modules, float32 on the CPU, in training mode.
 

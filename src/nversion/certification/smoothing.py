@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from nversion.certification.rounding import rounded_down
 from nversion.errors import InputError
 from nversion.models import check_images, check_labels, evaluate, frozen
+from nversion.modes import ordinary
 from nversion.randomness import generator
 from nversion.repeats import FEW, check_repeats
 
@@ -81,6 +82,7 @@ def clopper_pearson_lower(successes: int, tried: int, confidence: float) -> floa
     return float(beta.ppf(1.0 - confidence, successes, tried - successes + 1))
 
 
+@ordinary()
 def certify_smoothing(
     model: nn.Module,
     images: Tensor,

@@ -18,6 +18,7 @@ from torch import Tensor
 from nversion.architectures import Architecture, student_architecture
 from nversion.datasets import Dataset
 from nversion.distillation.teacher import teacher_labels
+from nversion.modes import ordinary
 from nversion.program import Program
 from nversion.randomness import derive_seed
 from nversion.versions import Objective, Precision, Recipe, Version, load_recipe, train
@@ -59,6 +60,7 @@ def role_seed(seed: int) -> int:
     return derive_seed(seed, "distillation")
 
 
+@ordinary()
 def distil(
     program: Program,
     data: Dataset,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from nversion.certification.smoothing import SmoothingResult, certify_smoothing
 from nversion.models import check_images, frozen
+from nversion.modes import ordinary
 from nversion.program.model import Program
 from nversion.program.verdict import vote
 from nversion.program.voters import Outputs
@@ -38,6 +39,7 @@ class _Verdicts(nn.Module):
         return nn.functional.one_hot(verdict.labels + 1, places).to(torch.float32)
 
 
+@ordinary()
 def certify_program_smoothing(
     program: Program,
     images: Tensor,

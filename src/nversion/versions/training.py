@@ -26,6 +26,7 @@ from nversion.datasets import Dataset, Split
 from nversion.device import deterministic, recorder, resolve_device
 from nversion.errors import InputError, TrainingError
 from nversion.models import device_of, evaluate, frozen
+from nversion.modes import ordinary
 from nversion.randomness import derive_seed, generator
 from nversion.versions.arrangement import arranged
 from nversion.versions.descent import descend
@@ -73,6 +74,7 @@ def resolve_precision(
     return "bfloat16" if fast and architecture.kind == "convolutional" else "float32"
 
 
+@ordinary()
 def train(
     architecture: Architecture,
     data: Dataset,

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from nversion.architectures import Architecture
 from nversion.errors import ArtefactError, NVersionError
 from nversion.files import read_json, read_tensors, write_json, write_tensors, write_text
+from nversion.modes import ordinary
 
 __all__ = ["Record", "Version"]
 
@@ -94,6 +95,7 @@ class Version:
         return folder
 
     @classmethod
+    @ordinary()
     def load(cls, folder: str | Path) -> Version:
         """Read a version that :meth:`save` wrote.
 
