@@ -24,12 +24,15 @@ import safetensors.torch
 import torch
 
 from nversion.errors import ArtefactError, DiskFullError
+from nversion.reading import JSON_LIMIT, parse_json, read_text, shortened
 
 __all__ = [
     "digest_of",
     "noticing_a_full_disk",
     "read_json",
+    "read_object",
     "read_rows",
+    "read_tensor",
     "read_tensors",
     "remove_leftovers",
     "replacing",
@@ -47,6 +50,9 @@ NO_ROOM_IN_WORDS = re.compile(rf"os error ({'|'.join(map(str, NO_ROOM))})\b")
 """The same, as libraries written in Rust put it."""
 
 TEMPORARY = ".tmp"
+
+TENSOR_TYPES = ("F32", "F64", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
+"""The types of tensors that are read, as safetensors calls them."""
 
 
 @contextlib.contextmanager
@@ -118,17 +124,24 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file of no more than `JSON_LIMIT` bytes.
 
     Raises:
-        ArtefactError: the file is missing or is not JSON.
+        ArtefactError: the file is missing, too long or is not JSON.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ArtefactError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ArtefactError(f"{path}: not readable as JSON ({error})") from error
+    return parse_json(read_text(path, JSON_LIMIT), path)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object, which is what all of ours hold.
+
+    Raises:
+        ArtefactError: as :func:`read_json`, or it holds another value.
+    """
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise ArtefactError(f"{path}: must hold a JSON object, not a {type(values).__name__}")
+    return values
 
 
 def write_tensors(
@@ -145,17 +158,46 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Read what :func:`write_tensors` wrote: the tensors and the metadata.
 
     Raises:
-        ArtefactError: the file is missing, truncated or is not safetensors.
+        ArtefactError: the file is missing, truncated or is not safetensors, or holds numbers of a
+            type that nversion never writes (complex ones, or floats of 8 bits).
     """
     if not path.is_file():
         raise ArtefactError(f"{path}: no such file")
+    tensors = {}
+    with _opened(path) as file:
+        metadata = parse_json((file.metadata() or {}).get("nversion", "{}"), path)
+        if not isinstance(metadata, dict):
+            raise ArtefactError(f"{path}: its metadata must be a JSON object")
+        for name in file.keys():  # noqa: SIM118
+            kind = file.get_slice(name).get_dtype()
+            if kind not in TENSOR_TYPES:
+                raise ArtefactError(
+                    f"{path}: {shortened(name)} is of type {kind}, which is not read; the types "
+                    f"are {', '.join(TENSOR_TYPES)}"
+                )
+            tensors[name] = file.get_tensor(name)
+    return tensors, metadata
+
+
+def read_tensor(path: Path, name: str) -> torch.Tensor:
+    """Read one tensor that :func:`write_tensors` wrote; errors as in :func:`read_tensors`.
+
+    Raises:
+        ArtefactError: also if there is no tensor of that name.
+    """
+    tensors, _ = read_tensors(path)
+    if name not in tensors:
+        raise ArtefactError(f"{path}: holds no tensor called {name}; make it again")
+    return tensors[name]
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
-            metadata = json.loads((file.metadata() or {}).get("nversion", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            yield file
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise ArtefactError(f"{path}: not readable as safetensors ({error})") from error
-    return tensors, metadata
 
 
 def read_rows(path: Path, name: str, rows: slice) -> torch.Tensor:
@@ -164,12 +206,9 @@ def read_rows(path: Path, name: str, rows: slice) -> torch.Tensor:
     Raises:
         ArtefactError: the file is missing, truncated or is not safetensors, or has no such tensor.
     """
-    try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
-            found: torch.Tensor = file.get_slice(name)[rows]
-            return found
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise ArtefactError(f"{path}: {name} is not readable as safetensors ({error})") from error
+    with _opened(path) as file:
+        found: torch.Tensor = file.get_slice(name)[rows]
+        return found
 
 
 def sha256_of_file(path: Path) -> str:

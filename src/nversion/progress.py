@@ -34,7 +34,7 @@ def progress_bar(description: str, total: int, *, shown: bool | None = None) -> 
     console = Console(file=sys.stderr)
     visible = console.is_terminal if shown is None else shown
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -51,6 +51,10 @@ def test_the_record_of_another_set_is_refused(made, tmp_path):
     [
         ({"format": 0}, "record of format 1"),
         ({"more": 1}, "not an adversarial set's record"),
+        ({"dataset": "../digits"}, "dataset: a name must be plain"),
+        ({"seed": "7"}, "not an adversarial set's record: seed"),
+        ({"attacks": [{"name": "gradient"}]}, "a row lacks 'median_l0'"),
+        ({"attacks": [1]}, "not an adversarial set's record: attacks"),
     ],
 )
 def test_a_foreign_file_is_refused(made, tmp_path, change, message):
@@ -61,3 +65,21 @@ def test_a_foreign_file_is_refused(made, tmp_path, change, message):
     path.write_text("[]")
     with pytest.raises(ArtefactError, match=str(path)):
         SetRecord.load(tmp_path, made[0])
+
+
+def test_a_row_of_the_table_has_values_of_their_types(made, tmp_path):
+    path = tmp_path / "record.json"
+    values = json.loads(path.read_text())
+    values["attacks"][0]["effectiveness"] = "all"
+    path.write_text(json.dumps(values))
+    with pytest.raises(ArtefactError, match=r"record\.json: .*attacks: effectiveness"):
+        SetRecord.load(tmp_path, made[0])
+
+
+def test_control_characters_do_not_reach_the_terminal(made, tmp_path):
+    path = tmp_path / "record.json"
+    values = json.loads(path.read_text())
+    values["perceptibility_rule"] = values["attacks"][1]["reason"] = "\x1b[2Jgone"
+    path.write_text(json.dumps(values))
+    record = SetRecord.load(tmp_path, made[0])
+    assert record.perceptibility_rule == record.attacks[1]["reason"] == "\ufffd[2Jgone"

@@ -49,7 +49,7 @@ def test_a_file_gives_its_name_and_its_path_in_errors(tmp_path: Path) -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ArchitectureError, match=r"missing\.txt: no such file"):
         Architecture.load(tmp_path / "missing.txt")
-    with pytest.raises(ArchitectureError, match="not readable as UTF-8 text"):
+    with pytest.raises(ArchitectureError, match="is not a plain file"):
         Architecture.load(tmp_path)
     binary = tmp_path / "weights.bin"
     binary.write_bytes(b"flatten\n\xff\xfe\x00")

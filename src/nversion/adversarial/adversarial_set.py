@@ -23,8 +23,16 @@ import torch
 from torch import Tensor
 
 from nversion.errors import ArtefactError, InputError
-from nversion.files import digest_of, read_tensors, replacing, write_tensors, write_text
+from nversion.files import (
+    digest_of,
+    read_tensors,
+    replacing,
+    sha256_of_file,
+    write_tensors,
+    write_text,
+)
 from nversion.models import check_images
+from nversion.reading import check_name, checked, printable
 
 __all__ = ["AdversarialSet"]
 
@@ -44,6 +52,24 @@ COLUMNS: Mapping[str, torch.dtype] = {
     "linf": torch.float32,
     "ssim": torch.float32,
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Header:
+    """What the header of a set's file says; see :class:`AdversarialSet`.
+
+    Attributes:
+        digest: SHA-256 of the set.
+        provenance: SHA-256 of the table beside it.
+    """
+
+    kind: str
+    versions: tuple[str, ...]
+    attacks: tuple[str, ...]
+    options: dict[str, dict[str, Any]]
+    storable: bool
+    digest: str
+    provenance: str
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -102,6 +128,8 @@ class AdversarialSet:
         for what in ("version", "attack"):
             names: tuple[str, ...] = getattr(self, f"{what}s")
             ids: Tensor = getattr(self, f"{what}_ids")
+            for name in names:
+                check_name(name, f"{what}s", InputError)
             if len(set(names)) != len(names):
                 raise InputError(f"{what}s must have different names: {', '.join(names)}")
             if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < len(names):
@@ -159,23 +187,25 @@ class AdversarialSet:
         path = folder / IMAGES_FILE
         tensors, metadata = read_tensors(path)
         if metadata.get("kind") != KIND:
-            raise ArtefactError(f"{path}: not an adversarial set, but {metadata.get('kind')}")
+            found = printable(str(metadata.get("kind")))
+            raise ArtefactError(f"{path}: not an adversarial set, but {found}")
+        header = checked(_Header, metadata, f"{path}: not a complete adversarial set")
         try:
             loaded = cls(
-                versions=tuple(metadata["versions"]),
-                attacks=tuple(metadata["attacks"]),
-                options=metadata["options"],
-                storable=metadata["storable"],
+                versions=header.versions,
+                attacks=header.attacks,
+                options=header.options,
+                storable=header.storable,
                 **tensors,
             )
-        except (KeyError, TypeError, InputError) as error:
+        except (TypeError, InputError) as error:
             raise ArtefactError(f"{path}: not a complete adversarial set ({error})") from error
-        if loaded.digest != metadata.get("digest"):
+        if loaded.digest != header.digest:
             raise ArtefactError(f"{path}: the content does not match its digest; build it again")
         table = folder / PROVENANCE_FILE
         if not table.is_file():
             raise ArtefactError(f"{table}: no such file; build the adversarial set again")
-        if hashlib.sha256(table.read_bytes()).hexdigest() != metadata.get("provenance"):
+        if sha256_of_file(table) != header.provenance:
             raise ArtefactError(
                 f"{table}: was changed, or does not belong to {path}; build the set again"
             )

@@ -25,6 +25,7 @@ from nversion.adversarial.summary import AttackSummary
 from nversion.errors import ArtefactError, InputError
 from nversion.files import digest_of, read_tensors, write_tensors
 from nversion.models import check_images
+from nversion.reading import check_name, checked, printable
 
 __all__ = ["AttackExample", "choose_example"]
 
@@ -56,6 +57,18 @@ def choose_example(runs: Iterable[AttackRun]) -> tuple[str, int] | None:
         for index in run.test_indices[run.success].tolist():
             successes[run.version, index] = successes.get((run.version, index), 0) + 1
     return min(successes, key=lambda key: (-successes[key], order[key[0]], key[1]), default=None)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Header:
+    """What the header of an example's file says; see :class:`AttackExample`."""
+
+    kind: str
+    version: str
+    test_index: int
+    label: int
+    attacks: tuple[str, ...]
+    digest: str
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -96,6 +109,8 @@ class AttackExample:
     ssim: Tensor
 
     def __post_init__(self) -> None:
+        for what in (self.version, *self.attacks):
+            check_name(what, "version and attacks", InputError)
         check_images(self.images)
         check_images(self.original[None], "original")
         if self.original.shape != self.images.shape[1:]:
@@ -159,7 +174,9 @@ class AttackExample:
         tensors, metadata = read_tensors(path)
         facts: dict[str, Any] = {name: metadata[name] for name in metadata if name != "digest"}
         if facts.get("kind") != KIND:
-            raise ArtefactError(f"{path}: not an example of attacks, but {facts.get('kind')}")
+            found = printable(str(facts.get("kind")))
+            raise ArtefactError(f"{path}: not an example of attacks, but {found}")
+        checked(_Header, metadata, f"{path}: not a complete example of attacks")
         if digest_of(facts, tensors) != metadata.get("digest"):
             raise ArtefactError(f"{path}: the content does not match its digest; make it again")
         fields: dict[str, Any] = facts | tensors

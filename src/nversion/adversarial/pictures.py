@@ -77,6 +77,7 @@ def contact_sheet(adversarial: AdversarialSet, columns: int = 16) -> Figure:
             ha="right",
             va="center",
             fontsize=6.5,
+            parse_math=False,
         )
         for column, index in enumerate(_spread(members, columns)):
             left = label_width + column * step_x
@@ -127,7 +128,7 @@ def comparison(
     _show(axes[2], change, f"difference (±{scale:.2g})", limit=scale)
     axes[2].set_xlabel(_distances(original, adversarial), fontsize=9)
     if title:
-        figure.suptitle(title, fontsize=11)
+        figure.suptitle(title, fontsize=11, parse_math=False)
     return figure
 
 
@@ -191,7 +192,7 @@ def attack_grid(
         _show(right, change, "", limit=scale)
         right.set_xlabel("" if failed else _distances(original, image, short=True), fontsize=8)
     if title:
-        figure.suptitle(title, fontsize=11)
+        figure.suptitle(title, fontsize=11, parse_math=False)
     return figure
 
 
@@ -263,7 +264,7 @@ def _show(axes: Axes, pixels: FloatArray, title: str, limit: float | None = None
         axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     else:
         axes.imshow(pixels, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
-    axes.set_title(title, fontsize=9)
+    axes.set_title(title, fontsize=9, parse_math=False)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

@@ -15,7 +15,8 @@ from nversion.adversarial.adversarial_set import AdversarialSet
 from nversion.adversarial.perceptibility import PerceptibilityRule
 from nversion.adversarial.summary import AttackSummary
 from nversion.errors import ArtefactError
-from nversion.files import read_json, write_json
+from nversion.files import read_object, write_json
+from nversion.reading import check_name, checked, printable
 
 __all__ = ["SetRecord"]
 
@@ -83,13 +84,28 @@ class SetRecord:
         path = folder / RECORD_FILE
         if not path.is_file():
             return None
-        values = read_json(path)
-        if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+        values = read_object(path)
+        if values.pop("format", None) != FORMAT:
             raise ArtefactError(f"{path}: not an adversarial set's record of format {FORMAT}")
-        try:
-            record = cls(**values)
-        except TypeError as error:
-            raise ArtefactError(f"{path}: not an adversarial set's record ({error})") from error
+        what = f"{path}: not an adversarial set's record"
+        record = checked(cls, values, what)
+        check_name(record.dataset, f"{path}: dataset")
+        record = dataclasses.replace(
+            record,
+            perceptibility_rule=printable(record.perceptibility_rule),
+            attacks=[_checked_row(row, what) for row in record.attacks],
+        )
         if record.set_digest != adversarial.digest:
             raise ArtefactError(f"{path}: belongs to another set; build the set again")
         return record
+
+
+def _checked_row(row: dict[str, Any], what: str) -> dict[str, Any]:
+    """Return a row of the table of attacks, with every value that belongs to it and no other."""
+    try:
+        summary = AttackSummary.from_json(row)
+    except KeyError as error:
+        raise ArtefactError(f"{what}: attacks: a row lacks {error}") from error
+    summary = checked(AttackSummary, dataclasses.asdict(summary), f"{what}: attacks")
+    check_name(summary.name, f"{what}: attacks")
+    return dataclasses.replace(summary, reason=printable(summary.reason)).to_json()

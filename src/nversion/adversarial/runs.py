@@ -21,6 +21,7 @@ from nversion.errors import ArtefactError, InputError
 from nversion.files import digest_of, read_tensors, write_tensors
 from nversion.models import check_images
 from nversion.randomness import generator
+from nversion.reading import check_name, checked, printable
 
 __all__ = ["AttackRun", "StoredRuns", "draw_indices"]
 
@@ -73,6 +74,21 @@ def draw_indices(correct: Tensor, count: int, seed: int, version_name: str) -> T
     return drawn.sort().values
 
 
+@dataclasses.dataclass(frozen=True)
+class _Header:
+    """What the header of a run's file says; see :class:`AttackRun`."""
+
+    kind: str
+    version: str
+    attack: str
+    norm: str
+    options: dict[str, Any]
+    seed: int
+    seconds: float
+    digest: str
+    storable: bool = False
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class AttackRun:
     """What one attack did to one version, image by image.
@@ -121,6 +137,8 @@ class AttackRun:
     storable: bool = False
 
     def __post_init__(self) -> None:
+        check_name(self.version, "version", InputError)
+        check_name(self.attack, "attack", InputError)
         check_images(self.images)
         for name, dtype in COLUMNS.items():
             tensor = getattr(self, name)
@@ -206,7 +224,9 @@ class AttackRun:
         tensors, metadata = read_tensors(path)
         facts: dict[str, Any] = {name: metadata[name] for name in metadata if name != "digest"}
         if facts.get("kind") != KIND:
-            raise ArtefactError(f"{path}: not an attack run, but {facts.get('kind') or 'unknown'}")
+            found = printable(str(facts.get("kind") or "unknown"))
+            raise ArtefactError(f"{path}: not an attack run, but {found}")
+        checked(_Header, metadata, f"{path}: not a complete attack run")
         if digest_of(facts, tensors) != metadata.get("digest"):
             raise ArtefactError(f"{path}: the content does not match its digest; make it again")
         fields: dict[str, Any] = facts | tensors

@@ -21,6 +21,7 @@ from nversion.errors import ArchitectureError, InputError
 from nversion.files import write_text as write_file
 from nversion.modes import ordinary
 from nversion.randomness import generator
+from nversion.reading import read_text
 
 __all__ = ["PARAMETER_LIMIT", "VALUE_LIMIT", "Architecture", "LayerRow"]
 
@@ -29,9 +30,6 @@ PARAMETER_LIMIT = 100_000_000
 
 VALUE_LIMIT = 10_000_000
 """The most values one layer may give for one image."""
-
-FILE_LIMIT = 1_000_000
-"""The most bytes of an architecture's file."""
 
 
 @dataclass(frozen=True)
@@ -110,16 +108,7 @@ class Architecture:
             ArchitectureError: the file is missing, is not text, or cannot be read as above.
         """
         path = Path(path)
-        try:
-            with path.open("rb") as file:
-                data = file.read(FILE_LIMIT + 1)
-            if len(data) > FILE_LIMIT:
-                raise ArchitectureError(f"{path}: more than {FILE_LIMIT:,} bytes")
-            text = data.decode("utf-8")
-        except FileNotFoundError:
-            raise ArchitectureError(f"{path}: no such file") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ArchitectureError(f"{path}: not readable as UTF-8 text ({error})") from error
+        text = read_text(path, error=ArchitectureError)
         return cls.parse(text, str(path), path.stem if name is None else name)
 
     def to_text(self) -> str:

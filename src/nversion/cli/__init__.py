@@ -17,17 +17,18 @@ def main() -> None:
     """Run the command line, and turn nversion's own errors into one line and exit code 2."""
     from nversion.cli.app import app
     from nversion.errors import NVersionError
+    from nversion.reading import printable
 
     try:
         app(prog_name="nversion")
     except NVersionError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {printable(str(error))}\n")
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
     except OSError as error:
         # A file or folder that cannot be read or written: the system's words name it.
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {printable(str(error))}\n")
         sys.exit(2)
     except SystemExit as end:
         # Typer ends with this code, and without a word, when it is interrupted.

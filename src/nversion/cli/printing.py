@@ -32,16 +32,18 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
+    from nversion.reading import printable
+
     table = Table(box=SIMPLE, show_footer=total is not None)
     for place, head in enumerate(heads):
         table.add_column(
-            head,
-            footer=total[place] if total else "",
+            Text(head),
+            footer=Text(total[place]) if total else "",
             justify="right" if head in numbers else "left",
             no_wrap=head in numbers,
         )
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     console = Console()
     if not sys.stdout.isatty():
         console.width = WIDTH_WITHOUT_TERMINAL

@@ -32,7 +32,7 @@ def report(
     """Write the report of a study again, from its results.json, and say where it is."""
     # Imported here: matplotlib takes a second that other commands need not wait for.
     from nversion.errors import ArtefactError
-    from nversion.files import read_json
+    from nversion.files import read_object
     from nversion.report import publish as publish_report
     from nversion.report import write_report
 
@@ -42,10 +42,7 @@ def report(
             f"{source}: no such file; give the folder of a finished study, or make one with "
             f"`nversion study --out {folder}`"
         )
-    results = read_json(source)
-    if not isinstance(results, dict):
-        raise ArtefactError(f"{source}: must hold a JSON object, not a {type(results).__name__}")
-    results = _answered(results)
+    results = _answered(read_object(source))
     if publish is not None:
         typer.echo(str(publish_report(results, publish, command)))
         return

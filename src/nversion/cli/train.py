@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from nversion.cli.options import AddressOption, DeviceOption, EngineOption, WorkersOption
+from nversion.cli.printing import print_table
 
 __all__ = ["recipes", "train"]
 
@@ -43,9 +45,6 @@ def train(
     Example:
     nversion train student v001 v002 --data mnist --data-dir data --out versions
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from nversion.architectures import find_architecture
     from nversion.datasets import load_dataset
     from nversion.versions import train_each
@@ -86,22 +85,25 @@ def train(
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     else:
-        table = Table("version", "train", "test", "parameters", "precision", "seconds")
-        for row in rows:
-            if row["error"]:
-                table.add_row(row["name"], "failed", str(row["error"]))
-            else:
-                table.add_row(
-                    row["name"],
-                    f"{row['train_accuracy']:.2%}",
-                    f"{row['test_accuracy']:.2%}",
-                    f"{row['parameters']:,}",
-                    row["precision"],
-                    f"{row['seconds']:.1f}",
-                )
-        Console().print(table)
+        print_table(
+            ("version", "train", "test", "parameters", "precision", "seconds"),
+            [_cells(row) for row in rows],
+        )
     if any(row["error"] for row in rows):
         raise typer.Exit(1)
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    if row["error"]:
+        return row["name"], "failed", str(row["error"]), "", "", ""
+    return (
+        row["name"],
+        f"{row['train_accuracy']:.2%}",
+        f"{row['test_accuracy']:.2%}",
+        f"{row['parameters']:,}",
+        row["precision"],
+        f"{row['seconds']:.1f}",
+    )
 
 
 def recipes(

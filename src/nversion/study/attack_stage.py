@@ -31,7 +31,7 @@ from nversion.datasets import Dataset
 from nversion.datasets.shared import SharedDataset
 from nversion.device import Device, deterministic, resolve_device
 from nversion.errors import StudyError
-from nversion.files import read_json, write_json
+from nversion.files import read_object, write_json
 from nversion.randomness import derive_seed
 from nversion.study.config import StudyConfig
 from nversion.study.engine import Engine
@@ -287,7 +287,7 @@ def build_set(
         ),
     )
     engine.require("building the adversarial set", [unit])
-    known = read_json(folder.built)
+    known = read_object(folder.built)
     table = [AttackSummary.from_json(row) for row in known["table"]]
     chosen = known["example"]
     if chosen is None:

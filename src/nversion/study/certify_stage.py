@@ -19,7 +19,7 @@ import torch
 
 from nversion.certification import certify
 from nversion.datasets import Dataset
-from nversion.files import read_tensors, write_tensors
+from nversion.files import read_tensor, write_tensors
 from nversion.randomness import derive_seed
 from nversion.study.config import StudyConfig
 from nversion.study.engine import Engine
@@ -141,7 +141,7 @@ def certify_networks(
     for domain, norm, role in combinations:
         parts = range(len(_parts(counts[domain])))
         paths = [folder.certificates(role, norm, domain, part) for part in parts]
-        radii = torch.cat([read_tensors(path)[0]["radii"] for path in paths])
+        radii = torch.cat([read_tensor(path, "radii") for path in paths])
         norms = results.setdefault(keys[domain], {})
         norms.setdefault(norm, {})[role] = summary(radii)
     if drawn:

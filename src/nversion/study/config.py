@@ -6,7 +6,6 @@ of it; command-line flags override the file, the file overrides the defaults for
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,8 +21,8 @@ from nversion.device import Device
 from nversion.errors import ConfigError, InputError, NVersionError
 from nversion.files import write_text
 from nversion.program import create_voter
+from nversion.reading import describe_validation_error, read_toml
 from nversion.versions import Objective, Precision, load_recipe
-from nversion.versions.recipe import describe_validation_error
 from nversion.workers import Engine
 
 __all__ = [
@@ -290,12 +289,7 @@ def load_config(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: the file is missing or is not TOML.
     """
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: not readable as TOML: {error}") from error
+    return read_toml(path, ConfigError)
 
 
 def save_config(config: StudyConfig, path: Path) -> None:

@@ -12,7 +12,7 @@ from nversion.datasets import Dataset
 from nversion.datasets.shared import SharedDataset
 from nversion.device import resolve_device
 from nversion.distillation import ROLES, recipes, role_seed
-from nversion.files import read_tensors, write_tensors
+from nversion.files import read_tensor, write_tensors
 from nversion.program import vote_outputs
 from nversion.study.config import StudyConfig
 from nversion.study.engine import Engine
@@ -141,5 +141,5 @@ def _teach_part(
 
 
 def _join(parts: Sequence[Path], path: Path) -> None:
-    labels = torch.cat([read_tensors(part)[0]["labels"] for part in parts])
+    labels = torch.cat([read_tensor(part, "labels") for part in parts])
     write_tensors(path, {"labels": labels})

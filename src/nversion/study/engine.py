@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from nversion.datasets import Dataset
 from nversion.datasets.shared import SharedDataset
 from nversion.errors import ArtefactError, DiskFullError, NVersionError
-from nversion.files import read_json, remove_leftovers, write_json
+from nversion.files import read_object, remove_leftovers, write_json
 from nversion.progress import progress_bar
 from nversion.study.folder import StudyFolder
 from nversion.study.ledger import Entry, Ledger, Unit, run_unit
@@ -182,6 +182,7 @@ class Engine:
     def timings(self) -> dict[str, float]:
         """Return wall-clock seconds by stage, added up over all runs of this study."""
         try:
-            return dict(read_json(self._folder.timings))
-        except (ArtefactError, TypeError, ValueError):
+            found = read_object(self._folder.timings)
+        except ArtefactError:
             return {}
+        return {name: seconds for name, seconds in found.items() if isinstance(seconds, float)}

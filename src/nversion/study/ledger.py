@@ -24,7 +24,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from nversion.errors import ArtefactError
 from nversion.files import digest_of, noticing_a_full_disk, sha256_of_file, write_text
+from nversion.reading import checked, parse_json
 
 __all__ = ["Check", "Entry", "Ledger", "Unit", "code_digest"]
 
@@ -140,6 +142,9 @@ class Ledger:
             return Check(None, "new")
         if entry.digest != unit.digest:
             return Check(None, "changed")
+        # What the journal names is no path to follow: a unit has the outputs that it has.
+        if set(entry.outputs) != (set() if entry.error else set(unit.outputs)):
+            return Check(None, "damaged", f"the journal names other outputs of {unit.name}")
         for output, checksum in entry.outputs.items():
             path = self._folder / output
             if not path.is_file():
@@ -195,12 +200,12 @@ def _line(name: str, entry: Entry) -> str:
 def _read_line(line: bytes) -> tuple[str, Entry] | None:
     """Return the unit's name and entry, or None if the line is not as it was written."""
     try:
-        values = json.loads(line)
+        values = parse_json(line, "the journal")
         check = values.pop("check")
         if digest_of(values)[:CHECK_DIGITS] != check:
             return None
-        return values.pop("unit"), Entry(**values)
-    except (ValueError, TypeError, KeyError, AttributeError):
+        return str(values.pop("unit")), checked(Entry, values, "the journal")
+    except (ArtefactError, TypeError, KeyError, AttributeError):
         return None
 
 

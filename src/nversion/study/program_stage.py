@@ -14,7 +14,7 @@ from nversion.adversarial import AdversarialSet
 from nversion.datasets import Dataset
 from nversion.device import deterministic, resolve_device
 from nversion.evaluation import paired_comparison
-from nversion.files import read_json, read_rows, read_tensors, write_json, write_tensors
+from nversion.files import read_object, read_rows, read_tensor, write_json, write_tensors
 from nversion.models import evaluate, frozen
 from nversion.program import AccuracyCounter, Outputs, vote_outputs
 from nversion.randomness import derive_seed
@@ -83,7 +83,7 @@ def softmax_outputs(version: Version, images: Tensor, device: torch.device) -> T
 
 def read_outputs(path: Path) -> Tensor:
     """Return the softmax outputs float32 [count, classes] that an outputs unit wrote."""
-    return read_tensors(path)[0]["probabilities"]
+    return read_tensor(path, "probabilities")
 
 
 def measure_program(
@@ -134,7 +134,7 @@ def measure_program(
         outputs=(folder.relative(folder.program_summary),),
     )
     engine.require("voting", [summary])
-    return dict(read_json(folder.program_summary))
+    return read_object(folder.program_summary)
 
 
 def _only_output(entry: Entry) -> str:

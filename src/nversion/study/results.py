@@ -14,7 +14,7 @@ import nversion
 from nversion.architectures import Architecture
 from nversion.datasets import Dataset
 from nversion.device import resolve_device
-from nversion.files import read_json
+from nversion.files import read_object
 from nversion.study.config import StudyConfig
 from nversion.study.folder import StudyFolder
 
@@ -99,7 +99,7 @@ def version_rows(
     for architecture in architectures:
         name = str(architecture.name)
         error = errors.get(name)
-        record = {} if error else read_json(folder.version(name) / "record.json")
+        record = {} if error else read_object(folder.version(name) / "record.json")
         rows.append(
             {
                 "name": name,

@@ -17,7 +17,7 @@ from nversion.datasets.shared import SharedDataset
 from nversion.device import resolve_device
 from nversion.errors import StudyError
 from nversion.evaluation import adversarial_frequency, rank
-from nversion.files import read_json, write_json
+from nversion.files import read_object, write_json
 from nversion.study.attack_stage import (
     AttackPlan,
     attack_networks,
@@ -172,7 +172,7 @@ def _evaluate(
     for role, network in networks.items():
         predictions = read_outputs(place.network_outputs(role)).argmax(dim=1)
         right = (predictions == adversarial.labels).double()
-        record = read_json(network.folder / "record.json")
+        record = read_object(network.folder / "record.json")
         frequency = adversarial_frequency(runs[role])
         measured[role] = {
             "train_accuracy": record["train_accuracy"],

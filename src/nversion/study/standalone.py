@@ -14,7 +14,7 @@ from pathlib import Path
 from torch import Tensor
 
 from nversion.datasets import Dataset
-from nversion.errors import InputError, StudyError
+from nversion.errors import ArtefactError, InputError, StudyError
 from nversion.files import sha256_of_file
 from nversion.models import predict
 from nversion.study.attack_stage import AttackPlan, BuiltSet, attack_versions, build_set
@@ -114,13 +114,20 @@ def _versions(folders: Sequence[Path], data: Dataset) -> list[tuple[TrainedVersi
             )
         places[name] = folder
         weights = sha256_of_file(folder / "weights.safetensors")
-        known.append((TrainedVersion(name, weights, folder.resolve()), _correct(version, data)))
+        known.append(
+            (TrainedVersion(name, weights, folder.resolve()), _correct(folder, version, data))
+        )
     return known
 
 
-def _correct(version: Version, data: Dataset) -> Tensor:
+def _correct(folder: Path, version: Version, data: Dataset) -> Tensor:
     logits = version.test_logits
     if logits is not None and version.record.dataset_digest == data.digest:
+        if len(logits) != len(data.test):
+            raise ArtefactError(
+                f"{folder}: holds logits of {len(logits)} test images, but {data.name} has "
+                f"{len(data.test)}: it is damaged; copy the version again, or train it anew"
+            )
         predictions = logits.argmax(dim=1)
     else:
         predictions = predict(version.model, data.test.images)

@@ -13,13 +13,14 @@ from nversion.datasets import Dataset
 from nversion.datasets.shared import SharedDataset
 from nversion.device import resolve_device
 from nversion.errors import ArtefactError, ConfigError, StudyError
-from nversion.files import read_tensors
+from nversion.files import read_tensor
 from nversion.study.config import StudyConfig
 from nversion.study.engine import Engine
 from nversion.study.folder import StudyFolder
 from nversion.study.ledger import Entry, Unit, code_digest
 from nversion.versions import Precision, Recipe, load_recipe, resolve_precision, train
 from nversion.versions.many import version_seed
+from nversion.versions.version import read_logits
 
 __all__ = ["TrainedVersion", "study_architectures", "train_unit", "train_versions"]
 
@@ -42,7 +43,8 @@ class TrainedVersion:
 
     def correct(self, data: Dataset) -> Tensor:
         """Return whether each test image is classified correctly, bool [test images]."""
-        logits = read_tensors(self.folder / "test-logits.safetensors")[0]["logits"]
+        images = len(data.test)
+        logits = read_logits(self.folder / "test-logits.safetensors", images, data.classes)
         return logits.argmax(dim=1) == data.test.labels
 
 
@@ -193,7 +195,7 @@ def _train(
         shared.open(),
         recipe,
         seed,
-        targets=read_tensors(targets)[0]["labels"] if targets else None,
+        targets=read_tensor(targets, "labels") if targets else None,
         precision=precision,
         device=device,
     )

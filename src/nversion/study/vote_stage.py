@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from nversion.datasets import Dataset
-from nversion.files import read_tensors, write_tensors
+from nversion.files import read_tensor, write_tensors
 from nversion.program import Program, RadiusComparison, certify_program
 from nversion.study.certify_stage import BOXES, RadiiPlan, summary
 from nversion.study.config import StudyConfig
@@ -65,9 +65,9 @@ def certify_vote(
     found = {
         norm: torch.stack(
             [
-                read_tensors(folder.certificates(f"versions/{member.name}", norm, domain, 0))[0][
-                    "radii"
-                ]
+                read_tensor(
+                    folder.certificates(f"versions/{member.name}", norm, domain, 0), "radii"
+                )
                 for member in members
             ]
         )
@@ -90,7 +90,7 @@ def certify_vote(
     }
     for norm in norms:
         paths = [folder.certificates("program", norm, domain, part) for part in range(len(starts))]
-        voted = torch.cat([read_tensors(path)[0]["radii"] for path in paths])
+        voted = torch.cat([read_tensor(path, "radii") for path in paths])
         results["norms"][norm] = _compared(RadiusComparison(voted, found[norm]), members)
     return results
 

@@ -8,7 +8,6 @@ datasets of a few thousand images. A user's own recipe is a TOML file with the s
 
 from __future__ import annotations
 
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -16,8 +15,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nversion.errors import ConfigError
+from nversion.reading import describe_validation_error, parse_toml, read_toml
 
-__all__ = ["Objective", "Recipe", "describe_validation_error", "load_recipe", "recipe_names"]
+__all__ = ["Objective", "Recipe", "load_recipe", "recipe_names"]
 
 Objective = Literal["cross-entropy", "mean-squared-error"]
 
@@ -74,6 +74,7 @@ def load_recipe(recipe: str | Path | Recipe) -> Recipe:
     if str(recipe) in recipe_names():
         source = f"recipe {recipe}"
         text = (resources.files(__package__) / "recipes" / f"{recipe}.toml").read_text("utf-8")
+        values = parse_toml(text, source, ConfigError)
     else:
         path = Path(recipe)
         source = str(path)
@@ -82,29 +83,8 @@ def load_recipe(recipe: str | Path | Recipe) -> Recipe:
                 f"no recipe is called {str(recipe)!r} and no file has that name; "
                 f"recipes: {', '.join(recipe_names())}; or name a .toml file"
             )
-        text = path.read_text("utf-8")
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source}: not readable as TOML: {error}") from error
+        values = read_toml(path, ConfigError)
     try:
         return Recipe(**{"name": Path(recipe).stem, **values})
     except ValidationError as error:
         raise ConfigError(describe_validation_error(source, error)) from error
-
-
-def describe_validation_error(source: str, error: ValidationError) -> str:
-    """Return one line per problem: the source, the key, what is wrong and what was given."""
-    lines = []
-    for problem in error.errors(include_url=False):
-        key = ".".join(str(part) for part in problem["loc"]) or "(whole)"
-        given = (
-            ""
-            if problem["type"] in {"missing", "extra_forbidden"}
-            else f", not {problem['input']!r}"
-        )
-        message = problem["msg"]
-        if problem["type"] == "extra_forbidden":
-            message = "no such key"
-        lines.append(f"{source}: {key}: {message}{given}")
-    return "\n".join(lines)

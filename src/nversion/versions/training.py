@@ -28,6 +28,7 @@ from nversion.errors import InputError, TrainingError
 from nversion.models import device_of, evaluate, frozen
 from nversion.modes import ordinary
 from nversion.randomness import derive_seed, generator
+from nversion.reading import check_name
 from nversion.versions.arrangement import arranged
 from nversion.versions.descent import descend
 from nversion.versions.recipe import Recipe, load_recipe
@@ -111,11 +112,11 @@ def train(
         TrainingError: the loss became NaN or infinite, or the training accuracy stayed at chance.
         ArchitectureError: the architecture does not fit the images.
         ConfigError: the recipe is wrong.
-        InputError: `targets` or `precision` are malformed, or there is no such device.
+        InputError: `name`, `targets` or `precision` are malformed, or there is no such device.
     """
     where = resolve_device(device)
     recipe = load_recipe(recipe)
-    name = name or architecture.name or "version"
+    name = check_name(name or architecture.name or "version", "the version", InputError)
     resolved = resolve_precision(precision, architecture, where)
     _check_targets(targets, data)
     started = time.perf_counter()

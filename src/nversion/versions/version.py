@@ -2,7 +2,7 @@
 
 On disk a version is a folder: ``architecture.txt`` (text), ``weights.safetensors`` (never pickled,
 so a folder from outside can be loaded safely), ``record.json`` (what was trained, how and how
-well) and, where known, ``test-logits.safetensors``.
+well, and the SHA-256 of each of the other files) and, where known, ``test-logits.safetensors``.
 """
 
 from __future__ import annotations
@@ -15,13 +15,32 @@ import torch
 from torch import Tensor, nn
 
 from nversion.architectures import Architecture
-from nversion.errors import ArtefactError, NVersionError
-from nversion.files import read_json, read_tensors, write_json, write_tensors, write_text
+from nversion.errors import ArtefactError, InputError, NVersionError
+from nversion.files import (
+    read_object,
+    read_tensor,
+    read_tensors,
+    sha256_of_file,
+    write_json,
+    write_tensors,
+    write_text,
+)
 from nversion.modes import ordinary
+from nversion.reading import check_name, checked, shortened
 
-__all__ = ["Record", "Version"]
+__all__ = ["Record", "Version", "read_logits"]
 
-FORMAT = 1
+FORMAT = 2
+
+FORMAT_WITHOUT_CHECKSUMS = 1
+"""What was written before the record held the checksums of the files; it is still read."""
+
+ARCHITECTURE, WEIGHTS, LOGITS, RECORD = (
+    "architecture.txt",
+    "weights.safetensors",
+    "test-logits.safetensors",
+    "record.json",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,13 +104,25 @@ class Version:
     test_logits: Tensor | None = None
 
     def save(self, folder: str | Path) -> Path:
-        """Write the version's files into `folder`, each atomically, the record last."""
+        """Write the version's files into `folder`, each atomically, the record last.
+
+        Raises:
+            InputError: the version's name could not be the name of a folder.
+        """
         folder = Path(folder)
-        write_text(folder / "architecture.txt", self.architecture.to_text())
-        write_tensors(folder / "weights.safetensors", self.model.state_dict())
+        check_name(self.record.name, "the version", InputError)
+        check_name(self.record.dataset, f"the dataset of {self.record.name}", InputError)
+        write_text(folder / ARCHITECTURE, self.architecture.to_text())
+        write_tensors(folder / WEIGHTS, self.model.state_dict())
+        names = [ARCHITECTURE, WEIGHTS]
         if self.test_logits is not None:
-            write_tensors(folder / "test-logits.safetensors", {"logits": self.test_logits})
-        write_json(folder / "record.json", {"format": FORMAT, **dataclasses.asdict(self.record)})
+            write_tensors(folder / LOGITS, {"logits": self.test_logits})
+            names.append(LOGITS)
+        else:
+            (folder / LOGITS).unlink(missing_ok=True)
+        checksums = {name: sha256_of_file(folder / name) for name in names}
+        values = dataclasses.asdict(self.record)
+        write_json(folder / RECORD, {"format": FORMAT, **values, "sha256": checksums})
         return folder
 
     @classmethod
@@ -100,46 +131,99 @@ class Version:
         """Read a version that :meth:`save` wrote.
 
         Raises:
-            ArtefactError: a file is missing or damaged, of another format, or the weights do not
-                fit the architecture.
+            ArtefactError: a file is missing, damaged or of another format, does not have the
+                checksum in the record, or the weights do not fit the architecture.
         """
         folder = Path(folder)
-        record = _read_record(folder / "record.json")
+        record, checksums = _read_record(folder / RECORD)
+        for name, checksum in checksums.items():
+            _check_file(folder / name, checksum)
         try:
-            architecture = dataclasses.replace(
-                Architecture.load(folder / "architecture.txt"), name=record.name
-            )
+            architecture = Architecture.load(folder / ARCHITECTURE, name=record.name)
             model = architecture.build(record.shape, record.classes)
         except (NVersionError, OSError) as error:
             raise ArtefactError(f"{folder}: the architecture cannot be read: {error}") from error
-        weights, _ = read_tensors(folder / "weights.safetensors")
-        _load_weights(model, weights, folder / "weights.safetensors")
+        weights, _ = read_tensors(folder / WEIGHTS)
+        _load_weights(model, weights, folder / WEIGHTS)
         logits = None
-        if (folder / "test-logits.safetensors").is_file():
-            logits = read_tensors(folder / "test-logits.safetensors")[0]["logits"]
+        if (folder / LOGITS).is_file():
+            logits = read_logits(folder / LOGITS, classes=record.classes)
         return cls(record.name, architecture, model.eval(), record, logits)
 
 
-def _read_record(path: Path) -> Record:
-    values = read_json(path)
-    if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
-        raise ArtefactError(f"{path}: not a version's record of format {FORMAT}")
-    try:
-        return Record(**{**values, "shape": tuple(values["shape"])})
-    except (TypeError, KeyError) as error:
-        raise ArtefactError(f"{path}: not a version's record: {error}") from error
+def read_logits(path: Path, images: int | None = None, classes: int | None = None) -> Tensor:
+    """Return a version's logits on the test images, float32 [images, classes].
+
+    Args:
+        path: the file.
+        images: how many test images there are, if that is known.
+        classes: how many classes there are, if that is known.
+
+    Raises:
+        ArtefactError: the file is missing or damaged, or holds other numbers than these.
+    """
+    logits = read_tensor(path, "logits")
+    fits = logits.ndim == 2 and logits.dtype == torch.float32
+    for place, wanted in enumerate((images, classes)):
+        fits = fits and (wanted is None or logits.shape[place] == wanted)
+    if not fits:
+        expected = f"[{images or 'test images'}, {classes or 'classes'}]"
+        raise ArtefactError(
+            f"{path}: logits must be float32 {expected}, not {logits.dtype} {list(logits.shape)}"
+        )
+    if not bool(logits.isfinite().all()):
+        raise ArtefactError(f"{path}: the logits hold NaN or infinite values")
+    return logits
+
+
+def _read_record(path: Path) -> tuple[Record, dict[str, str]]:
+    """Return a version's record, and the checksums of its files; none if they were not kept."""
+    values = read_object(path)
+    form = values.pop("format", None)
+    if form not in (FORMAT_WITHOUT_CHECKSUMS, FORMAT):
+        raise ArtefactError(
+            f"{path}: not a version's record of format {FORMAT_WITHOUT_CHECKSUMS} or {FORMAT}"
+        )
+    checksums = {} if form == FORMAT_WITHOUT_CHECKSUMS else values.pop("sha256", None)
+    record = checked(Record, values, f"{path}: not a version's record")
+    check_name(record.name, f"{path}: name")
+    check_name(record.dataset, f"{path}: dataset")
+    if form == FORMAT:
+        named = set(checksums) if isinstance(checksums, dict) else set()
+        if named - {LOGITS} != {ARCHITECTURE, WEIGHTS}:
+            raise ArtefactError(
+                f"{path}: sha256 must give the checksums of {ARCHITECTURE} and {WEIGHTS}"
+            )
+        if LOGITS not in named and (path.parent / LOGITS).is_file():
+            raise ArtefactError(f"{path.parent / LOGITS}: does not belong to the version")
+    return record, checksums
+
+
+def _check_file(path: Path, checksum: Any) -> None:
+    """Raise unless a file has the checksum in its version's record."""
+    if not path.is_file():
+        raise ArtefactError(f"{path}: no such file")
+    if sha256_of_file(path) != checksum:
+        raise ArtefactError(
+            f"{path}: was changed or damaged: it does not have the SHA-256 that {RECORD} gives; "
+            "copy the version again, or train it anew"
+        )
 
 
 def _load_weights(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in weights.items()}
+    def kind(value: Tensor) -> str:
+        return f"{value.dtype} {list(value.shape)}"
+
+    expected = {name: kind(value) for name, value in model.state_dict().items()}
+    found = {name: kind(value) for name, value in weights.items()}
     if expected != found:
         different = sorted(
             name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
         )
+        first = different[0]
         raise ArtefactError(
             f"{path}: the weights do not fit the architecture; first difference: "
-            f"{different[0]}: {found.get(different[0])} instead of {expected.get(different[0])}"
+            f"{shortened(first)}: {found.get(first)} instead of {expected.get(first)}"
         )
     if not all(bool(value.isfinite().all()) for value in weights.values()):
         raise ArtefactError(f"{path}: the weights hold NaN or infinite values")
