@@ -10,9 +10,17 @@ from hypothesis import strategies as st
 
 from nversion.adversarial import AdversarialSet, build
 from nversion.adversarial.adversarial_set import COLUMNS, IMAGES_FILE, PROVENANCE_FILE
-from nversion.datasets import load_dataset
+from nversion.datasets import load_dataset, load_test_images
 from nversion.errors import ArtefactError, InputError
-from nversion.files import write_tensors
+from nversion.files import read_tensors, write_tensors
+from nversion.reading import check_name
+
+
+def is_plain(name):
+    try:
+        return check_name(name, "name") == name
+    except ArtefactError:
+        return False
 
 
 @pytest.fixture
@@ -27,7 +35,9 @@ def bits(adversarial):
     }
 
 
-names = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=4, unique=True)
+names = st.lists(
+    st.text(min_size=1, max_size=8).filter(is_plain), min_size=1, max_size=4, unique=True
+)
 floats = st.floats(0, 1, width=32)
 
 
@@ -214,6 +224,8 @@ def test_selecting(small):
         ("versions", ("a",), "version_ids must lie in"),
         ("attack_ids", torch.full((12,), -1), "attack_ids must lie in"),
         ("options", {}, "options must be given for each attack"),
+        ("versions", ("a", "../b"), "versions: a name must be plain text"),
+        ("attacks", ("gradient", "random\x1b[2J"), "attacks: a name must be plain text"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(small, field, value, message):
@@ -224,3 +236,33 @@ def test_parts_that_do_not_fit_are_refused(small, field, value, message):
 def test_an_image_that_is_not_adversarial_is_refused(small):
     with pytest.raises(InputError, match="not adversarial"):
         dataclasses.replace(small, predictions=small.labels)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"versions": ["a", "../../b"]}, "versions: a name must be plain"),
+        ({"versions": ["a", 7]}, "versions.1"),
+        ({"versions": "ab"}, "versions"),
+        ({"options": []}, "options"),
+        ({"options": {"gradient": 1, "random-pgd": {}}}, "options.gradient"),
+        ({"storable": "yes"}, "storable"),
+        ({"digest": None}, "digest"),
+        ({"more": 1}, "no such key"),
+    ],
+)
+def test_a_header_with_other_values_is_refused(small, tmp_path, change, message):
+    small.save(tmp_path)
+    tensors, metadata = read_tensors(tmp_path / IMAGES_FILE)
+    write_tensors(tmp_path / IMAGES_FILE, tensors, metadata | change)
+    with pytest.raises(ArtefactError, match=f"not a complete adversarial set.*{message}"):
+        AdversarialSet.load(tmp_path)
+
+
+def test_an_exported_set_is_whole_to_test_on(tmp_path, make_run):
+    adversarial = build([make_run(count=24)])
+    adversarial.export_npz(tmp_path / "set.npz")
+    found = load_test_images(tmp_path / "set.npz")
+    assert torch.equal(found.test.images, adversarial.images)
+    assert torch.equal(found.test.labels, adversarial.labels)
+    assert (found.held, found.complete) == (len(adversarial), False)

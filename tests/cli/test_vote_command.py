@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
@@ -13,7 +15,7 @@ from typer.testing import CliRunner
 from nversion.cli.app import app
 from nversion.cli.options import VOTERS
 from nversion.datasets import load_dataset
-from nversion.errors import InputError, NVersionError
+from nversion.errors import ArtefactError, InputError, NVersionError
 from nversion.models import predict
 from nversion.program import Program, voter_names
 from nversion.versions import Version
@@ -91,3 +93,52 @@ def test_a_folder_that_is_no_version_is_refused(versions: Path, tmp_path: Path) 
 
 def test_the_help_names_every_voter() -> None:
     assert sorted(VOTERS.replace(" or ", ", ").split(", ")) == sorted(voter_names())
+
+
+def export(path: Path, **arrays: object) -> Path:
+    """Write digits' first images as an exported set has them; all of class 3 and below."""
+    test = load_dataset("digits").test
+    rows = (test.labels <= 3).nonzero().flatten()[:40]
+    names = np.array(["a"] * len(rows))
+    values = {
+        "images": test.images[rows].numpy(),
+        "labels": test.labels[rows].numpy(),
+        "predictions": test.labels[rows].numpy() + 1,
+        "test_indices": rows.numpy(),
+        "versions": names,
+        "attacks": names,
+    }
+    np.savez(path, **{**values, **arrays})
+    return path
+
+
+def test_an_exported_set_is_voted_on_whole(versions: Path, tmp_path: Path) -> None:
+    result = run(versions / "a", "--data", export(tmp_path / "set.npz"), "--json")
+    assert json.loads(result.stdout)["images"] == 40
+    assert "set holds 40 images; the 40 to test on are taken, which are all" in result.stderr
+
+
+def test_of_an_undivided_file_it_is_said_how_many_are_taken(versions: Path, tmp_path: Path) -> None:
+    whole = load_dataset("digits").test
+    np.savez(tmp_path / "own.npz", images=whole.images.numpy(), labels=whole.labels.numpy())
+    result = run(versions / "a", "--data", tmp_path / "own.npz", "--json")
+    taken = json.loads(result.stdout)["images"]
+    assert f"own holds {len(whole)} images; the {taken} to test on are taken\n" in result.stderr
+    assert 0 < taken < len(whole) / 4
+
+
+def test_an_exported_set_of_other_classes_is_refused(versions: Path, tmp_path: Path) -> None:
+    path = export(tmp_path / "set.npz", labels=np.full(40, 2**31 - 1))
+    result = run(versions / "a", "--data", path)
+    assert isinstance(result.exception, InputError)
+    assert "in 2147483648; name another --data" in str(result.exception)
+
+
+def test_a_flipped_byte_in_the_weights_is_refused(versions: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(versions / "a", tmp_path / "a")
+    data = bytearray((folder / "weights.safetensors").read_bytes())
+    data[-9] ^= 0x40
+    (folder / "weights.safetensors").write_bytes(data)
+    result = run(folder)
+    assert isinstance(result.exception, ArtefactError)
+    assert "weights.safetensors: was changed or damaged" in str(result.exception)

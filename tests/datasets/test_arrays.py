@@ -1,10 +1,11 @@
 import re
+import zipfile
 
 import numpy as np
 import pytest
 import torch
 
-from nversion.datasets import load_dataset
+from nversion.datasets import load_dataset, load_test_images
 from nversion.errors import DatasetError
 
 LABELS = np.array([0, 1] * 5)
@@ -49,13 +50,20 @@ def test_a_given_division_is_kept(tmp_path):
         ((10, 4, 6, 3), (3, 4, 6)),
         ((10, 4, 6, 1), (1, 4, 6)),
         ((10, 3, 4, 3), (3, 4, 3)),
+        ((10, 8, 8, 4), (4, 8, 8)),
+        ((10, 8, 8, 2), (2, 8, 8)),
+        ((10, 4, 8, 8), (4, 8, 8)),
+        ((10, 8, 8, 16), (16, 8, 8)),
+        ((10, 16, 8, 8), (16, 8, 8)),
     ],
 )
 def test_layouts(tmp_path, shape, expected):
     images = np.random.default_rng(2).random(shape).astype(np.float64)
     data = load_dataset(save(tmp_path, images=images, labels=LABELS))
     assert data.shape == expected
-    own = images[2] if shape[1:] != (4, 6, 3) else images[2].transpose(2, 0, 1)
+    own = images[2]
+    if shape[1:] in {(4, 6, 3), (8, 8, 4), (8, 8, 2), (8, 8, 16)}:
+        own = own.transpose(2, 0, 1)
     own = own.reshape(expected) if len(shape) == 3 or shape[3] == 1 else own
     assert np.array_equal(data.test.images[0].numpy(), own.astype(np.float32))
 
@@ -71,6 +79,8 @@ def test_layouts(tmp_path, shape, expected):
         ({"images": PIXELS / 255 * np.nan, "labels": LABELS}, "NaN"),
         ({"images": PIXELS.astype(np.int64), "labels": LABELS}, "uint8 .* not int64"),
         ({"images": PIXELS[:, 0], "labels": LABELS}, re.escape("not [10, 6]")),
+        ({"images": PIXELS.reshape(10, 4, 3, 2), "labels": LABELS}, "nothing tells which"),
+        ({"images": PIXELS[:, :, :4].reshape(10, 2, 4, 2), "labels": LABELS}, "nothing tells"),
         ({"images": PIXELS[:0], "labels": LABELS[:0]}, "empty"),
         ({"images": PIXELS, "labels": LABELS.astype(float)}, "integers 0, 1, 2, ..., not float64"),
         ({"images": PIXELS, "labels": LABELS == 1}, "integers 0, 1, 2, ..., not bool"),
@@ -79,6 +89,8 @@ def test_layouts(tmp_path, shape, expected):
         ({"images": PIXELS, "labels": LABELS * 2}, "no training image has the label 1"),
         ({"images": PIXELS, "labels": LABELS * 10**12}, "range from 0 to 1000000000000"),
         ({"images": PIXELS, "labels": LABELS * 0}, "two or more"),
+        ({"images": PIXELS, "labels": LABELS * (2**31 - 1)}, "only 8 training images"),
+        ({"images": PIXELS, "labels": LABELS * 9}, "only 8 training images"),
     ],
 )
 def test_malformed_arrays_are_named(tmp_path, arrays, message):
@@ -106,4 +118,52 @@ def test_a_single_array_under_the_suffix_is_refused(tmp_path):
     with path.open("wb") as file:
         np.save(file, PIXELS)
     with pytest.raises(DatasetError, match="not a complete zip archive"):
+        load_dataset(path)
+
+
+def test_the_names_of_keras_are_understood(tmp_path):
+    path = save(
+        tmp_path,
+        x_train=PIXELS[:7],
+        y_train=LABELS[:7, None].astype(np.uint8),
+        x_test=PIXELS[7:],
+        y_test=LABELS[7:, None],
+    )
+    data = load_dataset(path)
+    assert data.train.labels.tolist() == LABELS[:7].tolist()
+    assert torch.equal(data.test.images[:, 0], torch.from_numpy(PIXELS[7:]).float() / 255)
+
+
+def test_the_images_to_test_on_are_the_test_split(tmp_path):
+    path = save(tmp_path, images=PIXELS, labels=LABELS)
+    found, data = load_test_images(path), load_dataset(path)
+    assert torch.equal(found.test.images, data.test.images)
+    assert (found.digest, found.held, found.complete) == (data.digest, 10, True)
+
+
+def header(shape, kind="|u1"):
+    text = repr({"descr": kind, "fortran_order": False, "shape": shape}).encode()
+    text += b" " * (63 - (len(text) + 10) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (header((10**6, 1000, 1000)) + bytes(9), r"promises 1,000,000,000,000 bytes .* are 9"),
+        (header((10**30,)), "promises"),
+        (header((2, 2, 2))[:-20], "not readable"),
+        (header((1 << 13, 1 << 14)) + bytes(1 << 27), "made to fill the memory"),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff" + bytes(99), "not a plain array"),
+        (header((1,) * 5, "|O"), "holds objects"),
+        (header((-1, 4)), "not readable"),
+        (b"nothing", "not readable"),
+    ],
+)
+def test_headers_are_not_believed(tmp_path, content, message):
+    path = tmp_path / "own.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("images.npy", content)
+        archive.writestr("labels.npy", header((10,)) + bytes(10))
+    with pytest.raises(DatasetError, match=f"own.npz: .*{message}"):
         load_dataset(path)

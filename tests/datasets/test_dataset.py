@@ -98,3 +98,10 @@ def test_splitting_keeps_every_image_once_and_every_class_in_both(draws):
 def test_splitting_refuses_a_class_with_one_image():
     with pytest.raises(DatasetError, match="only one image has the label 1"):
         split_by_class(torch.zeros(3, 1, 2, 2), torch.tensor([0, 0, 1]))
+
+
+def test_huge_labels_take_no_memory():
+    labels = torch.tensor([0, 0, 2**31 - 1, 2**31 - 1])
+    train, _ = split_by_class(torch.zeros(4, 1, 2, 2), labels)
+    with pytest.raises(DatasetError, match="labels go up to 2,147,483,647, but there are only 2"):
+        Dataset("tiny", train, train, 2**31, (1, 2, 2))

@@ -117,3 +117,59 @@ def test_class_folders_without_images_are_refused(tmp_path):
     (tmp_path / "a").mkdir()
     with pytest.raises(DatasetError, match="hold no images"):
         load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "top", [("Train", "Test"), ("training", "testing"), ("train", "val"), ("TRAIN", "Validation")]
+)
+def test_other_names_of_the_two_splits_are_understood(tmp_path, top):
+    write(tmp_path / top[0], ["a", "b"], count=3)
+    write(tmp_path / top[1], ["a", "b"], count=2)
+    data = load_dataset(tmp_path)
+    assert (len(data.train), len(data.test), data.classes) == (6, 4, 2)
+
+
+def test_images_for_validation_are_left_out(tmp_path):
+    for name, count in (("train", 3), ("val", 5), ("test", 2)):
+        write(tmp_path / name, ["a", "b"], count=count)
+    data = load_dataset(tmp_path)
+    assert (len(data.train), len(data.test)) == (6, 4)
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    data = load_dataset(write(tmp_path / "vehicles", ["car", "test", "train"]))
+    assert data.classes == 3
+
+
+@pytest.mark.parametrize(
+    ("tops", "message"),
+    [
+        (("train",), "must hold one folder train and one folder test"),
+        (("train", "training", "test"), "must hold one folder train and one folder test"),
+        (("train", "test", "testing"), "must hold one folder train and one folder test"),
+        (("train", "test", "more"), "beside train there is more"),
+    ],
+)
+def test_splits_that_are_not_clear_are_refused(tmp_path, tops, message):
+    for top in tops:
+        write(tmp_path / top, ["a", "b"])
+    with pytest.raises(DatasetError, match=message):
+        load_dataset(tmp_path)
+
+
+def test_a_folder_of_other_files_says_what_is_there(tmp_path):
+    (tmp_path / "train.csv").write_text("label,pixel0")
+    with pytest.raises(DatasetError, match=r"no class folders; .*; there is train\.csv"):
+        load_dataset(tmp_path)
+
+
+def test_a_damaged_header_is_named(tmp_path):
+    write(tmp_path, ["a", "b"])
+    (tmp_path / "a" / "x.pgm").write_bytes(b"P5 5 4 9999999999 " + bytes(20))
+    with pytest.raises(DatasetError, match=r"x\.pgm: not readable as an image"):
+        load_dataset(tmp_path)
+
+
+def test_the_folder_one_is_in_has_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(write(tmp_path / "pets", ["a", "b"]))
+    assert load_dataset(".").name == "pets"

@@ -132,3 +132,30 @@ def test_images_without_pixels_are_refused(tmp_path):
     folder = write_folder(tmp_path, train_images=idx_bytes(np.zeros((4, 0, 5))))
     with pytest.raises(DatasetError, match="no pixels"):
         load_idx_folder(folder, "tiny")
+
+
+def test_names_with_a_dot_are_found(tmp_path):
+    folder = write_folder(tmp_path, packed=False)
+    for name in FILE_NAMES:
+        (folder / name).rename(folder / name.replace("-idx", ".idx"))
+    assert load_idx_folder(folder, "tiny").shape == (1, 3, 5)
+
+
+def test_no_more_is_unpacked_than_the_header_promises(tmp_path):
+    bomb = gzip.compress(struct.pack(">4I", 0x803, 2, 2, 2) + bytes(1 << 28), 9)
+    path = write(tmp_path, bomb, "images.gz")
+    with pytest.raises(DatasetError, match="2 x 2 x 2 = 8 values, but there are more"):
+        read_idx(path, 3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((2**32 - 1, 2**32 - 1, 2**32 - 1), "1,073,741,824 are the most that are read"),
+        ((60_000, 100, 100), "made to fill the memory"),
+    ],
+)
+def test_a_header_is_not_believed(tmp_path, shape, message):
+    content = gzip.compress(struct.pack(">4I", 0x803, *shape) + bytes(1000))
+    with pytest.raises(DatasetError, match=message):
+        read_idx(write(tmp_path, content, "images.gz"), 3)

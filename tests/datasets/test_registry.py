@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nversion.datasets import load_dataset, names
+from nversion.datasets import load_dataset, load_test_images, names
 from nversion.datasets.download import KMNIST, MNIST
 from nversion.datasets.idx import FILE_NAMES
 from nversion.datasets.registry import load_published
@@ -114,3 +114,41 @@ def test_another_published_dataset_under_the_same_file_names_is_refused():
 def test_a_folder_of_idx_files_can_be_ones_own(tmp_path):
     write_idx(tmp_path / "mine")
     assert load_dataset(tmp_path / "mine").name == "mine"
+
+
+@pytest.mark.parametrize("below", [".", "raw", "MNIST/raw"])
+def test_the_folders_of_torchvision_are_understood(tmp_path, below):
+    write_idx(tmp_path / "tv" / below)
+    assert load_dataset(tmp_path / "tv").name == "tv"
+    assert load_dataset("mnist", root=tmp_path / "tv").name == "mnist"
+
+
+def test_of_several_datasets_in_a_folder_one_must_be_named(tmp_path):
+    for name in ("MNIST", "KMNIST"):
+        write_idx(tmp_path / name / "raw")
+    with pytest.raises(DatasetError, match="name one of them"):
+        load_dataset(tmp_path)
+    assert load_dataset(tmp_path / "KMNIST").name == "KMNIST"
+    assert load_dataset("kmnist", root=tmp_path).name == "kmnist"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("train.csv", "a table, as Kaggle has it.*numpy.savez"),
+        ("train.parquet", "Hugging Face.*numpy.savez"),
+        ("data.pt", "never opened"),
+        ("data.tar", "unpack it"),
+        ("data", "must be one"),
+    ],
+)
+def test_other_files_are_refused_with_what_to_do(tmp_path, name, message):
+    (tmp_path / name).write_bytes(b"PAR1")
+    with pytest.raises(DatasetError, match=f"{name}: not a .npz file; .*{message}"):
+        load_dataset(tmp_path / name)
+
+
+def test_the_images_to_test_on_of_a_name_are_its_test_split():
+    found, data = load_test_images("digits"), load_dataset("digits")
+    assert (found.name, found.digest, found.held) == ("digits", data.digest, 1797)
+    assert len(found.test) == len(data.test)

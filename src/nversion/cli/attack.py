@@ -15,10 +15,10 @@ import typer
 
 from nversion.cli.options import (
     attacks_from,
-    dataset_of,
     load_version,
     picture_file,
     save_picture,
+    test_images_of,
 )
 from nversion.cli.printing import print_table
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from nversion.attacks import Attack
-    from nversion.datasets import Dataset
+    from nversion.datasets import TestImages
 
 __all__ = ["PAPERS", "attack", "attacks"]
 
@@ -126,7 +126,7 @@ def attack(
         picture_file(out, "--out")
     version = load_version(model)
     chosen = attacks_from(names, setting or [])
-    dataset = dataset_of([version], data, data_dir)
+    dataset = test_images_of([version], data, data_dir)
     image, label = _test_image(dataset, index)
     before = int(predict(version.model, image))
     facts: dict[str, Any] = {
@@ -157,7 +157,7 @@ def attack(
         raise typer.Exit(1)
 
 
-def _test_image(data: Dataset, index: int) -> tuple[Tensor, Tensor]:
+def _test_image(data: TestImages, index: int) -> tuple[Tensor, Tensor]:
     """Return one test image [1, ...] and its label [1]."""
     from nversion.errors import InputError
 

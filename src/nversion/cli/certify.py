@@ -14,9 +14,9 @@ from nversion.cli.options import (
     AddressOption,
     EngineOption,
     WorkersOption,
-    dataset_of,
     first_test_images,
     load_versions,
+    test_images_of,
     voter_from,
 )
 from nversion.cli.printing import print_table
@@ -172,7 +172,7 @@ def certify(
             "use --engine processes, ray or auto"
         )
     versions = load_versions(models)
-    dataset = dataset_of(list(versions.values()), data, data_dir)
+    dataset = test_images_of(list(versions.values()), data, data_dir)
     chosen, labels = first_test_images(dataset, images)
     networks: dict[str, nn.Module] = {name: one.model for name, one in versions.items()}
     model = _model(networks, request)

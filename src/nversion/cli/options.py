@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nversion.attacks import Attack
-    from nversion.datasets import Dataset
+    from nversion.datasets import Dataset, TestImages
     from nversion.program import Voter
     from nversion.versions import Version
 
@@ -31,8 +31,11 @@ __all__ = [
     "parse_setting",
     "picture_file",
     "save_picture",
+    "test_images_of",
     "voter_from",
 ]
+
+T = TypeVar("T")
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -58,14 +61,15 @@ VOTERS = "mean-softmax, mean-logits, majority, k-of-n or median-softmax"
 
 def parse_setting(text: str) -> tuple[str, Any]:
     """Return the key and the value of a ``--set KEY=VALUE``; the value as TOML, else as text."""
-    import tomllib
+    from nversion.errors import InputError
+    from nversion.reading import parse_toml
 
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise typer.BadParameter(f"--set wants KEY=VALUE, not {text!r}")
     try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        return key.strip(), parse_toml(f"value = {value}", "--set", InputError)["value"]
+    except InputError:
         return key.strip(), value.strip()
 
 
@@ -167,16 +171,8 @@ def voter_from(name: str | None, k: int | None) -> Voter:
     return create_voter(name or "mean-softmax", **({} if k is None else {"k": k}))
 
 
-def first_test_images(data: Dataset, count: int | None) -> tuple[Tensor, Tensor]:
-    """Return the first `count` test images, or all if there are fewer, and their labels.
-
-    Raises:
-        InputError: there are none.
-    """
-    from nversion.errors import InputError
-
-    if len(data.test) == 0:
-        raise InputError(f"{data.name} has no test images")
+def first_test_images(data: TestImages, count: int | None) -> tuple[Tensor, Tensor]:
+    """Return the first `count` test images, or all if there are fewer, and their labels."""
     return data.test.images[:count], data.test.labels[:count]
 
 
@@ -187,30 +183,65 @@ def dataset_of(versions: Sequence[Version], name: str | None, root: Path | None)
         InputError: it does not fit, or they were trained on different ones.
         DatasetError: it cannot be loaded.
     """
-    from nversion.architectures import shape_text
-    from nversion.datasets import load_dataset
+    from nversion.datasets import TestImages, load_dataset
+
+    data = _loaded(versions, name, root, load_dataset)
+    _check_fit(versions, TestImages.of(data), name)
+    return data
+
+
+def test_images_of(versions: Sequence[Version], name: str | None, root: Path | None) -> TestImages:
+    """Return images to test versions on: the named ones, else those of what they were trained on.
+
+    Says on standard error where they are other images, or not all that a file holds.
+
+    Raises:
+        InputError: they do not fit, or the versions were trained on different datasets.
+        DatasetError: they cannot be loaded.
+    """
+    from nversion.datasets import load_test_images
+
+    data = _loaded(versions, name, root, load_test_images)
+    _check_fit(versions, data, name)
+    return data
+
+
+def _loaded(
+    versions: Sequence[Version],
+    name: str | None,
+    root: Path | None,
+    load: Callable[[str, Path | None], T],
+) -> T:
+    """Return what `load` makes of the named dataset, else of the one the versions learnt from."""
     from nversion.errors import DatasetError, InputError
 
-    if name is None:
-        trained_on = list(dict.fromkeys(version.record.dataset for version in versions))
-        if len(trained_on) > 1:
-            raise InputError(
-                f"the versions were trained on different datasets ({', '.join(trained_on)}); "
-                "say with --data which images to take"
-            )
-        (name,) = trained_on
-        try:
-            data = load_dataset(name, root=root)
-        except DatasetError as error:
-            raise DatasetError(
-                f"{error}; {versions[0].name} was trained on it; name a dataset with --data, and "
-                "the folder of its files with --data-dir"
-            ) from error
-    else:
-        data = load_dataset(name, root=root)
+    if name is not None:
+        return load(name, root)
+    trained_on = list(dict.fromkeys(version.record.dataset for version in versions))
+    if len(trained_on) > 1:
+        raise InputError(
+            f"the versions were trained on different datasets ({', '.join(trained_on)}); "
+            "say with --data which images to take"
+        )
+    try:
+        return load(trained_on[0], root)
+    except DatasetError as error:
+        raise DatasetError(
+            f"{error}; {versions[0].name} was trained on it; name a dataset with --data, and "
+            "the folder of its files with --data-dir"
+        ) from error
+
+
+def _check_fit(versions: Sequence[Version], data: TestImages, name: str | None) -> None:
+    """Raise unless the versions take the images; say what is not to be expected of them."""
+    from nversion.architectures import shape_text
+    from nversion.datasets import names
+    from nversion.errors import InputError
+
     for version in versions:
         record = version.record
-        if record.shape != tuple(data.shape) or record.classes != data.classes:
+        known = data.classes if data.complete else max(data.classes, record.classes)
+        if record.shape != tuple(data.shape) or record.classes != known:
             raise InputError(
                 f"{version.name} takes images of {shape_text(record.shape)} in {record.classes} "
                 f"classes (it was trained on {record.dataset}), but {data.name} has "
@@ -221,7 +252,13 @@ def dataset_of(versions: Sequence[Version], name: str | None, root: Path | None)
                 f"note: {version.name} was trained on {record.dataset}, not on these images",
                 err=True,
             )
-    return data
+    if name is not None and name not in names():
+        # Of one's own file one may not know that a part of it is set aside to train on.
+        typer.echo(
+            f"note: {data.name} holds {data.held:,} images; the {len(data.test):,} to test on are "
+            "taken" + ("" if len(data.test) < data.held else ", which are all"),
+            err=True,
+        )
 
 
 def picture_file(path: Path, option: str) -> Path:

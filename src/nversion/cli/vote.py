@@ -11,9 +11,9 @@ import typer
 
 from nversion.cli.options import (
     VOTERS,
-    dataset_of,
     first_test_images,
     load_versions,
+    test_images_of,
     voter_from,
 )
 from nversion.cli.printing import print_table
@@ -71,7 +71,7 @@ def vote(
     chosen = voter_from(voter, k)
     found = load_versions(versions)
     program = Program([one.model for one in found.values()], chosen)
-    dataset = dataset_of(list(found.values()), data, data_dir)
+    dataset = test_images_of(list(found.values()), data, data_dir)
     pictures, labels = first_test_images(dataset, images)
     verdict, right = _count(program, pictures, labels)
     individual = dict(zip(found, right, strict=True))

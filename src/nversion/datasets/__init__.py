@@ -1,6 +1,14 @@
 """Images and labels: embedded digits, the MNIST family, and the user's own files."""
 
-from nversion.datasets.dataset import Dataset, Split, split_by_class
-from nversion.datasets.registry import load_dataset, names
+from nversion.datasets.dataset import Dataset, Split, TestImages, split_by_class
+from nversion.datasets.registry import load_dataset, load_test_images, names
 
-__all__ = ["Dataset", "Split", "load_dataset", "names", "split_by_class"]
+__all__ = [
+    "Dataset",
+    "Split",
+    "TestImages",
+    "load_dataset",
+    "load_test_images",
+    "names",
+    "split_by_class",
+]

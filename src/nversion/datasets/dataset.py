@@ -16,10 +16,12 @@ from nversion.errors import DatasetError, InputError
 from nversion.files import digest_of
 from nversion.models import check_images, check_labels
 
-__all__ = ["Dataset", "Split", "split_by_class"]
+__all__ = ["Dataset", "Split", "TestImages", "split_by_class"]
 
 TEST_EVERY = 5
 """One image in so many of each class goes to the test split where a dataset has none."""
+
+NUMBERING = "number the classes 0, 1, 2, ... without gaps"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,6 +81,13 @@ class Dataset:
             raise DatasetError(
                 f"{self.name}: {self.classes} class(es); a dataset needs two or more"
             )
+        if self.classes > len(self.train):
+            # Before anything is counted: a label near 2^31 would have two billion counts.
+            raise DatasetError(
+                f"{self.name}: labels go up to {self.classes - 1:,}, but there are only "
+                f"{len(self.train):,} training images, and no training image has many of the "
+                f"labels below; {NUMBERING}"
+            )
         for title, split in (("train", self.train), ("test", self.test)):
             if tuple(split.images.shape[1:]) != tuple(self.shape):
                 raise DatasetError(
@@ -94,7 +103,7 @@ class Dataset:
         if missing:
             raise DatasetError(
                 f"{self.name}: no training image has the label {_some(missing)}, though labels go "
-                f"up to {self.classes - 1}; number the classes 0, 1, 2, ... without gaps"
+                f"up to {self.classes - 1}; {NUMBERING}"
             )
 
     @functools.cached_property
@@ -106,6 +115,51 @@ class Dataset:
         return digest_of(
             *(self.train.images, self.train.labels, self.test.images, self.test.labels),
             self.classes,
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TestImages:
+    """Images to test networks on, of a dataset or of a file that holds no others.
+
+    Attributes:
+        name: what they are called.
+        test: the images and their labels.
+        classes: how many classes their dataset has, or at the least has, if `complete` is False.
+        shape: (channels, height, width) of every image.
+        digest: SHA-256 of the whole dataset.
+        held: how many images the dataset holds, those to train on among them.
+        complete: whether the classes are known, and not only those that happen to occur.
+    """
+
+    __test__ = False  # It is not a test of pytest's.
+
+    name: str
+    test: Split
+    classes: int
+    shape: tuple[int, int, int]
+    digest: str
+    held: int
+    complete: bool = True
+
+    @classmethod
+    def of(cls, data: Dataset) -> TestImages:
+        """Return the test images of a dataset."""
+        held = len(data.train) + len(data.test)
+        return cls(data.name, data.test, data.classes, data.shape, data.digest, held)
+
+    @classmethod
+    def whole(cls, name: str, split: Split) -> TestImages:
+        """Return images that are all there to test on."""
+        channels, height, width = split.images.shape[1:]
+        return cls(
+            name,
+            split,
+            classes=int(split.labels.max()) + 1,
+            shape=(channels, height, width),
+            digest=digest_of(split.images, split.labels),
+            held=len(split),
+            complete=False,
         )
 
 
@@ -131,15 +185,15 @@ def split_by_class(images: Tensor, labels: Tensor) -> tuple[Split, Split]:
         DatasetError: malformed images or labels, or a class with a single image.
     """
     whole = Split(images, labels)
-    counts = torch.bincount(whole.labels)
-    single = (counts == 1).nonzero().flatten().tolist()
+    present, counts = torch.unique(whole.labels, return_counts=True)
+    single = present[counts == 1].tolist()
     if single:
         raise DatasetError(
             f"only one image has the label {_some(single)}; a class needs at least two, one to "
             "learn from and one to test on"
         )
     chosen = torch.zeros(len(whole), dtype=torch.bool)
-    for label in range(len(counts)):
+    for label in present.tolist():
         rows = (whole.labels == label).nonzero().squeeze(1)
         chosen[rows[1::TEST_EVERY]] = True
     return (

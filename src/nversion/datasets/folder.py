@@ -1,50 +1,80 @@
 """The user's own data as a folder of class folders with images.
 
 Either ``FOLDER/CLASS/IMAGE`` (divided by :func:`~nversion.datasets.dataset.split_by_class`), or
-``FOLDER/train/CLASS/IMAGE`` and ``FOLDER/test/CLASS/IMAGE``. Classes are numbered in the order of
-their names, in numerical order if all names are numbers. Hidden files, and files that are not
-images by their suffix, are ignored.
+``FOLDER/train/CLASS/IMAGE`` and ``FOLDER/test/CLASS/IMAGE``; ``training``, ``testing``, ``val`` and
+any case are understood too. Classes are numbered in the order of their names, in numerical order if
+all names are numbers. Hidden files, and files that are not images by their suffix, are ignored.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
-import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from nversion.datasets.dataset import Dataset, Split, split_by_class
-from nversion.errors import DatasetError
+from nversion.errors import DatasetError, InputError
+from nversion.pictures import read_picture
 
 __all__ = ["load_image_folder"]
 
 SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
-GREYSCALE_MODES = frozenset({"1", "L"})
-COLOUR_MODES = frozenset({"P", "RGB"})
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+
+MODES: Mapping[str, str] = MappingProxyType({"1": "L", "L": "L", "P": "RGB", "RGB": "RGB"})
+"""What images of each of Pillow's modes are read as: greyscale or colour."""
+
+LARGEST_SIDE = 4096
+VALUES_LIMIT = 1 << 30
+"""The most pixels a side, and values of all images of a split together (4 GiB of memory)."""
+
+TRAIN, TEST, VALIDATION = (
+    ("train", "training"),
+    ("test", "testing"),
+    ("val", "valid", "validation"),
+)
+"""What the folders of a divided dataset are called, in any case."""
 
 
-def load_image_folder(folder: Path) -> Dataset:
+@dataclasses.dataclass(frozen=True)
+class _Division:
+    """The folders of a dataset that is divided already."""
+
+    train: Path
+    test: Path
+
+
+def load_image_folder(folder: Path, name: str | None = None) -> Dataset:
     """Load a dataset from a folder of class folders; greyscale images have one channel.
+
+    Where there is a folder ``val`` beside ``train`` and ``test``, its images are left out; where
+    there is no ``test``, they are the test images.
+
+    Args:
+        folder: where the class folders lie, or the folders train and test with them.
+        name: what to call the dataset; by default like the folder.
 
     Raises:
         DatasetError: a class or an image is missing, unreadable, or of another size or kind than
-            the first image.
+            the first image; or folders are divided in a way that is not clear.
     """
-    parts = {path.name for path in _folders(folder)}
-    if parts == {"train", "test"}:
-        names = _class_names(folder / "train")
-        unknown = [name for name in _class_names(folder / "test") if name not in names]
+    division = _division(folder)
+    if division:
+        names = _class_names(division.train)
+        unknown = [name for name in _class_names(division.test) if name not in names]
         if unknown:
             raise DatasetError(
-                f"{folder / 'test'}: the classes {', '.join(unknown)} have no folder in "
-                f"{folder / 'train'}"
+                f"{division.test}: the classes {', '.join(unknown)} have no folder in "
+                f"{division.train}"
             )
-        train = _read_split(folder / "train", names)
-        test = _read_split(folder / "test", names)
+        train = _read_split(division.train, names)
+        test = _read_split(division.test, names)
     else:
         names = _class_names(folder)
         whole = _read_split(folder, names)
@@ -54,9 +84,37 @@ def load_image_folder(folder: Path) -> Dataset:
             raise DatasetError(f"{folder} ({_numbering(names)}): {error}") from error
     channels, height, width = train.images.shape[1:]
     try:
-        return Dataset(folder.name, train, test, len(names), (channels, height, width))
+        return Dataset(name or folder.name, train, test, len(names), (channels, height, width))
     except DatasetError as error:
         raise DatasetError(f"{folder} ({_numbering(names)}): {error}") from error
+
+
+def _division(folder: Path) -> _Division | None:
+    """Return the folders to train and to test on; None if there are class folders only.
+
+    A class may be called "train", too: a folder that has images in it, and no folders, is one.
+    """
+    parts = {path: path.name.lower() for path in _folders(folder)}
+    train, test, validation = (
+        [path for path, name in parts.items() if name in known and not _image_files(path)]
+        for known in (TRAIN, TEST, VALIDATION)
+    )
+    if not train or not any(_folders(path) for path in train):
+        return None
+    others = [path.name for path in parts if path not in (*train, *test, *validation)]
+    if others:
+        raise DatasetError(
+            f"{folder}: beside {train[0].name} there is {', '.join(others)}; put the folders of "
+            "the classes into train and test, and nothing else beside them"
+        )
+    test = test or validation
+    if len(train) != 1 or len(test) != 1:
+        found = ", ".join(path.name for path in parts)
+        raise DatasetError(
+            f"{folder}: holds {found}; it must hold one folder train and one folder test, each "
+            "with a folder per class (or those folders alone, and a fifth becomes test images)"
+        )
+    return _Division(train[0], test[0])
 
 
 def _numbering(names: list[str]) -> str:
@@ -77,6 +135,7 @@ def _class_names(folder: Path) -> list[str]:
         raise DatasetError(
             f"{folder}: holds no class folders; there must be one folder per class with images in "
             "it (optionally train and test above them), or the four IDX files of a dataset"
+            f"{_hint(folder)}"
         )
     return names
 
@@ -89,14 +148,29 @@ def _read_split(folder: Path, names: list[str]) -> Split:
         labels += [label] * len(found)
     if not paths:
         raise DatasetError(f"{folder}: the class folders hold no images")
-    images = [_read_image(path) for path in paths]
-    for path, image in zip(paths, images, strict=True):
-        if image.shape != images[0].shape:
+    images: list[Tensor] = []
+    for path in paths:
+        image = _read_image(path)
+        if images and image.shape != images[0].shape:
             raise DatasetError(
                 f"{path} is {_describe(image)}, but {paths[0]} is {_describe(images[0])}; all "
                 "images must have one size, and all be greyscale or all be colour"
             )
+        if image.numel() * len(paths) > VALUES_LIMIT:
+            raise DatasetError(
+                f"{folder}: {len(paths):,} images of {_describe(image)} do not fit into memory; "
+                "make them smaller"
+            )
+        images.append(image)
     return Split(torch.stack(images), torch.tensor(labels, dtype=torch.int64))
+
+
+def _hint(folder: Path) -> str:
+    """Return what is in a folder that does not hold a dataset in a form that is read."""
+    found = sorted(
+        path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")
+    )
+    return f"; there is {', '.join(found[:6])}{', ...' * (len(found) > 6)}" if found else ""
 
 
 def _image_files(folder: Path) -> list[Path]:
@@ -111,19 +185,11 @@ def _image_files(folder: Path) -> list[Path]:
 
 def _read_image(path: Path) -> Tensor:
     try:
-        with Image.open(path) as image:
-            if image.mode in GREYSCALE_MODES:
-                pixels = np.asarray(image.convert("L"))[None]
-            elif image.mode in COLOUR_MODES:
-                pixels = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-            else:
-                raise DatasetError(
-                    f"{path}: an image of mode {image.mode}; convert it to 8-bit greyscale or RGB "
-                    "without transparency"
-                )
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:
-        raise DatasetError(f"{path}: not readable as an image ({error})") from error
-    return torch.from_numpy(pixels.copy()).to(torch.float32).div_(255)
+        pixels = torch.from_numpy(read_picture(path, FORMATS, LARGEST_SIDE, MODES))
+    except InputError as error:
+        raise DatasetError(f"{path}: {error}") from error
+    image = pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
+    return image.to(torch.float32).div_(255)
 
 
 def _describe(image: Tensor) -> str:

@@ -7,11 +7,14 @@ number, then the values in row-major order. Files may be gzip-compressed.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import math
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -19,6 +22,7 @@ from torch import Tensor
 
 from nversion.datasets.dataset import Dataset, Split
 from nversion.errors import DatasetError
+from nversion.reading import check_expansion
 
 __all__ = ["FILE_NAMES", "find_file", "holds_any", "load_idx_folder", "read_content", "read_idx"]
 
@@ -33,11 +37,20 @@ FILE_NAMES = (
 UNSIGNED_BYTE = 8
 
 
+CONTENT_LIMIT = 1 << 30
+"""The most values of one file; MNIST's training images are 47 million."""
+
+
 def find_file(folder: Path, name: str) -> Path | None:
-    """Return the file called `name` in `folder`, plain or with ``.gz``; None if there is none."""
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
+    """Return the file called `name` in `folder`, plain or with ``.gz``; None if there is none.
+
+    Some programs unpack ``train-images-idx3-ubyte.gz`` as ``train-images.idx3-ubyte``; a file of
+    such a name is found as well.
+    """
+    for known in (name, name.replace("-idx", ".idx")):
+        for path in (folder / known, folder / f"{known}.gz"):
+            if path.is_file():
+                return path
     return None
 
 
@@ -46,17 +59,22 @@ def holds_any(folder: Path) -> bool:
     return any(find_file(folder, name) for name in FILE_NAMES)
 
 
-def read_content(path: Path, packed: bool) -> bytes:
-    """Return a file's bytes, unpacked if `packed` by gzip.
+def read_content(path: Path, packed: bool, limit: int = CONTENT_LIMIT) -> bytes:
+    """Return the first `limit` bytes of a file and one more, unpacked if `packed` by gzip.
 
     Raises:
-        DatasetError: the file cannot be read, or is damaged or truncated.
+        DatasetError: it is missing, unreadable, damaged or truncated.
     """
+    with _opened(path, packed) as file:
+        return file.read(limit + 1)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, packed: bool) -> Iterator[gzip.GzipFile | BinaryIO]:
+    """Open a file for the block, and name it where it cannot be read or unpacked."""
     try:
-        if packed:
-            with gzip.open(path, "rb") as file:
-                return file.read()
-        return path.read_bytes()
+        with gzip.open(path, "rb") if packed else path.open("rb") as file:
+            yield file
     except EOFError:
         raise DatasetError(
             f"{path}: the gzip file ends too early; delete it and download or copy it again"
@@ -71,7 +89,7 @@ def read_content(path: Path, packed: bool) -> bytes:
 
 
 def read_idx(path: Path, dimensions: int) -> Tensor:
-    """Read an IDX file of unsigned bytes.
+    """Read an IDX file of unsigned bytes; no more of it than its header promises.
 
     Args:
         path: the file, plain or gzip-compressed.
@@ -83,31 +101,43 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
     Raises:
         DatasetError: the file is missing, truncated, too long, or has another magic number.
     """
-    content = read_content(path, packed=path.suffix == ".gz")
-    header_size = 4 + 4 * dimensions
-    if len(content) < header_size:
+    with _opened(path, packed=path.suffix == ".gz") as file:
+        shape = _read_header(file, path, dimensions)
+        expected = math.prod(shape)
+        promise = f"the header promises {' x '.join(map(str, shape))} = {expected} values"
+        if expected > CONTENT_LIMIT:
+            raise DatasetError(f"{path}: {promise}; {CONTENT_LIMIT:,} are the most that are read")
+        check_expansion(path.stat().st_size, expected, path, DatasetError)
+        content = file.read(expected + 1)
+    found = len(content)
+    if found != expected:
+        there = f"{found}" if found < expected else "more"
+        problem = "truncated" if found < expected else "followed by bytes that do not belong there"
         raise DatasetError(
-            f"{path}: {len(content)} bytes, too short for an IDX header of {header_size}; the file "
-            "is truncated: download or copy it again"
+            f"{path}: {promise}, but there are {there}; the data are {problem}: download or copy "
+            "the file again"
         )
-    (magic,) = struct.unpack(">I", content[:4])
+    values = np.frombuffer(content, dtype=np.uint8).reshape(shape)
+    return torch.from_numpy(values.copy())
+
+
+def _read_header(file: gzip.GzipFile | BinaryIO, path: Path, dimensions: int) -> tuple[int, ...]:
+    """Return the dimensions that an IDX file's header promises."""
+    size = 4 + 4 * dimensions
+    header = file.read(size)
+    if len(header) < size:
+        raise DatasetError(
+            f"{path}: {len(header)} bytes, too short for an IDX header of {size}; the file is "
+            "truncated: download or copy it again"
+        )
+    (magic,) = struct.unpack(">I", header[:4])
     expected_magic = UNSIGNED_BYTE << 8 | dimensions
     if magic != expected_magic:
         raise DatasetError(
             f"{path}: wrong magic number {magic:#010x}; an IDX file of {_kind(dimensions)} starts "
-            f"with {expected_magic:#010x}. {_guess(content, magic)}"
+            f"with {expected_magic:#010x}. {_guess(header, magic)}"
         )
-    shape = struct.unpack(f">{dimensions}I", content[4:header_size])
-    expected = math.prod(shape)
-    found = len(content) - header_size
-    if found != expected:
-        problem = "truncated" if found < expected else "followed by bytes that do not belong there"
-        raise DatasetError(
-            f"{path}: the header promises {' x '.join(map(str, shape))} = {expected} values, but "
-            f"there are {found}; the data are {problem}: download or copy the file again"
-        )
-    values = np.frombuffer(content, dtype=np.uint8, offset=header_size).reshape(shape)
-    return torch.from_numpy(values.copy())
+    return struct.unpack(f">{dimensions}I", header[4:])
 
 
 def _kind(dimensions: int) -> str:

@@ -8,15 +8,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from nversion.datasets.arrays import load_npz
-from nversion.datasets.dataset import Dataset
+from nversion.datasets.arrays import load_npz, load_npz_to_test
+from nversion.datasets.dataset import Dataset, TestImages
 from nversion.datasets.digits import load_digits
 from nversion.datasets.download import FASHION_MNIST, KMNIST, MNIST, Source, cache_folder, fetch
 from nversion.datasets.folder import load_image_folder
-from nversion.datasets.idx import find_file, holds_any, load_idx_folder
+from nversion.datasets.idx import holds_any, load_idx_folder
 from nversion.errors import DatasetError
+from nversion.reading import check_name
 
-__all__ = ["ENVIRONMENT_VARIABLE", "load_dataset", "load_published", "names"]
+__all__ = [
+    "ENVIRONMENT_VARIABLE",
+    "load_dataset",
+    "load_published",
+    "load_test_images",
+    "names",
+]
 
 ENVIRONMENT_VARIABLE = "NVERSION_DATA"
 """Names a folder to look for datasets in before downloading them."""
@@ -24,6 +31,29 @@ ENVIRONMENT_VARIABLE = "NVERSION_DATA"
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {source.name: source for source in (MNIST, FASHION_MNIST, KMNIST)}
 )
+
+RAW_FOLDERS = ("raw", *(path for source in SOURCES.values() for path in source.folders))
+"""Where under a folder the IDX files may lie, as torchvision and this package lay them out."""
+
+NOT_READ: Mapping[str, str] = MappingProxyType(
+    {
+        ".csv": "a table, as Kaggle has it: make arrays of it, the column label and the pixels in "
+        "the shape [count, height, width], and save them with numpy.savez(FILE, images=..., "
+        "labels=...)",
+        ".parquet": "a table, as Hugging Face has it: load it with their library datasets, and "
+        "save its images and labels as arrays with numpy.savez(FILE, images=..., labels=...)",
+        ".npy": "a single array; save images and labels together with numpy.savez(FILE, "
+        "images=..., labels=...)",
+        **dict.fromkeys(
+            (".pt", ".pth", ".pkl", ".pickle"),
+            "a pickle, which can run any code and is never opened; save its arrays with "
+            "numpy.savez(FILE, images=..., labels=...)",
+        ),
+        **dict.fromkeys((".zip", ".tar", ".tgz", ".7z"), "an archive; unpack it, name its folder"),
+        ".gz": "packed; name the folder that holds the four IDX files, packed or not",
+    }
+)
+"""What to do with files of other kinds, by their ending."""
 
 TELLING_FILE = "t10k-labels-idx1-ubyte"
 """A small file that tells the published datasets apart."""
@@ -58,6 +88,24 @@ def load_dataset(
     if name in SOURCES:
         return load_published(SOURCES[name], None if root is None else Path(root), download)
     return _load_own(Path(name_or_path).expanduser())
+
+
+def load_test_images(name_or_path: str | Path, root: str | Path | None = None) -> TestImages:
+    """Load images to test networks on: a dataset's test images, or a whole adversarial set.
+
+    Args:
+        name_or_path: as in :func:`load_dataset`; of an adversarial set that was exported as a
+            ``.npz`` file, all images are there to test on.
+        root: as in :func:`load_dataset`.
+
+    Raises:
+        DatasetError, DownloadError: as in :func:`load_dataset`.
+    """
+    path = Path(name_or_path).expanduser()
+    named = str(name_or_path) in names()
+    if not named and path.suffix.lower() == ".npz" and path.is_file():
+        return load_npz_to_test(path)
+    return TestImages.of(load_dataset(name_or_path, root))
 
 
 def load_published(
@@ -105,7 +153,7 @@ def _find(source: Source, root: Path) -> Path | None:
     """Return the folder at or under `root` that holds the dataset's files; None if none does."""
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder; it was named to hold {source.name}")
-    candidates = [*(root / name for name in source.folders), root]
+    candidates = [*(root / name for name in source.folders), root, root / "raw"]
     return next((folder for folder in candidates if holds_any(folder)), None)
 
 
@@ -116,8 +164,8 @@ def _load_from(source: Source, folder: Path) -> Dataset:
 
 def _refuse_another(source: Source, folder: Path) -> None:
     """Raise if the folder holds another published dataset: all use the same file names."""
-    path = find_file(folder, TELLING_FILE)
-    if path is None or path.suffix != ".gz":
+    path = folder / f"{TELLING_FILE}.gz"
+    if not path.is_file():
         return
     for other in SOURCES.values():
         if other.name != source.name and other.matches(path, TELLING_FILE):
@@ -130,10 +178,15 @@ def _where_to_put(source: Source) -> str:
 
 def _load_own(path: Path) -> Dataset:
     if path.is_dir():
-        return load_idx_folder(path, path.name) if holds_any(path) else load_image_folder(path)
+        name = check_name(path.resolve().name, str(path), DatasetError)
+        place = _idx_folder(path)
+        return load_idx_folder(place, name) if place else load_image_folder(path, name)
     if path.is_file():
-        if path.suffix.lower() != ".npz":
-            raise DatasetError(f"{path}: not a .npz file; a single file must be one")
+        check_name(path.stem, str(path), DatasetError)
+        ending = path.suffix.lower()
+        if ending != ".npz":
+            what = NOT_READ.get(ending, "a single file must be one")
+            raise DatasetError(f"{path}: not a .npz file; {what}")
         return load_npz(path)
     close = difflib.get_close_matches(str(path).lower(), names(), n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
@@ -141,3 +194,21 @@ def _load_own(path: Path) -> Dataset:
         f"{str(path)!r} is neither a dataset's name nor the path of a .npz file or a folder.{hint} "
         f"The names are: {', '.join(names())}"
     )
+
+
+def _idx_folder(folder: Path) -> Path | None:
+    """Return the folder at or under `folder` that holds IDX files; None if none does.
+
+    Raises:
+        DatasetError: several do.
+    """
+    if holds_any(folder):
+        return folder
+    # On some file systems MNIST/raw and mnist/raw are one folder.
+    found = {place.resolve(): place for place in map(folder.joinpath, RAW_FOLDERS)}
+    holding = [place for place in found.values() if place.is_dir() and holds_any(place)]
+    if len(holding) > 1:
+        raise DatasetError(
+            f"{folder}: holds IDX files in {' and in '.join(map(str, holding))}; name one of them"
+        )
+    return holding[0] if holding else None

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from PIL import Image
 
+from nversion.pictures import read_picture
 from nversion.report.values import Results, finite, lookup, rows, text
 
 __all__ = ["Example", "Pixels", "Shown", "example_of"]
@@ -28,6 +28,9 @@ Change: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 LARGEST_SIDE = 1024
 """Pictures with more pixels a side are not shown."""
+
+MODES = {"L": "L", **dict.fromkeys(("1", "LA", "P", "RGB", "RGBA", "I;16", "I"), "RGB")}
+"""The modes that a PNG file can have, and what is made of each."""
 
 ZERO, STEPS = 128, 127
 """What is no change in a picture of a difference, and how many steps of grey its scale has."""
@@ -107,10 +110,7 @@ def _picture(value: object) -> Pixels | None:
     if not isinstance(value, str):
         return None
     try:
-        image = Image.open(io.BytesIO(base64.b64decode(value, validate=True)), formats=("PNG",))
-        if max(image.size) > LARGEST_SIDE:
-            return None
-        mode = "L" if image.mode == "L" else "RGB"
-        return np.asarray(image.convert(mode))
-    except (binascii.Error, Image.DecompressionBombError, OSError, SyntaxError, ValueError):
+        file = io.BytesIO(base64.b64decode(value, validate=True))
+        return read_picture(file, ("PNG",), LARGEST_SIDE, MODES)
+    except (binascii.Error, ValueError):  # what is no picture is an InputError, which is one
         return None
