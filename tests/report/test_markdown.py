@@ -4,10 +4,11 @@ import json
 import re
 
 import pytest
+from markdown_it import MarkdownIt
 
 from nversion.errors import ArtefactError
 from nversion.report import publish
-from nversion.report.markdown import render_markdown
+from nversion.report.markdown import _plain, render_markdown
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,62 @@ def test_a_border_in_a_text_is_no_border(example):
     results = example(2)
     results["versions"][0]["name"] = "a|b<c"
     assert r"a\|b&lt;c" in render_markdown(results)
+
+
+HOSTILE = (
+    "x](http://a.example) ![y](http://b.example/p.png) <img src=c onerror=d> `e` *f* __g__ ~~h~~\n"
+    "\n# i\n\n---\n- j\n1. k\n> l\n```\nhttps://m.example www.n.example @o p@q.example &amp; \\ |"
+)
+
+
+def _hostile(value):
+    """Return results with every text in them replaced, but for what is told apart by it."""
+    if isinstance(value, dict):
+        return {
+            key: item if key in ("status", "precision", "kind") else _hostile(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_hostile(item) for item in value]
+    return HOSTILE if isinstance(value, str) else value
+
+
+def test_text_from_results_stays_text(example):
+    results = example(3, failed=1)
+    tokens, plain = (
+        MarkdownIt("gfm-like", {"linkify": False}).parse(
+            render_markdown(values, command, [], "index.html")
+        )
+        for values, command in ((_hostile(results), f"$ {HOSTILE}"), (results, "nversion study"))
+    )
+    inner = [child for token in tokens for child in token.children or ()]
+    links = [child.attrs["href"] for child in inner if child.type == "link_open"]
+    assert links == ["index.html", "results.json"]
+    kinds = {child.type for child in inner} - {"text", "softbreak", "text_special"}
+    assert kinds <= {"link_open", "link_close", "strong_open", "strong_close"}
+    assert {token.type for token in tokens} <= {token.type for token in plain}
+    assert [t.tag for t in tokens if t.type == "heading_open"].count("h1") == 1
+    shown = "".join(child.content for child in inner)
+    assert " ".join(HOSTILE.split()) in shown
+    rendered = render_markdown(_hostile(results))
+    assert "://" not in rendered  # else it is a link where addresses are recognised
+    assert "www." not in rendered
+    assert "@" not in rendered
+    assert HOSTILE.strip() in next(token.content for token in tokens if token.type == "fence")
+
+
+def test_results_with_characters_that_cannot_be_written_are_published(example, tmp_path):
+    results = example(2)
+    results["study"]["name"] = "a\ud800b\x1b"
+    text = publish(results, tmp_path / "x").read_text(encoding="utf-8")
+    assert text.startswith("# N-version study: a\ufffdb\ufffd\n")
+    known = json.loads((tmp_path / "x" / "results.json").read_text(encoding="utf-8"))
+    assert known["study"]["name"] == "a\ufffdb\ufffd"
+
+
+@pytest.mark.parametrize("text", ["-0.5 points", "98.4 %", "1.5 x", "#1 of 2", "a - b", "v001"])
+def test_usual_text_is_left_as_it_is(text):
+    assert _plain(text) == text
 
 
 def test_results_that_are_no_object_are_refused(tmp_path):

@@ -1,11 +1,13 @@
 """The report as Markdown, and a study's results as a folder to publish.
 
 The same tables and sentences as on the page, from the same results, for a repository or a wiki
-where an HTML file is not shown.
+where an HTML file is not shown. Results may come from anybody: all text from them is escaped, so
+that it is shown as it is and makes no link, picture, heading, list or element.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,7 +43,7 @@ def publish(results: Results, folder: Path, command: str = "") -> Path:
         ArtefactError: the results are not a mapping.
     """
     page = write_report(results, folder)
-    write_json(folder / "results.json", results)
+    write_json(folder / "results.json", cleaned(results))
     readme = folder / "README.md"
     drawn = [key for key in FIGURES if (folder / FIGURE_FOLDER / f"{key}.svg").is_file()]
     write_text(readme, render_markdown(results, command, drawn, page.name))
@@ -60,17 +62,18 @@ def render_markdown(
         page: the name of the HTML page beside the text.
     """
     known = cleaned(results)
-    parts = [f"# {summary.title(known)}", summary.lede(known)]
+    parts = [f"# {_plain(summary.title(known))}", _plain(summary.lede(known))]
     if command:
-        parts.append(f"```console\n$ {command}\n```")
-    parts.append("\n".join(f"* {term}: {value}" for term, value in summary.facts(known)))
+        parts.append(_console(cleaned(command)))
+    facts = [f"* {_plain(term)}: {_plain(value)}" for term, value in summary.facts(known)]
+    parts.append("\n".join(facts))
     if page:
         parts.append(
             f"The whole report is [{page}]({page}) (one file, to be opened in a browser), every "
             "number of it is in [results.json](results.json)."
         )
     if failed := summary.failures(known):
-        lines = [f"* `{unit}`: {_plain(error)}" for unit, error in failed]
+        lines = [f"* {_plain(unit)}: {_plain(error)}" for unit, error in failed]
         parts += ["## What failed", "\n".join(lines)]
     if asked := summary.questions(known):
         parts.append("## The study's questions")
@@ -96,7 +99,8 @@ def _section(table: Table, finding: str | None) -> list[str]:
     ]
     rule = ["---:" if column.numeric else "---" for column in table.columns]
     lines = [_row(heads), _row(rule), *(_row([_cell(cell) for cell in row]) for row in table.rows)]
-    return [f"## {title}", finding or "", "\n".join(lines), *table.notes]
+    notes = [_plain(note) for note in table.notes]
+    return [f"## {_plain(title)}", _plain(finding or ""), "\n".join(lines), *notes]
 
 
 def _group(title: str) -> str:
@@ -108,10 +112,32 @@ def _row(cells: list[str]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    written = _plain(cell.text)
-    return f"{written} ({_plain(cell.note)})" if cell.note and written else written or cell.note
+    # In a table of Markdown's, which breaks no numbers, all spaces are plain ones.
+    written, note = (_plain(" ".join(text.split())) for text in (cell.text, cell.note))
+    return f"{written} ({note})" if note and written else written or note
+
+
+_MEANINGFUL = re.compile(r"[\\`*_\[\]~|]")
+_BEGINS_A_BLOCK = re.compile(r"^(\d*)(?=[-#+=.)])(?=[-#+=]*(?:[.)])?(?:\s|$))")
+_SPACE = re.compile(r"[ \t\r\n\v\f\x85\u2028\u2029]+")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}
+_ADDRESS = re.compile(r"(?i)(?<=www)\.|:(?=//)")
 
 
 def _plain(text: str) -> str:
-    """Return text that Markdown does not take for a table's border or an element."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
+    """Return text that Markdown shows as it is, on one line.
+
+    What is written bare and still becomes a link (an address, a name after an @) does not either.
+    """
+    line = _SPACE.sub(" ", text).strip()
+    line = re.sub("[&<>@]", lambda found: _ENTITIES[found[0]], line)
+    line = _MEANINGFUL.sub(r"\\\g<0>", line)
+    line = _ADDRESS.sub(lambda found: f"&#{ord(found[0])};", line)
+    return _BEGINS_A_BLOCK.sub(r"\g<1>\\", line)
+
+
+def _console(command: str) -> str:
+    """Return a command as a block of code, fenced so that no part of it ends the block."""
+    longest = max((len(run) for run in re.findall("`+", command)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}console\n$ {command}\n{fence}"
