@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,9 @@ from nversion.errors import ArtefactError
 from nversion.files import (
     digest_of,
     read_json,
+    read_object,
+    read_rows,
+    read_tensor,
     read_tensors,
     replacing,
     sha256_of_file,
@@ -77,6 +81,42 @@ def test_a_truncated_tensor_file_is_refused(tmp_path: Path, cut: int) -> None:
     (tmp_path / "x").write_bytes(data[:cut])
     with pytest.raises(ArtefactError, match="not readable as safetensors"):
         read_tensors(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [("[1]", "must be a JSON object"), ("[" * 100_000, "nested"), ("{", "not readable as JSON")],
+)
+def test_metadata_that_is_no_object_is_refused(tmp_path: Path, metadata: str, message: str) -> None:
+    safetensors.torch.save_file({"a": torch.zeros(2)}, tmp_path / "x", {"nversion": metadata})
+    with pytest.raises(ArtefactError, match=f"x: .*{message}"):
+        read_tensors(tmp_path / "x")
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.complex64])
+def test_tensors_of_types_that_nobody_writes_are_refused(
+    tmp_path: Path, dtype: torch.dtype
+) -> None:
+    safetensors.torch.save_file({"a": torch.zeros(2).to(dtype)}, tmp_path / "x")
+    with pytest.raises(ArtefactError, match="x: 'a' is of type"):
+        read_tensors(tmp_path / "x")
+
+
+def test_one_tensor_is_read_by_its_name(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "x", {"a": torch.arange(4)})
+    assert read_tensor(tmp_path / "x", "a").tolist() == [0, 1, 2, 3]
+    assert read_rows(tmp_path / "x", "a", slice(1, 3)).tolist() == [1, 2]
+    for read in (read_tensor, lambda path, name: read_rows(path, name, slice(1))):
+        with pytest.raises(ArtefactError, match=r"x: .*b"):
+            read(tmp_path / "x", "b")
+
+
+def test_an_object_is_asked_for(tmp_path: Path) -> None:
+    write_json(tmp_path / "x", {"a": 1})
+    assert read_object(tmp_path / "x") == {"a": 1}
+    write_json(tmp_path / "x", [1])
+    with pytest.raises(ArtefactError, match="x: must hold a JSON object, not a list"):
+        read_object(tmp_path / "x")
 
 
 def test_digests_tell_values_and_types_apart() -> None:

@@ -44,6 +44,8 @@ def test_what_is_no_file_is_named_by_what_it_is(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ArtefactError, match="pipe: is not a plain file"):
         read_text(tmp_path / "pipe")
+    (tmp_path / "x").write_bytes(b"\xef\xbb\xbfcaf\xc3\xa9")
+    assert read_text(tmp_path / "x") == "café"
     (tmp_path / "x").write_bytes(b"caf\xe9")
     with pytest.raises(ArtefactError, match="x: not readable as UTF-8 text"):
         read_text(tmp_path / "x")

@@ -88,7 +88,8 @@ def read_text(
         NVersionError: of class `error`, as in :func:`read_bytes`, or it is not UTF-8.
     """
     try:
-        return read_bytes(path, limit, error).decode("utf-8")
+        # Some editors begin a file with a mark of its encoding, which is no part of the text.
+        return read_bytes(path, limit, error).decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         raise error(f"{path}: not readable as UTF-8 text ({problem})") from None
 

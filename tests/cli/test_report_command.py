@@ -62,6 +62,9 @@ def test_the_questions_are_answered_anew_from_the_numbers(run, tmp_path):
         (None, "give the folder of a finished study"),
         ("{", "not readable as JSON"),
         ("[1]", "must hold a JSON object, not a list"),
+        ("[" * 100_000, "nested"),
+        ('{"study": {"seed": ' + "9" * 5_000 + "}}", "Exceeds the limit"),
+        ('{"study": {"seed": NaN}}', "NaN is not a number of JSON"),
     ],
 )
 def test_a_folder_without_results_is_an_error_that_says_what_to_do(run, tmp_path, content, words):

@@ -115,7 +115,7 @@ def export(path: Path, **arrays: object) -> Path:
 def test_an_exported_set_is_voted_on_whole(versions: Path, tmp_path: Path) -> None:
     result = run(versions / "a", "--data", export(tmp_path / "set.npz"), "--json")
     assert json.loads(result.stdout)["images"] == 40
-    assert "set holds 40 images; the 40 to test on are taken, which are all" in result.stderr
+    assert "note: all 40 images of set are to test on\n" in result.stderr
 
 
 def test_of_an_undivided_file_it_is_said_how_many_are_taken(versions: Path, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_of_an_undivided_file_it_is_said_how_many_are_taken(versions: Path, tmp_
     np.savez(tmp_path / "own.npz", images=whole.images.numpy(), labels=whole.labels.numpy())
     result = run(versions / "a", "--data", tmp_path / "own.npz", "--json")
     taken = json.loads(result.stdout)["images"]
-    assert f"own holds {len(whole)} images; the {taken} to test on are taken\n" in result.stderr
+    assert f"of {len(whole)} images of own, {taken} are to test on, and only these" in result.stderr
     assert 0 < taken < len(whole) / 4
 
 

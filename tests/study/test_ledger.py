@@ -14,7 +14,7 @@ from nversion.errors import DiskFullError
 from nversion.files import write_text
 from nversion.study.engine import Engine
 from nversion.study.folder import StudyFolder
-from nversion.study.ledger import Ledger, Unit, _meaning, code_digest
+from nversion.study.ledger import Entry, Ledger, Unit, _line, _meaning, code_digest
 from nversion.workers import open_pool
 
 
@@ -164,6 +164,26 @@ def test_a_damaged_line_costs_its_own_unit(tmp_path: Path, said: list[str]) -> N
     assert [ledger.check(one).state for one in units] == ["done", "new", "done"]
     assert ledger.damaged == 1
     assert Ledger(tmp_path).damaged == 0
+
+
+@pytest.mark.parametrize("outputs", [{}, {"../outside": "0" * 64}])
+def test_the_journal_does_not_say_which_files_a_unit_has(
+    tmp_path: Path, outputs: dict[str, str]
+) -> None:
+    (unit,) = _recorded(tmp_path, "a")
+    entry = Entry(unit.digest, outputs, 1.0, None)
+    (tmp_path / ".units/journal.jsonl").write_text(_line(unit.name, entry))
+    assert Ledger(tmp_path).check(unit).state == "damaged"
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, "9" * 5_000, "{}", '{"check": 1}', "null"])
+def test_a_line_that_could_do_harm_is_a_damaged_one(tmp_path: Path, line: str) -> None:
+    units = _recorded(tmp_path, "ab")
+    with (tmp_path / ".units/journal.jsonl").open("a") as journal:
+        journal.write(f"{line}\n")
+    ledger = Ledger(tmp_path)
+    assert ledger.damaged == 1
+    assert all(ledger.check(unit).state == "done" for unit in units)
 
 
 def test_a_journal_of_lines_that_no_longer_hold_is_written_anew(tmp_path: Path) -> None:

@@ -254,11 +254,15 @@ def _check_fit(versions: Sequence[Version], data: TestImages, name: str | None) 
             )
     if name is not None and name not in names():
         # Of one's own file one may not know that a part of it is set aside to train on.
-        typer.echo(
-            f"note: {data.name} holds {data.held:,} images; the {len(data.test):,} to test on are "
-            "taken" + ("" if len(data.test) < data.held else ", which are all"),
-            err=True,
-        )
+        taken = len(data.test)
+        if taken == data.held:
+            note = f"all {taken:,} images of {data.name} are to test on"
+        else:
+            note = (
+                f"of {data.held:,} images of {data.name}, {taken:,} are to test on, and only these"
+            )
+            note += " are used"
+        typer.echo(f"note: {note}", err=True)
 
 
 def picture_file(path: Path, option: str) -> Path:

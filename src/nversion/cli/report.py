@@ -31,7 +31,7 @@ def report(
 ) -> None:
     """Write the report of a study again, from its results.json, and say where it is."""
     # Imported here: matplotlib takes a second that other commands need not wait for.
-    from nversion.errors import ArtefactError
+    from nversion.errors import ArtefactError, InputError
     from nversion.files import read_object
     from nversion.report import publish as publish_report
     from nversion.report import write_report
@@ -43,10 +43,13 @@ def report(
             f"`nversion study --out {folder}`"
         )
     results = _answered(read_object(source))
-    if publish is not None:
-        typer.echo(str(publish_report(results, publish, command)))
-        return
-    page = write_report(results, folder / "report")
+    try:
+        if publish is not None:
+            typer.echo(str(publish_report(results, publish, command)))
+            return
+        page = write_report(results, folder / "report")
+    except InputError as error:
+        raise ArtefactError(f"{source}: holds numbers that cannot be: {error}") from error
     typer.echo(str(page))
     if show:
         typer.launch(page.resolve().as_uri())
@@ -61,5 +64,5 @@ def _answered(results: dict[str, Any]) -> dict[str, Any]:
 
     try:
         return {**results, "questions": answer_questions(results)}
-    except (KeyError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
         return results

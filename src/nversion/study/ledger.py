@@ -26,12 +26,15 @@ import torch
 
 from nversion.errors import ArtefactError
 from nversion.files import digest_of, noticing_a_full_disk, sha256_of_file, write_text
-from nversion.reading import checked, parse_json
+from nversion.reading import checked, parse_json, read_bytes
 
 __all__ = ["Check", "Entry", "Ledger", "Unit", "code_digest"]
 
 HASHED_AT_ONCE = 4
 """Files that are checked at the same time: hashing leaves Python's lock alone."""
+
+JOURNAL_LIMIT = 1 << 30
+"""The most bytes of a journal: three million units."""
 
 CHECK_DIGITS = 16
 """Hexadecimal digits of a line's own checksum."""
@@ -117,10 +120,9 @@ class Ledger:
         self._open()
 
     def _open(self) -> None:
-        try:
-            content = self._path.read_bytes()
-        except FileNotFoundError:
+        if not self._path.exists():
             return
+        content = read_bytes(self._path, JOURNAL_LIMIT)
         lines = content.split(b"\n")
         torn = lines.pop()
         for line in lines:
