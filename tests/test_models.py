@@ -56,6 +56,12 @@ def test_a_model_is_asked_in_its_own_dtype() -> None:
     assert predict(model, torch.rand(2, 1, 2, 2)).shape == (2,)
 
 
+def test_a_model_made_for_other_images_is_refused_by_their_shape() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(100, 3))
+    with pytest.raises(InputError, match=r"images of \[1, 8, 8\].*made for others"):
+        predict(model, torch.rand(4, 1, 8, 8))
+
+
 def test_a_model_that_gives_no_logits_is_refused() -> None:
     with pytest.raises(InputError, match=r"logits \[count, classes\]"):
         evaluate(nn.Identity(), torch.rand(5, 1, 2, 2))

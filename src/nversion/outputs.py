@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
-from nversion.errors import InputError
+from nversion.errors import InputError, NVersionError
 
 __all__ = [
     "AsLogits",
@@ -48,11 +48,14 @@ def asked(name: str, shape: tuple[int, ...]) -> Iterator[None]:
     """
     try:
         yield
-    except (InputError, torch.OutOfMemoryError):
+    except (NVersionError, torch.OutOfMemoryError):
         raise
     except (RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{name} fails on images of the shape {list(shape)}: {reason}") from error
+        raise InputError(
+            f"{name} fails on images of {list(shape)}, [channels, height, width]; is it made for "
+            f"others? PyTorch says: {reason}"
+        ) from error
 
 
 def check_outputs(outputs: object, count: int, name: str = "the model") -> Tensor:

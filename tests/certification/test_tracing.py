@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,7 +11,7 @@ from torch.nn import functional
 
 from nversion.certification.graph import MaxPool
 from nversion.certification.tracing import trace
-from nversion.errors import UnsupportedModuleError
+from nversion.errors import InputError, UnsupportedModuleError
 
 SHAPE = (2, 10, 10)
 
@@ -51,7 +53,23 @@ def _models() -> dict[str, nn.Module]:
     averaged = nn.Sequential(
         nn.Conv2d(2, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4)
     )
-    return {"flat": flat, "pooled": pooled, "averaged": averaged, "residual": Residual()}
+    parts = nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1),
+        nn.AvgPool2d(3, padding=1, stride=1, count_include_pad=False, divisor_override=7),
+        nn.MaxPool2d(2, ceil_mode=True),
+        nn.Conv2d(4, 4, 2),
+        nn.AdaptiveAvgPool2d((4, 2)),
+        nn.Flatten(2),
+        nn.Flatten(),
+        nn.Linear(32, 4),
+    )
+    return {
+        "flat": flat,
+        "pooled": pooled,
+        "averaged": averaged,
+        "parts": parts,
+        "residual": Residual(),
+    }
 
 
 @pytest.mark.parametrize("name", sorted(_models()))
@@ -99,6 +117,53 @@ def test_model_is_handed_back_as_it_came() -> None:
 def test_unsupported_module_is_named(model: nn.Module, named: str) -> None:
     with pytest.raises(UnsupportedModuleError, match=named):
         trace(model, SHAPE)
+
+
+class Joined(nn.Module):
+    """A step that two values that depend on the image go into."""
+
+    def __init__(self, join: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.join = join
+        self.left, self.right = nn.Conv2d(2, 2, 3), nn.Conv2d(2, 1, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.join(self.left(x), self.right(x)).flatten(1)
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        (nn.MaxPool2d(3, 2, ceil_mode=True), "ceil_mode is True.*use ceil_mode=False"),
+        (nn.MaxPool2d(2, dilation=2), "dilation is 2, but must be 1"),
+        (nn.MaxPool2d(2, return_indices=True), "gives a tuple, not one tensor"),
+        (nn.AvgPool2d(3, 2, ceil_mode=True), "ceil_mode is True.*use ceil_mode=False"),
+        (nn.AvgPool2d(3, 2, 1, count_include_pad=False), "count_include_pad is False"),
+        (nn.AdaptiveAvgPool2d(3), "output_size 3x3 does not divide the 10x10"),
+        (nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), "'reflect', but must be 'zeros'"),
+        (nn.Conv2d(2, 2, 4, padding="same"), "padding='same' with a kernel of 4x4"),
+        (nn.BatchNorm2d(2, track_running_stats=False), "track_running_stats is False"),
+        (nn.LeakyReLU(2.0), r"negative_slope is 2, but must lie in \[0, 1\]"),
+        (nn.LeakyReLU(-0.1), "negative_slope is -0.1"),
+        (nn.Linear(10, 4), r"is given \[2, 10, 10\] for an image; put a Flatten before"),
+        (nn.LogSoftmax(3), "its dim is 3"),
+        (Joined(lambda a, b: a * b), "both sides depend on the image"),
+        (Joined(torch.add), "differ in shape"),
+        (Joined(lambda a, b: torch.add(a, b, alpha=2)), "alpha=2"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+def test_the_option_that_is_the_matter_is_named_and_what_would_be_right(
+    module: nn.Module, said: str
+) -> None:
+    with pytest.raises(UnsupportedModuleError, match=said) as caught:
+        trace(nn.Sequential(module, nn.Flatten()), SHAPE)
+    assert "supported are" not in str(caught.value)
+
+
+def test_a_model_made_for_other_images_is_refused_by_their_shape() -> None:
+    with pytest.raises(InputError, match=r"images of \[2, 10, 10\]"):
+        trace(nn.Sequential(nn.Flatten(), nn.Linear(100, 3)), SHAPE)
 
 
 def test_untraceable_model_is_named() -> None:

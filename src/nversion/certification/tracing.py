@@ -20,35 +20,42 @@ from torch import Tensor, fx, nn
 
 from nversion.certification.graph import (
     Activation,
-    Convolution,
     Dense,
     Flatten,
     Image,
-    MaxPool,
     Network,
     Node,
     Scale,
     Sum,
     fuse,
 )
+from nversion.certification.modules import (
+    Unfit,
+    average,
+    batch_norm,
+    convolution,
+    double,
+    max_pool,
+)
 from nversion.errors import UnsupportedModuleError
 from nversion.hooks import own_class
 from nversion.models import device_of, dtype_of, frozen
-from nversion.outputs import logits_of
+from nversion.outputs import asked, logits_of
 
 __all__ = ["trace", "trace_steps"]
 
 SUPPORTED = (
     "Conv2d, Linear, BatchNorm, ReLU, LeakyReLU, Sigmoid, Tanh, MaxPool2d, AvgPool2d, "
-    "AdaptiveAvgPool2d(1), Flatten, Dropout, Identity, sums of branches and arithmetic with "
+    "AdaptiveAvgPool2d, Flatten, Dropout, Identity, sums of branches and arithmetic with "
     "constants, and a softmax or log-softmax at the end, which is left out"
 )
 RESHAPES = {"flatten", "view", "reshape", "contiguous"}
 DROPOUTS = (nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 KNOWN = frozenset(
-    {nn.ReLU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.Flatten, nn.LogSoftmax, nn.Linear, nn.Conv2d}
-    | {nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Identity, *DROPOUTS, *BATCH_NORMS}
+    {nn.ReLU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.Flatten, nn.Linear, nn.Conv2d, nn.Identity}
+    | {nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Softmax, nn.LogSoftmax}
+    | {*DROPOUTS, *BATCH_NORMS}
 )
 """The layers that are bounded. A class derived from one may compute something else."""
 
@@ -73,6 +80,7 @@ def trace_steps(model: nn.Module, shape: tuple[int, ...]) -> Network:
 
     Raises:
         UnsupportedModuleError: a module or operation that cannot be bounded; it is named.
+        InputError: it cannot be evaluated on images of that shape.
     """
     with frozen(model):
         try:
@@ -84,7 +92,7 @@ def trace_steps(model: nn.Module, shape: tuple[int, ...]) -> Network:
             ) from error
         builder = _Builder(graph_module, dtype_of(model), device_of(model))
         example = torch.zeros(1, *shape, dtype=dtype_of(model), device=device_of(model))
-        with torch.no_grad():
+        with torch.no_grad(), asked("the model", tuple(shape)):
             builder.run(example)
     return builder.network()
 
@@ -131,7 +139,7 @@ class _Builder(fx.Interpreter):
             if isinstance(value, Tensor):
                 self._translate(n, value)
             elif not isinstance(value, int | torch.Size):
-                raise self._unsupported(n)
+                raise self._unsupported(n, f"it gives a {type(value).__name__}, not one tensor")
         return value
 
     def _add(self, n: fx.Node, node: Node) -> None:
@@ -144,10 +152,12 @@ class _Builder(fx.Interpreter):
             return f"module '{n.target}' ({type(module).__name__})"
         return f"operation '{getattr(n.target, '__name__', n.target)}' (node '{n.name}')"
 
-    def _unsupported(self, n: fx.Node) -> UnsupportedModuleError:
+    def _unsupported(self, n: fx.Node, reason: str = "") -> UnsupportedModuleError:
+        """Return the refusal of a step: for `reason`, else because there is no node of its kind."""
+        why = f": {reason}" if reason else f"; supported are {SUPPORTED}"
         return UnsupportedModuleError(
-            f"{self._describe(n)} cannot be certified with linear bounds; supported are "
-            f"{SUPPORTED}. Randomised smoothing certifies any model"
+            f"{self._describe(n)} cannot be certified with linear bounds{why}. Randomised "
+            "smoothing certifies any model"
         )
 
     def _refuse_stale(self, n: fx.Node) -> None:
@@ -210,11 +220,14 @@ class _Builder(fx.Interpreter):
         if value.shape[:1] != (1,):
             raise self._unsupported(n)
         node: Node | None
-        if n.op == "call_module":
-            module = self.module.get_submodule(str(n.target))
-            node = self._from_layer(n, module, inputs, shape, name)
-        else:
-            node = self._from_call(n, inputs, shape)
+        try:
+            if n.op == "call_module":
+                module = self.module.get_submodule(str(n.target))
+                node = self._from_layer(n, module, inputs, shape, name)
+            else:
+                node = self._from_call(n, inputs, shape)
+        except Unfit as unfit:
+            raise self._unsupported(n, str(unfit)) from None
         if node is None:
             raise self._unsupported(n)
         self._follow_shift(n, node)
@@ -249,6 +262,8 @@ class _Builder(fx.Interpreter):
         self, n: fx.Node, inputs: tuple[int, ...], shape: tuple[int, ...]
     ) -> Node | None:
         target = n.target
+        if target is logits_of:
+            return IDENTITY  # of what it is called on: see `_follow_softmax`
         if isinstance(target, types.FunctionType) and not target.__module__.startswith("torch."):
             return None  # of the model's own, whatever its name (``torch.fx.wrap``)
         name = target if isinstance(target, str) else getattr(target, "__name__", "")
@@ -260,11 +275,16 @@ class _Builder(fx.Interpreter):
             return IDENTITY if before == shape else Flatten(inputs, shape, name)
         if name in ("add", "iadd", "add_", "sub", "isub", "mul", "imul", "truediv", "div"):
             if options:
-                return None
+                given = ", ".join(f"{key}={value!r}" for key, value in options.items())
+                raise Unfit(f"it has {given}; write the factor as a multiplication of its own")
             if len(traced) == 2:
                 pair = tuple(self.index[t] for t in traced)
-                same = all(self.nodes[i].shape == shape for i in pair)
-                return Sum(pair, shape, name) if "add" in name and same else None
+                shapes = [list(self.nodes[i].shape) for i in pair]
+                if "add" not in name:
+                    raise Unfit("both sides depend on the image; only their sum has a rule")
+                if shapes != [list(shape)] * 2:
+                    raise Unfit(f"the branches differ in shape, {shapes[0]} and {shapes[1]}")
+                return Sum(pair, shape, name)
             return _arithmetic(name, arguments, traced[0] is n.args[0], inputs, shape)
         rule = FUNCTIONS.get(name)
         if rule is None or len(traced) != 1 or traced[0] is not n.args[0]:
@@ -295,7 +315,6 @@ FUNCTIONS: dict[str, Callable[..., nn.Module]] = {
     "adaptive_avg_pool2d": lambda output_size: nn.AdaptiveAvgPool2d(output_size),
     "log_softmax": lambda dim=None, **_: nn.LogSoftmax(dim),
     "softmax": lambda dim=None, **_: nn.Softmax(dim),
-    "logits_of": _identity,
 }
 
 
@@ -318,14 +337,6 @@ def _arithmetic(
     return Scale(inputs, shape, name, 1.0 / constant, zero) if first else None
 
 
-def _pair(value: Any) -> tuple[int, int]:
-    return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[1]))
-
-
-def _double(tensor: Tensor) -> Tensor:
-    return tensor.detach().to(torch.float64)
-
-
 def _from_module(
     module: nn.Module,
     inputs: tuple[int, ...],
@@ -333,7 +344,11 @@ def _from_module(
     name: str,
     before: tuple[int, ...],
 ) -> Node | None:
-    """Return the node of one module, IDENTITY where it does nothing, None where there is none."""
+    """Return the node of one module, IDENTITY where it does nothing, None where there is none.
+
+    Raises:
+        Unfit: there is a node for its kind, but not as the module's options are.
+    """
     if own_class(module) not in KNOWN:
         return None
     match module:
@@ -341,121 +356,39 @@ def _from_module(
             return Activation(inputs, shape, name, "relu")
         case nn.LeakyReLU():
             slope = float(module.negative_slope)
-            return Activation(inputs, shape, name, "relu", slope) if 0.0 <= slope <= 1.0 else None
+            if not 0.0 <= slope <= 1.0:
+                raise Unfit(f"its negative_slope is {slope:g}, but must lie in [0, 1]")
+            return Activation(inputs, shape, name, "relu", slope)
         case nn.Sigmoid():
             return Activation(inputs, shape, name, "sigmoid")
         case nn.Tanh():
             return Activation(inputs, shape, name, "tanh")
         case nn.Flatten():
-            flat = module.start_dim == 1 and module.end_dim == -1
-            if not flat:
-                return None
+            if module.start_dim == 0:
+                raise Unfit("its start_dim=0 joins the images of a batch; use start_dim=1")
             return IDENTITY if before == shape else Flatten(inputs, shape, name)
         case nn.LogSoftmax() | nn.Softmax():
-            over_classes = module.dim in (None, 1, -1) and len(shape) == 1
-            return IDENTITY if over_classes else None
+            if module.dim not in (None, 1, -1) or len(shape) != 1:
+                raise Unfit(
+                    f"its dim is {module.dim}, of values [count, {', '.join(map(str, shape))}]; it "
+                    "must be dim=1 of logits [count, classes]"
+                )
+            return IDENTITY
         case nn.Linear():
             if len(before) != 1:
-                return None
-            weight = _double(module.weight)
-            bias = weight.new_zeros(len(weight)) if module.bias is None else _double(module.bias)
+                raise Unfit(f"it is given {list(before)} for an image; put a Flatten before it")
+            weight = double(module.weight)
+            bias = weight.new_zeros(len(weight)) if module.bias is None else double(module.bias)
             return Dense(inputs, shape, name, weight, bias)
         case nn.Conv2d():
-            return _convolution(module, inputs, shape, name)
+            return convolution(module, inputs, shape, name)
         case nn.BatchNorm2d() | nn.BatchNorm1d():
-            return _batch_norm(module, inputs, shape, name)
+            return batch_norm(module, inputs, shape, name)
         case nn.MaxPool2d():
-            return _max_pool(module, inputs, shape, name)
+            return max_pool(module, inputs, shape, name, before)
         case nn.AvgPool2d() | nn.AdaptiveAvgPool2d():
-            return _average(module, inputs, shape, name, before)
+            return average(module, inputs, shape, name, before)
     return IDENTITY if isinstance(module, (nn.Identity, *DROPOUTS)) else None
-
-
-def _convolution(
-    module: nn.Conv2d, inputs: tuple[int, ...], shape: tuple[int, ...], name: str
-) -> Node | None:
-    if module.padding_mode != "zeros":
-        return None
-    kernel, dilation, stride = (
-        _pair(module.kernel_size),
-        _pair(module.dilation),
-        _pair(module.stride),
-    )
-    if module.padding == "valid":
-        padding = (0, 0)
-    elif module.padding == "same":
-        total = [dilation[i] * (kernel[i] - 1) for i in range(2)]
-        if total[0] % 2 or total[1] % 2:
-            return None
-        padding = (total[0] // 2, total[1] // 2)
-    else:
-        padding = _pair(module.padding)
-    weight = _double(module.weight)
-    bias = weight.new_zeros(len(weight)) if module.bias is None else _double(module.bias)
-    return Convolution(inputs, shape, name, weight, bias, stride, padding, dilation, module.groups)
-
-
-def _batch_norm(
-    module: nn.BatchNorm1d | nn.BatchNorm2d,
-    inputs: tuple[int, ...],
-    shape: tuple[int, ...],
-    name: str,
-) -> Node | None:
-    if module.running_mean is None or module.running_var is None:
-        return None
-    mean, variance = _double(module.running_mean), _double(module.running_var)
-    scale = 1.0 / (variance + module.eps).sqrt()
-    shift = -mean * scale
-    if module.weight is not None:
-        scale, shift = scale * _double(module.weight), shift * _double(module.weight)
-        shift = shift + _double(module.bias)
-    axes = (-1,) + (1,) * (len(shape) - 1)
-    return Scale(inputs, shape, name, scale.reshape(axes), shift.reshape(axes))
-
-
-def _max_pool(
-    module: nn.MaxPool2d, inputs: tuple[int, ...], shape: tuple[int, ...], name: str
-) -> Node | None:
-    if module.ceil_mode or module.return_indices or _pair(module.dilation) != (1, 1):
-        return None
-    size = _pair(module.kernel_size)
-    stride = _pair(module.kernel_size if module.stride is None else module.stride)
-    return MaxPool(inputs, shape, name, size, stride, _pair(module.padding))
-
-
-def _average(
-    module: nn.AvgPool2d | nn.AdaptiveAvgPool2d,
-    inputs: tuple[int, ...],
-    shape: tuple[int, ...],
-    name: str,
-    before: tuple[int, ...],
-) -> Node | None:
-    """Return average pooling as a convolution of each channel by itself."""
-    channels = before[0]
-    if isinstance(module, nn.AdaptiveAvgPool2d):
-        if shape[1:] != (1, 1):
-            return None
-        size, stride, padding, divisor = before[1:], before[1:], (0, 0), before[1] * before[2]
-    else:
-        size, padding = _pair(module.kernel_size), _pair(module.padding)
-        stride = _pair(module.stride)
-        divisor = module.divisor_override or size[0] * size[1]
-        padded = padding != (0, 0) and not module.count_include_pad
-        if module.ceil_mode or padded:
-            return None
-    weight = torch.full((channels, 1, *size), 1.0 / divisor, dtype=torch.float64)
-    bias = torch.zeros(channels, dtype=torch.float64)
-    return Convolution(
-        inputs,
-        shape,
-        name,
-        weight,
-        bias,
-        (stride[0], stride[1]),
-        padding,
-        (1, 1),
-        channels,
-    )
 
 
 def _reachable(nodes: list[Node]) -> tuple[Node, ...]:

@@ -48,8 +48,8 @@ def check_weights(weights: Sequence[float] | Tensor | None, versions: int) -> Te
         values = torch.as_tensor(weights, dtype=torch.float64).cpu()
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"weights must be one number for each of the {versions} versions, in their order, "
-            f"not a {type(weights).__name__}: {error}"
+            f"weights must be one number for each of the {versions} versions, in their order, not "
+            f"a {type(weights).__name__} ({error})"
         ) from error
     if values.shape != (versions,):
         raise InputError(
