@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nversion.errors import ArtefactError
+from nversion.errors import ArtefactError, DiskFullError
 from nversion.files import (
     digest_of,
     read_json,
@@ -20,6 +23,7 @@ from nversion.files import (
     read_tensors,
     replacing,
     sha256_of_file,
+    write_array,
     write_json,
     write_tensors,
     write_text,
@@ -40,6 +44,65 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) ->
         raise RuntimeError
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
+
+
+def _killed_while_writing(path: Path) -> Path:
+    """Let a process die in the middle of writing `path`; return what it leaves."""
+    code = (
+        "import os, sys; from pathlib import Path; from nversion.files import replacing\n"
+        "with replacing(Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_text('half'); print(temporary, flush=True); os.kill(os.getpid(), 9)\n"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return Path(done.stdout.strip())
+
+
+def test_what_a_killed_process_leaves_goes_away_with_the_next_write(tmp_path: Path) -> None:
+    path = tmp_path / "file[1].txt"
+    left = _killed_while_writing(path)
+    assert left.parent == tmp_path
+    assert left.read_text() == "half"
+    write_text(tmp_path / "other.txt", "x")
+    assert left.exists()
+    write_text(path, "whole")
+    assert sorted(tmp_path.iterdir()) == [path, tmp_path / "other.txt"]
+
+
+def test_what_a_living_process_is_writing_stays(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    with replacing(path) as temporary:
+        temporary.write_text("first")
+        write_text(path, "second")
+        assert temporary.read_text() == "first"
+    assert path.read_text() == "first"
+
+
+@given(shape=st.lists(st.integers(0, 4), max_size=3), dtype=st.sampled_from(["f4", "i8", "u1"]))
+@settings(deadline=None, max_examples=30)
+def test_arrays_are_written_as_numpy_reads_them(
+    tmp_path_factory: pytest.TempPathFactory, shape: list[int], dtype: str
+) -> None:
+    path = tmp_path_factory.mktemp("arrays") / "x.npy"
+    array = np.arange(math.prod(shape)).reshape(shape).astype(dtype)
+    write_array(path, array.T)
+    read = np.load(path)
+    assert read.dtype == array.dtype
+    assert np.array_equal(read, array.T)
+
+
+def test_an_array_without_room_names_the_place_and_is_not_left_half_written(
+    tmp_path: Path,
+) -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(DiskFullError, match=f"no room.*free some space in {tmp_path}"):
+            write_array(tmp_path / "x.npy", np.zeros(91_840))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_text_keeps_its_line_ends(tmp_path: Path) -> None:

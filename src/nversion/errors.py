@@ -7,6 +7,8 @@ argument at fault and say what would be right.
 
 from __future__ import annotations
 
+import errno
+
 __all__ = [
     "ArchitectureError",
     "ArtefactError",
@@ -22,6 +24,7 @@ __all__ = [
     "TrainingError",
     "UnsupportedModuleError",
     "WorkerKilledError",
+    "in_words",
 ]
 
 
@@ -79,3 +82,26 @@ class OutputsWarning(UserWarning):
 
 class WorkerKilledError(NVersionError):
     """A worker process was killed from outside, again and again, during one piece of work."""
+
+
+REMEDIES = {
+    errno.EMFILE: "raise the limit, for example with `ulimit -n 1024`, or use --workers 1",
+    errno.ENFILE: "raise the system's limit, or use --workers 1",
+    errno.EACCES: "ask for the permission, or name another place",
+    errno.EPERM: "ask for the permission, or name another place",
+    errno.EROFS: "name a place that can be written to",
+    errno.ENOSPC: "free some space",
+    errno.ENOTDIR: "name a folder",
+    errno.EISDIR: "name a file",
+    errno.EEXIST: "name another place",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+"""What would be right, by the system's number of what is wrong."""
+
+
+def in_words(error: OSError) -> str:
+    """Return what the system says of a file that cannot be read or written, and what to do."""
+    name = error.filename2 or error.filename
+    reason = (error.strerror or str(error)).lower()
+    remedy = REMEDIES.get(error.errno or 0)
+    return f"{f'{name}: ' if name else ''}{reason}{f'; {remedy}' if remedy else ''}"

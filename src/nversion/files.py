@@ -2,16 +2,19 @@
 
 Every artefact is written to a temporary file in its own folder and renamed into place, so that an
 interrupted run leaves either the old file or the new one, never half of one (``rename`` replaces
-atomically on POSIX file systems). Digests are SHA-256.
+atomically on POSIX file systems). What a killed process leaves beside it goes away when the file is
+written the next time. Digests are SHA-256.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
+import platform
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import safetensors
 import safetensors.torch
 import torch
@@ -27,6 +31,7 @@ from nversion.errors import ArtefactError, DiskFullError
 from nversion.reading import JSON_LIMIT, parse_json, read_text, shortened
 
 __all__ = [
+    "TEMPORARY_FOLDER",
     "digest_of",
     "noticing_a_full_disk",
     "read_json",
@@ -37,6 +42,7 @@ __all__ = [
     "remove_leftovers",
     "replacing",
     "sha256_of_file",
+    "write_array",
     "write_json",
     "write_tensors",
     "write_text",
@@ -50,6 +56,15 @@ NO_ROOM_IN_WORDS = re.compile(rf"os error ({'|'.join(map(str, NO_ROOM))})\b")
 """The same, as libraries written in Rust put it."""
 
 TEMPORARY = ".tmp"
+
+TEMPORARY_FOLDER = "nversion-"
+"""What the names of our folders in the system's temporary folder begin with."""
+
+HERE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+"""This machine, in the names of temporary files: several may write to one storage."""
+
+OWNED = re.compile(rf"\.{HERE}-(\d+)-[^.]*{re.escape(TEMPORARY)}$")
+"""The end of such a name: this machine, the process that writes the file, and random letters."""
 
 TENSOR_TYPES = ("F32", "F64", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
 """The types of tensors that are read, as safetensors calls them."""
@@ -68,9 +83,14 @@ def noticing_a_full_disk(path: Path) -> Iterator[None]:
         full = getattr(error, "errno", None) in NO_ROOM or NO_ROOM_IN_WORDS.search(str(error))
         if not full:
             raise
+        place, elsewhere = path.parent, ""
+        if place.name.startswith(TEMPORARY_FOLDER):
+            # The folder is gone by the time that the message is read.
+            place, elsewhere = place.parent, ", or set TMPDIR to a folder with more of it,"
+        reason = getattr(error, "strerror", None) or error
         raise DiskFullError(
-            f"{path}: no room to write it ({error}); what was written before is whole; free some "
-            "space and run the command again"
+            f"{path}: no room to write it ({reason}); what was written before is whole; free some "
+            f"space in {place}{elsewhere} and run the command again"
         ) from error
 
 
@@ -86,7 +106,9 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     with noticing_a_full_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
+        _remove_orphans(path)
+        prefix = f".{path.name}.{HERE}-{os.getpid()}-"
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=TEMPORARY)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -97,6 +119,27 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _remove_orphans(path: Path) -> None:
+    """Remove what was to become `path` in processes of this machine that were killed since."""
+    for other in path.parent.glob(f".{glob.escape(path.name)}.*{TEMPORARY}"):
+        owner = OWNED.search(other.name)
+        if owner and not _runs(int(owner[1])):
+            other.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    """Return whether a process runs on this machine, or may; without POSIX there is no asking."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OverflowError, PermissionError):
+        return True
+    return True
 
 
 def remove_leftovers(folder: Path) -> int:
@@ -116,6 +159,25 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path`, atomically; line ends stay as they are."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def write_array(path: Path, array: npt.NDArray[Any]) -> None:
+    """Write one array to `path` as ``.npy``, to be mapped into memory; not atomically.
+
+    ``numpy.save`` hands files to C, whose errors do not say that the disk is full.
+
+    Raises:
+        DiskFullError: there is no room for it.
+    """
+    array = np.asarray(array, order="C")
+    try:
+        with noticing_a_full_disk(path), path.open("wb") as file:
+            header = np.lib.format.header_data_from_array_1_0(array)
+            np.lib.format.write_array_header_1_0(file, header)
+            file.write(array.data)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import joblib
 import pytest
 import torch
 
-from nversion.errors import InputError, MissingExtraError
+from nversion.errors import InputError, MissingExtraError, NVersionError
 from nversion.workers import Pool, open_pool
 
 try:
@@ -94,3 +95,20 @@ def test_without_ray_the_error_names_the_extra() -> None:
 def test_ray_is_imported_only_when_asked_for() -> None:
     code = "import sys, nversion.workers, nversion.study; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@needs_ray
+def test_an_address_where_nobody_listens_is_refused_at_once() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
+        with pytest.raises(NVersionError, match=f"no Ray cluster at {address}: .*refused"):
+            open_pool(1, "ray", address)
+
+
+@needs_ray
+@pytest.mark.parametrize("address", ["x:y", "http://h:1", ":6379", "h:99999"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(InputError, match="must be HOST:PORT"):
+        open_pool(1, "ray", address)

@@ -194,3 +194,14 @@ def test_workers_are_a_number_or_auto() -> None:
     for wrong in (0, -1, "many"):
         with pytest.raises(InputError, match="workers must be"):
             resolve_workers(wrong)
+
+
+def test_a_limit_of_open_files_that_is_too_low_is_named_before_anything_starts() -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (32, before[1]))
+    try:
+        with pytest.raises(InputError, match="limit is 32; raise it with `ulimit -n 1024`"):
+            open_pool(3)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

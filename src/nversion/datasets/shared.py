@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from nversion.datasets.dataset import Dataset, Split
-from nversion.files import noticing_a_full_disk
+from nversion.files import write_array
 
 __all__ = ["SharedDataset"]
 
@@ -63,8 +63,7 @@ class SharedDataset:
         here = cls.of(data)
         files = tuple(folder / f"{name}.npy" for name in NAMES)
         for file, array in zip(files, here.arrays, strict=True):
-            with noticing_a_full_disk(file):
-                np.save(file, np.asarray(array))
+            write_array(file, np.asarray(array))
         return dataclasses.replace(here, arrays=files)
 
     def open(self) -> Dataset:

@@ -19,6 +19,7 @@ from nversion.datasets import Dataset
 from nversion.datasets.shared import SharedDataset
 from nversion.device import resolve_device
 from nversion.errors import ArchitectureError, InputError
+from nversion.files import TEMPORARY_FOLDER
 from nversion.progress import progress_bar
 from nversion.randomness import derive_seed
 from nversion.versions.recipe import Recipe, load_recipe
@@ -118,7 +119,7 @@ def train_each(
     names = [str(architecture.name) for architecture in architectures]
     with (
         where.pool(len(names)) as pool,
-        tempfile.TemporaryDirectory(prefix="nversion-") as folder,
+        tempfile.TemporaryDirectory(prefix=TEMPORARY_FOLDER) as folder,
         progress_bar("training versions", len(names)) as advance,
     ):
         shared = SharedDataset.of(data) if pool.here else SharedDataset.stored(data, Path(folder))

@@ -8,14 +8,25 @@ under one name, with nversion installed on each.
 from __future__ import annotations
 
 import logging
+import socket
 from typing import Any
+from urllib.parse import urlsplit
 
-from nversion.errors import MissingExtraError, NVersionError
+from nversion.errors import InputError, MissingExtraError, NVersionError, in_words
 from nversion.workers.pool import KILLED, Pool, resolve_workers
 from nversion.workers.processes import ONE_THREAD
 from nversion.workers.task import Task, run_task
 
 __all__ = ["RayPool"]
+
+FOUND_BY_RAY = ("auto", "local")
+"""Addresses that are words."""
+
+DEFAULT_PORT = 6379
+"""Ray's own."""
+
+PATIENCE = 5.0
+"""Seconds until a machine that says nothing counts as not there."""
 
 STORE = 128 * 2**20
 """Bytes of a local Ray's object store: tasks hand over paths and small tables, no images."""
@@ -44,6 +55,8 @@ class RayPool(Pool):
                 "the engine ray needs Ray, which is not installed; "
                 "pip install 'nversion[ray]', or use --engine processes"
             ) from None
+        if address:
+            _check_address(address)
         self._ray = ray
         self._ours = not ray.is_initialized()
         if self._ours:
@@ -74,6 +87,33 @@ class RayPool(Pool):
         for reference in self._references:
             self._ray.cancel(reference, force=True)
         self._references = {}
+
+
+def _check_address(address: str) -> None:
+    """Raise unless somebody listens at a cluster's address: Ray itself tries for a minute.
+
+    Raises:
+        InputError: it is no address.
+        NVersionError: nobody listens there.
+    """
+    if address in FOUND_BY_RAY:
+        return
+    parts = urlsplit(address if "//" in address else f"//{address}")
+    try:
+        host, port = parts.hostname, parts.port or DEFAULT_PORT
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("", "ray") or parts.path:
+        raise InputError(
+            f"address must be HOST:PORT, ray://HOST:PORT or auto, of a Ray cluster, not {address!r}"
+        )
+    try:
+        socket.create_connection((host, port), timeout=PATIENCE).close()
+    except OSError as error:
+        raise NVersionError(
+            f"no Ray cluster at {address}: {in_words(error)}; start one there with `ray start "
+            "--head`, or leave out --address to have one on this machine"
+        ) from error
 
 
 def _connect(ray: Any, workers: int | None, address: str) -> None:

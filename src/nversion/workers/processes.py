@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
+from nversion.errors import InputError, NVersionError, in_words
 from nversion.workers.pool import KILLED, Pool
 from nversion.workers.task import Task, run_task
 
@@ -32,14 +33,25 @@ ONE_THREAD = dict.fromkeys(
 GUARD_SECONDS = 0.5
 """How often a worker looks whether the process that it works for is still there."""
 
+FILES, FILES_EACH = 12, 8
+"""Open files of this process, and of the pipes to each worker and its queues."""
+
 TAKEN_SECONDS = 5.0
 """How long to wait for an executor that starts slowly before it is stopped all the same."""
 
 
 class ProcessPool(Pool):
-    """Single-threaded processes on this machine."""
+    """Single-threaded processes on this machine.
+
+    Args:
+        workers: how many.
+
+    Raises:
+        InputError: the limit of open files is too low for so many.
+    """
 
     def __init__(self, workers: int) -> None:
+        _check_open_files(workers)
         self.workers = workers
         self._executors: list[Any] = [None] * workers
         self._futures: dict[concurrent.futures.Future[Any], tuple[int, int]] = {}
@@ -56,14 +68,23 @@ class ProcessPool(Pool):
     def _start(self, index: int, task: Task) -> None:
         busy = {slot for _, slot in self._futures.values()}
         slot = next(slot for slot in range(self.workers) if slot not in busy)
-        with _quiet_on_ctrl_c():
-            try:
-                future = self._executor(slot).submit(run_task, task)
-            except concurrent.futures.BrokenExecutor:
-                # It was killed while it had nothing to do.
-                self._executors[slot] = None
-                future = self._executor(slot).submit(run_task, task)
+        try:
+            with _quiet_on_ctrl_c():
+                future = self._submit(slot, task)
+        except OSError as error:
+            raise NVersionError(
+                f"worker processes cannot be started: {in_words(error)}. They need shared memory "
+                "(/dev/shm) that can be written to; --workers 1 needs none"
+            ) from error
         self._futures[future] = (index, slot)
+
+    def _submit(self, slot: int, task: Task) -> concurrent.futures.Future[Any]:
+        try:
+            return self._executor(slot).submit(run_task, task)  # type: ignore[no-any-return]
+        except concurrent.futures.BrokenExecutor:
+            # It was killed while it had nothing to do.
+            self._executors[slot] = None
+            return self._executor(slot).submit(run_task, task)  # type: ignore[no-any-return]
 
     def _executor(self, slot: int) -> Any:
         if self._executors[slot] is None:
@@ -102,6 +123,25 @@ class ProcessPool(Pool):
                 executor.shutdown(wait=False, kill_workers=True)
         self._executors = [None] * self.workers
         self._futures = {}
+
+
+def _check_open_files(workers: int) -> None:
+    """Raise where so many processes would run into the limit of open files, or start and hang.
+
+    Raises:
+        InputError: the limit is too low.
+    """
+    try:
+        import resource
+    except ImportError:  # a system without such a limit
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = FILES + FILES_EACH * workers
+    if limit != resource.RLIM_INFINITY and limit < needed:
+        raise InputError(
+            f"{workers} worker processes need {needed} open files, but the limit is {limit}; raise "
+            f"it with `ulimit -n {max(needed, 1024)}`, or use --workers 1"
+        )
 
 
 @contextlib.contextmanager
