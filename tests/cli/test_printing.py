@@ -30,3 +30,9 @@ def test_where_the_time_went() -> None:
         ["attacks", "25.0", "s", "25%"],
         ["total", "1", "min", "40", "s", "100%"],
     ]
+
+
+def test_lost_work_stands_beside_the_time_that_counts_and_only_if_there_is_some() -> None:
+    lines = stage_times({"versions": 75.0, "total": 75.0}, 83.0).splitlines()
+    assert "thrown away: 1 min 23 s" in lines[3]
+    assert len(stage_times({"versions": 75.0, "total": 75.0}, 0.2).splitlines()) == 3

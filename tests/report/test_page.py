@@ -9,7 +9,7 @@ import matplotlib
 import pytest
 
 from nversion.errors import ArtefactError
-from nversion.report import write_report
+from nversion.report import summary, write_report
 from nversion.report.figures import FIGURES, draw
 from nversion.report.page import draw_all, render
 from nversion.report.values import cleaned
@@ -261,3 +261,14 @@ def test_figures_that_are_no_longer_supported_are_removed(example, tmp_path):
 def test_results_must_be_an_object(tmp_path):
     with pytest.raises(ArtefactError, match="must be a JSON object, not a list"):
         write_report([], tmp_path)
+
+
+def test_lost_work_stands_beside_the_time_that_counts(example):
+    results = example()
+    known = dict(summary.facts(cleaned(results)))
+    assert "thrown away" not in known["Wall-clock time"]
+    results["study"]["discarded_seconds"] = 83.0
+    lost = dict(summary.facts(cleaned(results)))["Wall-clock time"]
+    assert lost.startswith(known["Wall-clock time"])
+    assert "min" in lost
+    assert lost.endswith("of work thrown away")

@@ -16,7 +16,7 @@ import torch
 import nversion as nv
 from nversion.adversarial import AdversarialSet, AttackExample, AttackRun
 from nversion.datasets import load_dataset
-from nversion.errors import StudyError
+from nversion.errors import NVersionError, StudyError
 from nversion.models import predict
 from nversion.study import make_config, run_study, without_times
 from nversion.study.config import save_config
@@ -147,8 +147,12 @@ def test_a_finished_study_does_nothing_again(
     said: list[str] = []
     again = run_study(make_config(tiny), study[0], say=said.append)
     assert _comparable(again) == _comparable(study[1])
-    assert said
-    assert all(line.endswith(" kept") and "to do" not in line for line in said)
+    assert "this study is finished" in said[0]
+    assert said[-1] == "everything was there: nothing was made again"
+    assert len(said) > 2
+    assert all(line.endswith(" kept") and "to do" not in line for line in said[1:-1])
+    times = [results["study"]["wall_seconds"] for results in (again, study[1])]
+    assert times[0] == times[1]
 
 
 def test_the_number_of_workers_changes_nothing(
@@ -225,6 +229,83 @@ def test_a_version_that_fails_is_reported_and_left_out(
     again = run_study(config, tmp_path / "study", say=said.append)
     assert _comparable(again) == _comparable(results)
     assert "training versions: 3 kept" in said
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"dataset": "mnst"},
+        {"dataset": "mnist", "data_dir": "nowhere"},
+        {"versions": {"count": 3, "architectures": "nowhere"}},
+        {"run": {"device": "cpu", "engine": "processes", "address": "127.0.0.1:1"}},
+    ],
+)
+def test_a_wish_that_cannot_be_met_writes_nothing(
+    tiny: dict[str, Any], tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(NVersionError):
+        run_study(make_config({**tiny, **wrong}), tmp_path / "new" / "study")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_a_file_is_refused(tiny: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for folder in (tmp_path / "file", tmp_path / "file" / "study"):
+        with pytest.raises(StudyError, match="there is a file in its way"):
+            run_study(make_config(tiny), folder)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_truncated_configuration_is_made_good_from_the_results(
+    study: tuple[Path, dict[str, Any]], tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    folder, said = tmp_path / "study", list[str]()
+    shutil.copytree(study[0], folder)
+    text = (folder / "study.toml").read_text()
+    for rest in (text[:40], ""):
+        (folder / "study.toml").write_text(rest)
+        with pytest.raises(StudyError, match="holds a study of 'digits'"):
+            run_study(make_config({**tiny, "dataset": "mnist"}), folder)
+        again = run_study(make_config(tiny), folder, say=said.append)
+        assert _comparable(again) == _comparable(study[1])
+        assert not [line for line in said if "to do" in line]
+        assert (folder / "study.toml").read_text() == text
+    (folder / "study.toml").write_text(text[:40])
+    (folder / "results.json").unlink()
+    with pytest.raises(StudyError, match=r"study\.toml: damaged.*delete the file"):
+        run_study(make_config(tiny), folder)
+
+
+def test_the_time_on_the_page_is_that_of_the_work_that_counts(
+    study: tuple[Path, dict[str, Any]], tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(study[0], folder)
+    first = study[1]["study"]
+    parts = [taken for stage, taken in first["wall_seconds"].items() if stage != "total"]
+    assert first["wall_seconds"]["total"] == pytest.approx(sum(parts))
+    assert all(taken > 0 for taken in parts)
+    assert first["wall_seconds"]["total"] == pytest.approx(sum(w for _, w in _walls(folder)))
+    assert first["discarded_seconds"] == pytest.approx(0, abs=1e-6)
+    options = {"names": ["gradient"], "options": {}}
+    other = make_config({**tiny, "attacks": {**tiny["attacks"], **options}})
+    changed = run_study(other, folder)["study"]
+    assert changed["wall_seconds"]["versions"] == pytest.approx(first["wall_seconds"]["versions"])
+    # Two of three attacks are no part of these results any more, nor is the set from all three.
+    latest = dict(_walls(folder))
+    counted = [f"attacks/{name}/gradient" for name in ("a", "b", "c")]
+    counted += [name for name in latest if name.startswith("adversarial/")]
+    expected = sum(latest[name] for name in counted)
+    assert changed["wall_seconds"]["attacks"] == pytest.approx(expected)
+    everything = sum(wall for _, wall in _walls(folder))
+    lost = everything - changed["wall_seconds"]["total"]
+    assert changed["discarded_seconds"] == pytest.approx(lost)
+
+
+def _walls(folder: Path) -> list[tuple[str, float]]:
+    """Return every unit that ended, remade ones more than once, with its share of the time."""
+    lines = (folder / ".units" / "journal.jsonl").read_text().splitlines()
+    return [(line["unit"], line["wall"]) for line in map(json.loads, lines)]
 
 
 def test_a_folder_of_another_dataset_is_refused(

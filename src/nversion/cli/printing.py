@@ -52,13 +52,21 @@ def print_table(
     console.print(table)
 
 
-def stage_times(seconds: Mapping[str, float]) -> str:
-    """Return where the time went, a line for each stage; "total" is the last."""
+def stage_times(seconds: Mapping[str, float], discarded: float = 0.0) -> str:
+    """Return where the time went, a line for each stage; "total" is the last.
+
+    Args:
+        seconds: by stage, of the work that the results consist of.
+        discarded: seconds of work that they do not consist of.
+    """
     total = seconds.get("total", 0.0)
     lines = [
         f"  {stage:14}{span(taken):>12}{taken / total:7.0%}" if total else f"  {stage}"
         for stage, taken in seconds.items()
     ]
+    if discarded >= 1:
+        lines.append(f"  beside it, thrown away: {span(discarded)} of work that was interrupted,")
+        lines.append("  or made from other settings, data or code")
     return "\n".join(["wall-clock time by stage:", *lines])
 
 

@@ -101,11 +101,18 @@ def facts(results: Results) -> list[tuple[str, str]]:
         ("Voter", text(results, "study.voter")),
         ("Seed", text(results, "study.seed")),
         ("Where", ", ".join(where)),
-        ("Wall-clock time", duration(number(results, "study.wall_seconds.total"))),
+        ("Wall-clock time", _wall_clock(results)),
         ("Software", ", ".join(software)),
         ("Commit", text(results, "study.commit")),
     )
     return [(term, value) for term, value in known if value and value != MISSING]
+
+
+def _wall_clock(results: Results) -> str:
+    """Return how long the work took that the results consist of, and beside it what was lost."""
+    taken = duration(number(results, "study.wall_seconds.total"))
+    lost = number(results, "study.discarded_seconds") or 0.0
+    return f"{taken}, and {duration(lost)} of work thrown away" if lost >= 1 else taken
 
 
 def failures(results: Results) -> list[tuple[str, str]]:

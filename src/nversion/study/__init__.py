@@ -1,10 +1,30 @@
-"""One whole experiment: configuration in, artefacts and results out."""
+"""One whole experiment: configuration in, artefacts and results out.
 
-from nversion.study.attack_stage import AttackPlan
-from nversion.study.config import StudyConfig, load_config, make_config
-from nversion.study.results import without_times
-from nversion.study.runner import run_study
-from nversion.study.standalone import build_adversarial_set
+The public names are loaded when they are first used, so that a configuration is checked without
+waiting for the stages.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nversion.study.attack_stage import AttackPlan
+    from nversion.study.config import StudyConfig, load_config, make_config
+    from nversion.study.results import without_times
+    from nversion.study.runner import run_study
+    from nversion.study.standalone import build_adversarial_set
+
+_HOMES = {
+    "AttackPlan": "attack_stage",
+    "StudyConfig": "config",
+    "build_adversarial_set": "standalone",
+    "load_config": "config",
+    "make_config": "config",
+    "run_study": "runner",
+    "without_times": "results",
+}
 
 __all__ = [
     "AttackPlan",
@@ -15,3 +35,14 @@ __all__ = [
     "run_study",
     "without_times",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'nversion.study' has no attribute {name!r}")
+    return getattr(import_module(f"nversion.study.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

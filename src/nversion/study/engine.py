@@ -32,6 +32,7 @@ class Engine:
 
     Attributes:
         failures: (unit, error) of every unit that failed, in the order of the units.
+        made: how many units were made, not kept.
     """
 
     def __init__(self, folder: StudyFolder, pool: Pool, say: Callable[[str], None]) -> None:
@@ -40,6 +41,9 @@ class Engine:
         self._pool = pool
         self._say = say
         self.failures: list[tuple[str, str]] = []
+        self.made = 0
+        self._stage = ""
+        self._wall: dict[str, float] = {}
         if self._ledger.damaged:
             say(
                 f"the journal has {self._ledger.damaged} damaged line(s); "
@@ -98,6 +102,8 @@ class Engine:
                 self._say(f"{check.reason}: {unit.name} is made again")
         self._announce(description, len(units), len(missing), changed)
         errors = self._make(description, missing, entries) if missing else {}
+        taken = sum(entry.wall for entry in entries.values())
+        self._wall[self._stage] = self._wall.get(self._stage, 0.0) + taken
         done = {}
         for unit in units:
             entry = entries.get(unit.name)
@@ -145,17 +151,19 @@ class Engine:
         alone = len(missing) == 1 and not self._pool.remote
         pool = open_pool(1) if alone else self._pool
         with (
+            self._spending() as lap,
             progress_bar(description, len(missing)) as advance,
             contextlib.closing(pool.run(tasks, lambda n: self._retry(missing[n]))) as results,
         ):
             for index, result in results:
-                unit = missing[index]
+                unit, wall = missing[index], lap()
+                self.made += 1
                 if not isinstance(result, Failure):
-                    entries[unit.name] = self._ledger.record(unit, result)
+                    entries[unit.name] = self._ledger.record(unit, result, wall=wall)
                 elif result.kind == "DiskFullError":
                     raise DiskFullError(result.message)
                 elif result.kind in FINAL_FAILURES:
-                    entries[unit.name] = self._ledger.record(unit, 0.0, str(result))
+                    entries[unit.name] = self._ledger.record(unit, 0.0, str(result), wall)
                 else:
                     errors[unit.name] = str(result)
                     self._ledger.record_traceback(unit, result.traceback)
@@ -170,19 +178,53 @@ class Engine:
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Add the block's wall-clock time to the stage's in the study's timings."""
-        started = time.perf_counter()
+        """Count the work of the block to the stage called `name`."""
+        self._stage = name
+        self._wall.setdefault(name, 0.0)
         try:
             yield
         finally:
-            timings = self.timings()
-            timings[name] = timings.get(name, 0.0) + time.perf_counter() - started
-            write_json(self._folder.timings, timings)
+            self._stage = ""
 
-    def timings(self) -> dict[str, float]:
-        """Return wall-clock seconds by stage, added up over all runs of this study."""
+    @contextlib.contextmanager
+    def _spending(self) -> Iterator[Callable[[], float]]:
+        """Count time as spent, and lend a clock that says how much since it was asked last.
+
+        It counts up to the last unit that ended; where the block is interrupted, up to that, since
+        what the interruption throws away has been spent too.
+        """
+        began = last = time.perf_counter()
+
+        def lap() -> float:
+            nonlocal last
+            before, last = last, time.perf_counter()
+            return last - before
+
         try:
-            found = read_object(self._folder.timings)
-        except ArtefactError:
-            return {}
-        return {name: seconds for name, seconds in found.items() if isinstance(seconds, float)}
+            yield lap
+        except BaseException:
+            lap()
+            raise
+        finally:
+            write_json(self._folder.timings, {"spent": self._spent() + last - began})
+
+    def _spent(self) -> float:
+        try:
+            return float(read_object(self._folder.timings)["spent"])
+        except (ArtefactError, KeyError, TypeError, ValueError):
+            return 0.0
+
+    def wall_seconds(self) -> dict[str, float]:
+        """Return wall-clock seconds by stage, of the work that the present results consist of.
+
+        Whichever run of the study did it: each unit brings the time that it took when it was made.
+        """
+        return {name: taken for name, taken in self._wall.items() if name}
+
+    def discarded_seconds(self) -> float:
+        """Return the wall-clock seconds that went into work these results do not consist of.
+
+        It was interrupted, or made from other settings, data or code. What a run spent that was
+        killed outright is not known, so it is at least that long.
+        """
+        return max(0.0, self._spent() - sum(self._wall.values()))

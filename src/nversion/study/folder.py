@@ -41,7 +41,7 @@ class StudyFolder:
 
     @property
     def timings(self) -> Path:
-        """Wall-clock seconds per stage, added up over interrupted runs."""
+        """Wall-clock seconds that all runs of this study spent on units, those lost included."""
         return self.root / ".units" / "timings.json"
 
     @property
@@ -115,9 +115,14 @@ class StudyFolder:
         """Hold the study's folder for the time of the block.
 
         Raises:
-            StudyError: another study is running in it.
+            StudyError: another study is running in it, or it is a file.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise StudyError(
+                f"{self.root}: there is a file in its way; name another folder with --out"
+            ) from None
         lock = filelock.FileLock(self.root / ".lock")
         try:
             lock.acquire(timeout=0)

@@ -76,12 +76,15 @@ class Entry:
         outputs: SHA-256 by file.
         seconds: wall-clock time of the unit.
         error: why it failed for good (a version that does not learn), or None.
+        wall: its share of the study's wall-clock time, which several workers make smaller: from
+            when the unit before it ended, or its stage began, to its own end.
     """
 
     digest: str
     outputs: dict[str, str]
     seconds: float
     error: str | None
+    wall: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,14 +167,22 @@ class Ledger:
         """Return the names of the units that ended well once, whether they are still up to date."""
         return [name for name, entry in self._entries.items() if entry.error is None]
 
-    def record(self, unit: Unit, seconds: float, error: str | None = None) -> Entry:
+    def record(
+        self, unit: Unit, seconds: float, error: str | None = None, wall: float = 0.0
+    ) -> Entry:
         """Enter a unit that ended: with its outputs, or with the error it failed with for good.
+
+        Args:
+            unit: that ended.
+            seconds: it took.
+            error: why it failed, or None.
+            wall: its share of the study's wall-clock time.
 
         Raises:
             DiskFullError: there is no room for the entry.
         """
         outputs = {} if error else {o: sha256_of_file(self._folder / o) for o in unit.outputs}
-        entry = Entry(unit.digest, outputs, seconds, error)
+        entry = Entry(unit.digest, outputs, seconds, error, wall)
         self._append(_line(unit.name, entry))
         self._entries[unit.name] = entry
         return entry
@@ -206,7 +217,10 @@ def _read_line(line: bytes) -> tuple[str, Entry] | None:
         check = values.pop("check")
         if digest_of(values)[:CHECK_DIGITS] != check:
             return None
-        return str(values.pop("unit")), checked(Entry, values, "the journal")
+        unit = str(values.pop("unit"))
+        # A journal from before the share was put down knows no better than the unit's own time.
+        values.setdefault("wall", values["seconds"])
+        return unit, checked(Entry, values, "the journal")
     except (ArtefactError, TypeError, KeyError, AttributeError):
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -18,10 +19,24 @@ from nversion.files import read_object
 from nversion.study.config import StudyConfig
 from nversion.study.folder import StudyFolder
 
-__all__ = ["TIMES", "study_section", "version_rows", "without_times"]
+__all__ = ["TIMES", "Times", "study_section", "version_rows", "without_times"]
 
-TIMES = frozenset({"wall_seconds", "seconds"})
+TIMES = frozenset({"wall_seconds", "discarded_seconds", "seconds"})
 """The keys of results.json that differ from run to run."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Times:
+    """Where a study's wall-clock time went.
+
+    Attributes:
+        stages: seconds by stage, of the work that the results consist of, whichever run did it.
+        discarded: seconds of work that they do not consist of: it was interrupted, or made from
+            other settings, data or code.
+    """
+
+    stages: Mapping[str, float]
+    discarded: float
 
 
 def study_section(
@@ -29,7 +44,7 @@ def study_section(
     data: Dataset,
     versions: int,
     workers: int,
-    timings: Mapping[str, float],
+    times: Times,
     failures: Sequence[tuple[str, str]],
 ) -> dict[str, Any]:
     """Return the key "study": what was run, with what, where, and how long each stage took."""
@@ -48,7 +63,8 @@ def study_section(
         "python": platform.python_version(),
         "device": resolve_device(config.run.device).type,
         "workers": workers,
-        "wall_seconds": {**timings, "total": sum(timings.values())},
+        "wall_seconds": {**times.stages, "total": sum(times.stages.values())},
+        "discarded_seconds": times.discarded,
         "failures": [{"unit": unit, "error": error} for unit, error in failures],
         "config": config.model_dump(mode="json", exclude={"run", "data_dir"}),
     }

@@ -7,6 +7,7 @@ running a study again after an interruption, or with another setting, does only 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from nversion.adversarial import AdversarialSet, transfer_matrix
 from nversion.datasets import Dataset, load_dataset
 from nversion.datasets.shared import SharedDataset
 from nversion.device import resolve_device
-from nversion.errors import StudyError
+from nversion.errors import ArtefactError, ConfigError, StudyError
 from nversion.evaluation import adversarial_frequency, rank
 from nversion.files import read_object, write_json
 from nversion.study.attack_stage import (
@@ -25,13 +26,13 @@ from nversion.study.attack_stage import (
     build_set,
 )
 from nversion.study.certify_stage import certify_networks
-from nversion.study.config import StudyConfig, load_config, save_config
+from nversion.study.config import StudyConfig, load_config, make_config, save_config
 from nversion.study.distil_stage import distil
 from nversion.study.engine import Engine
 from nversion.study.folder import StudyFolder
 from nversion.study.program_stage import measure_program, outputs_unit, read_outputs
 from nversion.study.questions import answer_questions
-from nversion.study.results import study_section, version_rows
+from nversion.study.results import Times, study_section, version_rows
 from nversion.study.train_stage import (
     TrainedVersion,
     study_architectures,
@@ -64,24 +65,63 @@ def run_study(
     """
     place, run = StudyFolder(Path(folder)), config.run
     where = Where.of(run.workers, run.engine, run.address, run.device)
-    with place.locked():
-        _claim(place, config)
-        data = load_dataset(config.dataset, root=config.data_dir or None)
-        with open_pool(where.workers, where.engine, where.address) as pool:
-            engine = Engine(place, pool, say)
-            with engine.sharing(data) as shared:
-                return _run(config, place, data, shared, engine, pool.workers)
+    # All that may be wrong with the wish is found before a file is written.
+    _check_owner(place, config)
+    data = load_dataset(config.dataset, root=config.data_dir or None)
+    study_architectures(config, data)
+    with open_pool(where.workers, where.engine, where.address) as pool, place.locked():
+        _claim(place, config, say)
+        engine = Engine(place, pool, say)
+        with engine.sharing(data) as shared:
+            results = _run(config, place, data, shared, engine, pool.workers)
+        if not engine.made:
+            say("everything was there: nothing was made again")
+        return results
 
 
-def _claim(place: StudyFolder, config: StudyConfig) -> None:
-    """Write study.toml, unless the folder belongs to a study of another dataset."""
-    if place.config.is_file():
-        before = load_config(place.config).get("dataset")
-        if before != config.dataset:
-            raise StudyError(
-                f"{place.root}: this folder holds a study of {before!r}, not of "
-                f"{config.dataset!r}; name another folder with --out"
-            )
+def _check_owner(place: StudyFolder, config: StudyConfig) -> None:
+    """Raise StudyError if the folder belongs to a study of another dataset."""
+    before = _dataset_of(place)
+    if before not in (None, config.dataset):
+        raise StudyError(
+            f"{place.root}: this folder holds a study of {before!r}, not of "
+            f"{config.dataset!r}; name another folder with --out"
+        )
+
+
+def _dataset_of(place: StudyFolder) -> str | None:
+    """Return the dataset of the study that a folder holds; None if there is no study.
+
+    A study.toml that is damaged is made good from the results, which hold the configuration too.
+
+    Raises:
+        StudyError: it is damaged and there are no results.
+    """
+    if not place.config.is_file():
+        return None
+    try:
+        dataset = load_config(place.config).get("dataset")
+    except ConfigError:
+        dataset = None
+    if dataset is None:
+        with contextlib.suppress(ArtefactError, KeyError, TypeError):
+            dataset = read_json(place.results)["study"]["dataset"]
+    if dataset is None:
+        raise StudyError(
+            f"{place.config}: damaged, and there is no results.json that says which dataset this "
+            "study is of; delete the file and run the command again: what is done already is kept"
+        )
+    return str(dataset)
+
+
+def _claim(place: StudyFolder, config: StudyConfig, say: Callable[[str], None]) -> None:
+    """Write study.toml, now that the folder is ours, and say if the study is finished already."""
+    _check_owner(place, config)
+    with contextlib.suppress(ConfigError):
+        if place.results.is_file():
+            before = make_config(load_config(place.config))
+            if before.what_matters() == config.what_matters():
+                say("this study is finished; what it made is checked, and kept where it is whole")
     save_config(config, place.config)
 
 
@@ -122,7 +162,12 @@ def _run(
     architectures = study_architectures(config, data)
     results: dict[str, Any] = {
         "study": study_section(
-            config, data, len(versions), workers, engine.timings(), engine.failures
+            config,
+            data,
+            len(versions),
+            workers,
+            Times(engine.wall_seconds(), engine.discarded_seconds()),
+            engine.failures,
         ),
         "versions": version_rows(architectures, data, place, errors, accuracies),
         "attacks": [row.to_json() for row in built.table],
