@@ -11,12 +11,13 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor
 
 from nversion.errors import InputError
+from nversion.naming import did_you_mean
 
 __all__ = ["Device", "Recorder", "check_device", "deterministic", "recorder", "resolve_device"]
 
@@ -37,8 +38,9 @@ def check_device(device: str) -> Device:
     Raises:
         InputError: it is not.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"device must be auto, cpu or cuda, not {device!r}")
+    if device not in get_args(Device):
+        hint = did_you_mean(device, get_args(Device))
+        raise InputError(f"device must be auto, cpu or cuda, not {device!r}{hint}")
     return cast(Device, device)
 
 

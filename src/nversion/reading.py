@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import tomllib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from nversion.errors import ArtefactError, NVersionError
+from nversion.naming import did_you_mean
 
 __all__ = [
     "JSON_LIMIT",
@@ -49,6 +52,9 @@ DEPTH_LIMIT = 100
 
 LARGEST_INTEGER = 10**300
 """Integers beyond it are refused: they neither become floats nor, from 4,300 digits, text."""
+
+ALTERNATIVE = re.compile(r"constrained-|literal\[")
+"""What pydantic puts after the key of a value that may be a number or a word."""
 
 NAME_LIMIT = 200
 """The most bytes of a name: with an ending it still is a file's name everywhere."""
@@ -255,21 +261,66 @@ def checked(
     try:
         return TypeAdapter(kind).validate_json(json.dumps(values), strict=True)
     except ValidationError as problem:
-        raise error(describe_validation_error(str(source), problem)) from problem
+        raise error(describe_validation_error(str(source), problem, kind)) from problem
 
 
-def describe_validation_error(source: str, error: ValidationError) -> str:
-    """Return one line per problem: the source, the key, what is wrong and what was given."""
-    lines = []
+def describe_validation_error(
+    source: str,
+    error: ValidationError,
+    model: type[Any],
+    origins: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Return one line per problem: where it was given, what is wrong and what would be right.
+
+    Args:
+        source: the file, or what else the values are from.
+        error: what is wrong.
+        model: the pydantic model or dataclass that the values were to become; its keys are those
+            that there are.
+        origins: by key, what else than `source` gave it, such as an option of the command line.
+    """
+    found: dict[str, str] = {}
     for problem in error.errors(include_url=False):
-        key = ".".join(str(part) for part in problem["loc"]) or "(whole)"
-        given = (
-            ""
-            if problem["type"] in {"missing", "extra_forbidden"}
-            else f", not {shortened(problem['input'])}"
-        )
-        message = problem["msg"]
-        if problem["type"] == "extra_forbidden":
-            message = "no such key"
-        lines.append(f"{source}: {key}: {message}{given}")
-    return "\n".join(lines)
+        parts = [str(part) for part in problem["loc"]]
+        if parts and ALTERNATIVE.match(parts[-1]):
+            parts.pop()
+        keys = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
+        where = next((origins[key] for key in keys if key in origins), None)
+        where = where or f"{source}: {keys[0] if keys else '(whole)'}"
+        if where not in found:
+            found[where] = _wrong(problem, parts, model)
+        elif problem["type"] == "literal_error":
+            # The other half of a choice between a number and a word.
+            found[where] += f"; or {problem['ctx']['expected']}"
+    return "\n".join(f"{where}: {what}" for where, what in found.items())
+
+
+def _wrong(problem: Any, parts: Sequence[str], model: type[Any]) -> str:
+    """Return what is wrong with the value at a key, and what would be right."""
+    kind, given = problem["type"], problem["input"]
+    if kind == "extra_forbidden":
+        known = _keys(model, parts[:-1])
+        return f"no such key{did_you_mean(parts[-1], known)}; there are: {', '.join(known)}"
+    if kind == "missing":
+        return "is missing"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        known = _keys(model, parts)
+        example = f", such as {'.'.join([*parts, known[0]])}" if known else ""
+        return f"is a section, not {shortened(given)}; set a key of it{example}"
+    if kind == "value_error":
+        return str(problem["ctx"]["error"])
+    hint = ""
+    if kind == "literal_error":
+        hint = did_you_mean(given, re.findall("'([^']+)'", problem["ctx"]["expected"]))
+    message = problem["msg"].replace("Input should be", "must be")
+    return f"{message}, not {shortened(given)}{hint}"
+
+
+def _keys(model: Any, parts: Sequence[str]) -> list[str]:
+    """Return the keys that there are in the section at some place; none where it is no section."""
+    for part in parts:
+        field = getattr(model, "model_fields", {}).get(part)
+        model = field and field.annotation
+    if dataclasses.is_dataclass(model):
+        return [field.name for field in dataclasses.fields(model)]
+    return list(getattr(model, "model_fields", {}))

@@ -185,7 +185,7 @@ def test_a_dataset_of_ones_own_can_be_attacked(model: Path, tmp_path: Path) -> N
         (("--attack", "gradient", "--set", "deepfool.steps=1"), InputError, "not among"),
         (("--attack", "gradient", "--set", "steps=0"), InputError, "steps must be"),
         (("--attack", "gradient", "--set", "largest=much"), InputError, "--set largest=much"),
-        (("--attack", "gradient", "--data", "digit"), DatasetError, "Did you mean digits?"),
+        (("--attack", "gradient", "--data", "digit"), DatasetError, "did you mean 'digits'?"),
     ],
 )
 def test_wrong_input_is_refused(

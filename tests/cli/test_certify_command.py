@@ -226,7 +226,7 @@ def test_several_processes_give_the_same(versions: Path) -> None:
         (("--out", "radii.csv"), "must end in .json or .npz"),
         (("--out", "folder.json"), "is a folder"),
         (("--workers", "many"), "workers must be auto or a number"),
-        (("--data", "digit"), "Did you mean digits?"),
+        (("--data", "digit"), "did you mean 'digits'?"),
     ],
 )
 def test_wrong_input_is_refused(

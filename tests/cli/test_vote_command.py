@@ -77,7 +77,7 @@ def test_one_version_votes_for_itself(versions: Path) -> None:
         (("--k", "2"), "has no option 'k'"),
         (("--voter", "k-of-n", "--k", "3"), "k is 3, but there are 2 versions only"),
         (("--voter", "k-of-n", "--k", "0"), "at least 1"),
-        (("--data", "digit"), "Did you mean digits?"),
+        (("--data", "digit"), "did you mean 'digits'?"),
     ],
 )
 def test_wrong_input_is_refused(versions: Path, words: tuple[str, ...], message: str) -> None:

@@ -54,7 +54,15 @@ def test_the_perceptibility_rule_is_read_and_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"version": {}}, "version: no such key"),
+        ({"version": {}}, "version: no such key (did you mean 'versions'?)"),
+        ({"versions": {"cuont": 2}}, "versions.cuont: no such key (did you mean 'count'?)"),
+        ({"versions": 5}, "versions: is a section, not 5; set a key of it, such as versions.count"),
+        ({"attacks": {"options": {"gradient": 5}}}, "attacks.options.gradient: is a section"),
+        (
+            {"attacks": {"options": {"gradient": {"steps": "x"}}}},
+            "steps must be a whole number of at least 1, not 'x'",
+        ),
+        ({"run": {"engine": "procesess"}}, "(did you mean 'processes'?)"),
         ({"versions": {"count": 0}}, "versions.count"),
         ({"versions": {"recipe": "slow"}}, "no recipe is called 'slow'"),
         ({"attacks": {"names": ["gradient", "gradient"]}}, "twice"),
@@ -75,6 +83,21 @@ def test_a_wrong_value_is_refused_by_its_key(values: dict[str, Any], said: str) 
     with pytest.raises(ConfigError) as caught:
         make_config(values, "mine.toml")
     assert said in str(caught.value)
+
+
+def test_a_choice_between_a_number_and_a_word_is_one_line() -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_config({"attacks": {"perceptibility": {"largest_rms": 2}}})
+    assert str(caught.value).endswith("must be less than or equal to 1, not 2; or 'off'")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_value_from_the_command_line_is_named_by_its_option() -> None:
+    origins = {"versions.count": "--versions", "versions": "--set versions"}
+    with pytest.raises(ConfigError, match=r"^--versions: must be"):
+        make_config({"versions": {"count": 0}}, "mine.toml", origins)
+    with pytest.raises(ConfigError, match=r"^mine\.toml: seed: must be"):
+        make_config({"seed": -1}, "mine.toml", origins)
 
 
 @pytest.mark.parametrize("text", ["seed = ", "\xff"])

@@ -42,7 +42,7 @@ def test_a_file_is_a_recipe(tmp_path: Path) -> None:
         ('optimiser = "sgd"\nlearning_rate = -1\nepochs = 1\nbatch_size = 1', "learning_rate"),
         ('optimiser = "sgd"\nlearning_rate = nan\nepochs = 1\nbatch_size = 1', "learning_rate"),
         ('optimiser = "sgd"\nlearning_rate = 1\nepochs = 0\nbatch_size = 1', "epochs"),
-        ('optimiser = "sgd"\nlearning_rate = 1\nbatch_size = 1', "epochs: Field required"),
+        ('optimiser = "sgd"\nlearning_rate = 1\nbatch_size = 1', "epochs: is missing"),
         (
             'optimiser = "sgd"\nlearning_rate = 1\nepochs = 1\nbatch_size = 1\nlr = 2',
             "lr: no such key",

@@ -14,6 +14,7 @@ from pathlib import Path
 from nversion.architectures.architecture import Architecture
 from nversion.architectures.generator import generate
 from nversion.errors import ArchitectureError, InputError
+from nversion.naming import did_you_mean
 
 __all__ = [
     "CATALOGUE_CLASSES",
@@ -94,9 +95,10 @@ def find_architecture(
     if number and 1 <= int(number[1]) <= CATALOGUE_COUNT:
         return catalogue(int(number[1]), shape, classes)[-1]
     if not Path(name).is_file():
+        numbered = [f"v{number:03d}" for number in range(1, CATALOGUE_COUNT + 1)]
         raise ArchitectureError(
             f"{name!r} is neither in the catalogue (v001 to v{CATALOGUE_COUNT:03d}, student) "
-            "nor a file"
+            f"nor a file{did_you_mean(name, [*numbered, 'student'])}"
         )
     return Architecture.load(name)
 

@@ -21,13 +21,12 @@ import torch
 from torch import Tensor
 
 from nversion.attacks.ball import columns, steepest
-from nversion.attacks.base import Attack, towards_errors
+from nversion.attacks.base import Attack, check_count, check_option, towards_errors
 from nversion.attacks.criteria import cross_entropy
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
 from nversion.attacks.ray import first_adversarial
 from nversion.attacks.registry import register
-from nversion.errors import InputError
 
 __all__ = ["Gradient", "GradientSign", "gradient_targets"]
 
@@ -51,10 +50,8 @@ class _SingleStep(Attack):
     largest: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise InputError(f"steps must be at least 1, not {self.steps!r}")
-        if not 0.0 < self.largest < float("inf"):
-            raise InputError(f"largest must be a finite number above 0, not {self.largest!r}")
+        check_count("steps", self.steps)
+        check_option("largest", self.largest)
 
     @abc.abstractmethod
     def _direction(self, gradients: Tensor) -> Tensor:

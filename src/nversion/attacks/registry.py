@@ -8,6 +8,7 @@ from typing import Any
 
 from nversion.attacks.base import Attack
 from nversion.errors import InputError
+from nversion.naming import did_you_mean
 
 __all__ = ["create", "names", "register", "register_prefix"]
 
@@ -58,14 +59,22 @@ def create(name: str, **options: Any) -> Attack:
         MissingExtraError: the other library is not installed.
     """
     attack = _attack_class(name)
-    known = [field.name for field in dataclasses.fields(attack)]  # type: ignore[arg-type]
+    defaults = {field.name: field.default for field in dataclasses.fields(attack)}  # type: ignore[arg-type]
+    known = list(defaults)
     unknown = [option for option in options if option not in known]
     if unknown:
         raise InputError(
-            f"{name} has no option {', '.join(map(repr, unknown))}; it has: "
-            f"{', '.join(known) or 'none'}"
+            f"{name} has no option {', '.join(map(repr, unknown))}"
+            f"{did_you_mean(unknown[0], known)}; it has: {', '.join(known) or 'none'}"
         )
-    return attack(**options)
+    try:
+        return attack(**options)
+    except TypeError as error:
+        given = ", ".join(f"{option}={value!r}" for option, value in options.items())
+        usual = ", ".join(f"{option}={defaults[option]!r}" for option in defaults)
+        raise InputError(
+            f"{name} with {given}: a value of the wrong type; the defaults are {usual}"
+        ) from error
 
 
 def _attack_class(name: str) -> type[Attack]:
@@ -74,7 +83,8 @@ def _attack_class(name: str) -> type[Attack]:
         return _PREFIXES[prefix](rest)
     if name not in _ATTACKS:
         raise InputError(
-            f"no attack is called {name!r}; there are: {', '.join(names())}; and those of other "
+            f"no attack is called {name!r}{did_you_mean(name, _ATTACKS)}; there are: "
+            f"{', '.join(names())}; and those of other "
             f"libraries, as {', '.join(f'{prefix}:NAME' for prefix in _PREFIXES)}"
         )
     return _ATTACKS[name]

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from nversion.errors import InputError
+from nversion.naming import did_you_mean
 
 __all__ = ["Ball", "Reach", "dual_norm", "largest_radius", "lowest", "parse_norm"]
 
@@ -49,7 +50,8 @@ def parse_norm(norm: float | str) -> float:
     except (TypeError, ValueError):
         value = math.nan
     if value not in (1.0, 2.0, math.inf):
-        raise InputError(f"norm must be 1, 2 or inf, not {norm!r}")
+        hint = did_you_mean(norm, ("1", "2", "inf"))
+        raise InputError(f"norm must be 1, 2 or inf, not {norm!r}{hint}")
     return value
 
 

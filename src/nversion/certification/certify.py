@@ -25,6 +25,7 @@ from nversion.certification.search import (
 from nversion.errors import InputError
 from nversion.models import check_images, check_labels, evaluate, frozen
 from nversion.modes import ordinary
+from nversion.naming import did_you_mean
 from nversion.randomness import generator
 from nversion.recognition import reader
 
@@ -239,7 +240,8 @@ class MarginBounds:
 
 def _check_options(method: str, box: tuple[float, float] | None) -> None:
     if method not in METHODS:
-        raise InputError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+        hint = did_you_mean(method, METHODS)
+        raise InputError(f"method must be one of {', '.join(METHODS)}, not {method!r}{hint}")
     if box is not None and not box[0] < box[1]:
         raise InputError(f"box must be (low, high) with low < high, or None, not {box!r}")
 

@@ -18,7 +18,6 @@ import math
 
 import numpy as np
 import torch
-from scipy.stats import beta, norm
 from torch import Tensor, nn
 
 from nversion.certification.rounding import rounded_down
@@ -79,6 +78,8 @@ def clopper_pearson_lower(successes: int, tried: int, confidence: float) -> floa
     """
     if successes == 0:
         return 0.0
+    from scipy.stats import beta  # slow to import, and most programs never smooth
+
     return float(beta.ppf(1.0 - confidence, successes, tried - successes + 1))
 
 
@@ -133,6 +134,8 @@ def certify_smoothing(
             bounds[place] = bound
             if bound > 0.5:
                 labels[place] = guess
+    from scipy.stats import norm
+
     quantiles = torch.from_numpy(np.asarray(norm.ppf(bounds.numpy())))
     radii = rounded_down(torch.where(labels >= 0, sigma * quantiles, 0.0))
     device = images.device

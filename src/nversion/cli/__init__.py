@@ -7,31 +7,53 @@ Exit codes: 0 done; 1 done, and something did not pass (a check, a version that 
 from __future__ import annotations
 
 import sys
+from typing import Any, NoReturn
 
 __all__ = ["main"]
 
-INTERRUPTED = 130
+WRONG, INTERRUPTED = 2, 130
 
 
 def main() -> None:
     """Run the command line, and turn nversion's own errors into one line and exit code 2."""
-    from nversion.cli.app import app
-    from nversion.errors import NVersionError
-    from nversion.reading import printable
+    import typer
 
+    from nversion.cli.app import app
+    from nversion.errors import NVersionError, in_words
+
+    # Every wrong use that Typer notices; the class itself is not exported.
+    wrong_use: Any = typer.BadParameter.__base__
     try:
-        app(prog_name="nversion")
+        code = app(prog_name="nversion", standalone_mode=False)
     except NVersionError as error:
-        sys.stderr.write(f"error: {printable(str(error))}\n")
-        sys.exit(2)
+        _fail(str(error))
+    except wrong_use as error:
+        _say_what_is_wrong(error)
     except BrokenPipeError:
         sys.exit(1)
     except OSError as error:
-        # A file or folder that cannot be read or written: the system's words name it.
-        sys.stderr.write(f"error: {printable(str(error))}\n")
-        sys.exit(2)
-    except SystemExit as end:
+        # A file or folder that cannot be read or written.
+        _fail(in_words(error))
+    except typer.Abort:
+        code = INTERRUPTED
+    if code == INTERRUPTED:
         # Typer ends with this code, and without a word, when it is interrupted.
-        if end.code == INTERRUPTED:
-            sys.stderr.write("interrupted; run the same command again to go on where it stopped\n")
-        raise
+        sys.stderr.write("interrupted; run the same command again to go on where it stopped\n")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say_what_is_wrong(error: Any) -> NoReturn:
+    """Say in one line what is wrong with the command, and where to look; exit code 2."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        sys.exit(WRONG)
+    path = error.ctx.command_path if error.ctx else "nversion"
+    message = " ".join(error.format_message().split()).removesuffix(".")
+    _fail(f"{message}; see {path} --help")
+
+
+def _fail(message: str) -> NoReturn:
+    from nversion.reading import printable
+
+    sys.stderr.write(f"error: {printable(message)}\n")
+    sys.exit(WRONG)

@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nversion.cli import choices
 from nversion.cli.options import (
     AddressOption,
+    DataDirOption,
     DeviceOption,
     EngineOption,
     WorkersOption,
     attacks_from,
+    check_address,
+    check_place,
+    check_settings,
+    check_version,
     dataset_of,
     load_version,
     picture_file,
@@ -46,23 +52,26 @@ def build(
     ],
     attacks: Annotated[
         str,
-        typer.Option("--attacks", help="Names, with commas between, or all."),
+        typer.Option(
+            "--attacks",
+            help="Names, with commas between, or all.",
+            callback=choices.attack_names,
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="The folder of the set.")],
+    out: Annotated[Path, typer.Option(help="The folder of the set.", file_okay=False)],
     images: Annotated[
         int, typer.Option(min=1, help="Correctly classified test images per version.")
     ] = 13,
     data: Annotated[
         str | None,
         typer.Option(
+            callback=choices.dataset,
             help="A dataset's name, an .npz file or a folder of images. [default: what the "
             "versions were trained on]",
             show_default=False,
         ),
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where the dataset's files are.", show_default=False)
-    ] = None,
+    data_dir: DataDirOption = None,
     setting: Annotated[
         list[str] | None,
         typer.Option(
@@ -81,13 +90,25 @@ def build(
         ),
     ] = True,
     largest_rms: Annotated[
-        str, typer.Option(help="Leave out attacks whose median RMS change is larger, or off.")
+        str,
+        typer.Option(
+            help="Leave out attacks whose median RMS change is larger, or off.",
+            callback=choices.threshold,
+        ),
     ] = "0.15",
     smallest_ssim: Annotated[
-        str, typer.Option(help="Leave out attacks whose median SSIM is smaller, or off.")
+        str,
+        typer.Option(
+            help="Leave out attacks whose median SSIM is smaller, or off.",
+            callback=choices.threshold,
+        ),
     ] = "0.4",
     largest_linf: Annotated[
-        str, typer.Option(help="Leave out attacks whose median largest change is larger, or off.")
+        str,
+        typer.Option(
+            help="Leave out attacks whose median largest change is larger, or off.",
+            callback=choices.threshold,
+        ),
     ] = "off",
     seed: Annotated[int, typer.Option(min=0, help="Everything random comes from it.")] = 7,
     workers: WorkersOption = "auto",
@@ -104,10 +125,15 @@ def build(
 
     - `nversion adversarial build versions/* --attacks deepfool,random-pgd --out set`
     """
+    for folder in versions:
+        check_version(folder)
+    check_settings(setting or [])
+    check_address(address, engine)
     from nversion.device import check_device
     from nversion.study import AttackPlan, build_adversarial_set
-    from nversion.workers import check_engine
+    from nversion.workers import Where, check_engine
 
+    Where.of(workers, engine, address, device)
     rule = _rule(largest_rms, smallest_ssim, largest_linf)
     chosen = attacks_from(attacks, setting or [])
     loaded = [load_version(folder) for folder in versions]
@@ -143,10 +169,11 @@ def show(
 
     - `nversion adversarial show studies/digits/adversarial --sheet sheet.png`
     """
-    from nversion.adversarial import contact_sheet
-
     if sheet is not None:
         picture_file(sheet, "--sheet")
+    _check(folder)
+    from nversion.adversarial import contact_sheet
+
     adversarial = _show(folder, as_json)
     if sheet is not None:
         save_picture(contact_sheet(adversarial, columns), sheet)
@@ -170,6 +197,8 @@ def export(
         raise InputError(f"--npz {npz}: must end in .npz")
     if npz.is_dir():
         raise InputError(f"--npz {npz}: is a folder; name a file")
+    check_place(npz, "--npz")
+    _check(folder)
     adversarial = _load(folder)
     adversarial.export_npz(npz)
     typer.echo(f"{len(adversarial)} images in {npz}")
@@ -178,25 +207,19 @@ def export(
 def _rule(largest_rms: str, smallest_ssim: str, largest_linf: str) -> PerceptibilityRule:
     """Return the rule from its thresholds as they were given: numbers, or "off"."""
     from nversion.adversarial import PerceptibilityRule
-    from nversion.errors import InputError
 
-    def threshold(option: str, text: str) -> float | None:
-        if text == "off":
-            return None
-        try:
-            return float(text)
-        except ValueError:
-            raise InputError(f'{option} must be a number or "off", not {text!r}') from None
+    def threshold(text: str) -> float | None:
+        return None if text == "off" else float(text)
 
     return PerceptibilityRule(
-        largest_rms=threshold("--largest-rms", largest_rms),
-        smallest_ssim=threshold("--smallest-ssim", smallest_ssim),
-        largest_linf=threshold("--largest-linf", largest_linf),
+        largest_rms=threshold(largest_rms),
+        smallest_ssim=threshold(smallest_ssim),
+        largest_linf=threshold(largest_linf),
     )
 
 
-def _load(folder: Path) -> AdversarialSet:
-    from nversion.adversarial import AdversarialSet
+def _check(folder: Path) -> None:
+    """Raise InputError unless there is a set in a folder; nothing is loaded."""
     from nversion.errors import InputError
 
     if not (folder / "images.safetensors").is_file():
@@ -205,6 +228,12 @@ def _load(folder: Path) -> AdversarialSet:
         if (folder / "adversarial").is_dir():
             hint = f"did you mean {folder / 'adversarial'}?"
         raise InputError(f"{folder}: {what}; {hint}")
+
+
+def _load(folder: Path) -> AdversarialSet:
+    from nversion.adversarial import AdversarialSet
+
+    _check(folder)
     return AdversarialSet.load(folder)
 
 

@@ -47,9 +47,9 @@ def list_(
 
     - `nversion architectures list --shape 3,32,32 --json`
     """
+    images = _shape(shape)
     from nversion.architectures import catalogue
 
-    images = _shape(shape)
     facts = [
         _facts(architecture, images, classes) for architecture in catalogue(count, images, classes)
     ]
@@ -88,9 +88,9 @@ def show(
 
     - `nversion architectures show student --text > mine.txt`
     """
+    images = _shape(shape)
     from nversion.architectures import find_architecture, shape_text
 
-    images = _shape(shape)
     architecture = find_architecture(name, images, classes)
     if as_text:
         architecture.check(images, classes)
@@ -144,10 +144,10 @@ def check(
 
     - `nversion architectures check mine/*.txt --shape 1,8,8`
     """
+    images = _shape(shape)
     from nversion.architectures import Architecture
     from nversion.errors import ArchitectureError
 
-    images = _shape(shape)
     results: list[dict[str, Any]] = []
     for file in files:
         result: dict[str, Any] = {"file": str(file), "error": None}
@@ -188,10 +188,11 @@ def generate_(
 
     - `nversion architectures generate --count 100 --seed 7 --shape 1,28,28 --out mine`
     """
+    images = _shape(shape)
     from nversion.architectures import generate
     from nversion.errors import InputError
 
-    architectures = generate(count, seed, _shape(shape), classes)
+    architectures = generate(count, seed, images, classes)
     files = {out / f"{architecture.name}.txt": architecture for architecture in architectures}
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: not a folder")

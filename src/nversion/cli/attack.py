@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nversion.cli import choices
 from nversion.cli.options import (
+    DataDirOption,
     attacks_from,
+    check_settings,
+    check_version,
     load_version,
     picture_file,
     save_picture,
@@ -65,20 +69,25 @@ def attack(
     ],
     names: Annotated[
         str,
-        typer.Option("--attack", help="Names, with commas between, or all."),
+        typer.Option(
+            "--attack",
+            help="Names, with commas between, or all.",
+            callback=choices.attack_names,
+        ),
     ],
-    index: Annotated[int, typer.Option(help="Which test image, counted from 0.")] = 0,
+    index: Annotated[
+        int, typer.Option(callback=choices.index, help="Which test image, counted from 0.")
+    ] = 0,
     data: Annotated[
         str | None,
         typer.Option(
+            callback=choices.dataset,
             help="A dataset's name, an .npz file or a folder of images. [default: what the version "
             "was trained on]",
             show_default=False,
         ),
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where the dataset's files are.", show_default=False)
-    ] = None,
+    data_dir: DataDirOption = None,
     setting: Annotated[
         list[str] | None,
         typer.Option(
@@ -120,10 +129,12 @@ def attack(
 
     - `nversion attack versions/v001 --attack random-pgd --set epsilon=0.1 --json`
     """
-    from nversion.models import predict
-
     if out is not None:
         picture_file(out, "--out")
+    check_version(model)
+    check_settings(setting or [])
+    from nversion.models import predict
+
     version = load_version(model)
     chosen = attacks_from(names, setting or [])
     dataset = test_images_of([version], data, data_dir)
@@ -302,7 +313,12 @@ def _decimal(value: float | None) -> str:
 
 def attacks(
     name: Annotated[
-        str | None, typer.Argument(help="Describe this one and its options.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="Describe this one and its options.",
+            show_default=False,
+            callback=choices.attack_names,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nversion.cli import choices
 from nversion.cli.options import (
     VOTERS,
     AddressOption,
+    DataDirOption,
     EngineOption,
     WorkersOption,
+    check_address,
+    check_version,
     first_test_images,
     load_versions,
     test_images_of,
     voter_from,
 )
 from nversion.cli.printing import print_table
-from nversion.cli.request import CONFIDENCE, SAMPLES, SIGMA, STEPS, Request
+from nversion.cli.request import CONFIDENCE, SAMPLES, SIGMA, STEPS, Request, check_file
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,6 +43,7 @@ def certify(
     norm: Annotated[
         str | None,
         typer.Option(
+            callback=choices.norms,
             help="1, 2 and inf, with commas between. [default: 1,2,inf; for smoothing 2]",
             show_default=False,
         ),
@@ -47,19 +52,19 @@ def certify(
     data: Annotated[
         str | None,
         typer.Option(
+            callback=choices.dataset,
             help="A dataset's name, an .npz file or a folder of images. [default: what the "
             "versions were trained on]",
             show_default=False,
         ),
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where the dataset's files are.", show_default=False)
-    ] = None,
+    data_dir: DataDirOption = None,
     method: Annotated[
         str,
         typer.Option(
+            callback=choices.one_of(*choices.METHODS),
             help="interval (fast, loose), linear, alpha (slow, tight), or smoothing (any model; "
-            "L2; for the smoothed model, and with a confidence)."
+            "L2; for the smoothed model, and with a confidence).",
         ),
     ] = "linear",
     box: Annotated[
@@ -73,7 +78,9 @@ def certify(
     voter: Annotated[
         str | None,
         typer.Option(
-            help=f"How several versions vote: {VOTERS}. [default: mean-softmax]", show_default=False
+            help=f"How several versions vote: {VOTERS}. [default: mean-softmax]",
+            show_default=False,
+            callback=choices.voter,
         ),
     ] = None,
     k: Annotated[
@@ -90,8 +97,9 @@ def certify(
     target: Annotated[
         str,
         typer.Option(
+            callback=choices.one_of("all", "random"),
             help="all other classes, or random: one drawn per image, as the study of 2019 did; "
-            "for one network."
+            "for one network.",
         ),
     ] = "all",
     at: Annotated[
@@ -155,9 +163,7 @@ def certify(
 
     - `nversion certify versions/v001 --method smoothing --sigma 0.5 --out radii.json`
     """
-    from nversion.cli.radii import bound, check_file, predictions, smooth, write
     from nversion.errors import InputError
-    from nversion.workers import Where
 
     request = Request(
         norm, method, box, voter, k, compare, target, at, steps, sigma, samples, confidence
@@ -165,6 +171,14 @@ def certify(
     request.check(len(models))
     if out is not None:
         check_file(out)
+    check_address(address, engine)
+    for folder in models:
+        check_version(folder)
+    from nversion.cli.radii import bound, predictions, smooth, write
+    from nversion.workers import Where
+
+    if len(models) > 1:
+        voter_from(voter, k)
     where = Where.of(workers, engine, address)
     if where.engine == "threads":
         raise InputError(

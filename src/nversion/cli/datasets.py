@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from nversion.cli import choices
+from nversion.cli.options import DataDirOption
 
 __all__ = ["datasets"]
 
@@ -14,11 +16,13 @@ __all__ = ["datasets"]
 def datasets(
     name: Annotated[
         str | None,
-        typer.Argument(help="Load this one and describe it.", show_default=False),
+        typer.Argument(
+            help="Load this one and describe it.",
+            show_default=False,
+            callback=choices.dataset,
+        ),
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where its files are.", show_default=False)
-    ] = None,
+    data_dir: DataDirOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the datasets, or load one (a name, an .npz file, a folder of images) and describe it."""

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from nversion.cli import choices
+from nversion.naming import did_you_mean
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
@@ -20,10 +23,15 @@ if TYPE_CHECKING:
 __all__ = [
     "VOTERS",
     "AddressOption",
+    "DataDirOption",
     "DeviceOption",
     "EngineOption",
     "WorkersOption",
     "attacks_from",
+    "check_address",
+    "check_place",
+    "check_settings",
+    "check_version",
     "dataset_of",
     "first_test_images",
     "load_version",
@@ -39,12 +47,16 @@ T = TypeVar("T")
 
 PICTURES = (".png", ".svg", ".pdf")
 
-WorkersOption = Annotated[str, typer.Option(help="Workers, or auto for one per core.")]
+WorkersOption = Annotated[
+    str,
+    typer.Option(help="Workers, or auto for one per core.", callback=choices.workers),
+]
 EngineOption = Annotated[
     str,
     typer.Option(
+        callback=choices.one_of(*choices.ENGINES),
         help="What runs them: processes of this machine, threads of this process, ray, or auto "
-        "for threads with a graphics card and processes without."
+        "for threads with a graphics card and processes without.",
     ),
 ]
 AddressOption = Annotated[
@@ -52,11 +64,20 @@ AddressOption = Annotated[
 ]
 DeviceOption = Annotated[
     str,
-    typer.Option(help="Where networks compute: cpu, cuda, or auto for cuda if there is a card."),
+    typer.Option(
+        help="Where networks compute: cpu, cuda, or auto for cuda if there is a card.",
+        callback=choices.one_of(*choices.DEVICES),
+    ),
+]
+DataDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where the dataset's files are.", show_default=False, exists=True, file_okay=False
+    ),
 ]
 
-VOTERS = "mean-softmax, mean-logits, majority, k-of-n or median-softmax"
-"""For help texts, which are made before the voters are imported; a test compares them."""
+VOTERS = f"{', '.join(choices.VOTERS[:-1])} or {choices.VOTERS[-1]}"
+"""For help texts."""
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
@@ -73,6 +94,11 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return key.strip(), value.strip()
 
 
+def check_settings(settings: Sequence[str]) -> list[tuple[str, Any]]:
+    """Return the keys and values of every ``--set``; nothing of what they are for is imported."""
+    return [parse_setting(setting) for setting in settings]
+
+
 def attacks_from(text: str, settings: Sequence[str]) -> dict[str, Attack]:
     """Return attacks by name, from their names with commas between (or "all") and ``--set``.
 
@@ -82,38 +108,36 @@ def attacks_from(text: str, settings: Sequence[str]) -> dict[str, Attack]:
     Raises:
         InputError: an attack or an option is unknown, named twice, or out of range.
     """
-    from nversion.attacks import create, names
     from nversion.errors import InputError
+
+    pairs = check_settings(settings)
+    from nversion.attacks import create, names
 
     chosen = names() if text.strip() == "all" else [part.strip() for part in text.split(",")]
     chosen = [name for name in chosen if name]
-    if not chosen:
-        raise InputError(f"no attack is named; there are: all, {', '.join(names())}")
-    twice = [name for name in chosen if chosen.count(name) > 1]
-    if twice:
-        raise InputError(f"{twice[0]} is named twice")
     options: dict[str, dict[str, Any]] = {name: {} for name in chosen}
     known = {name: create(name).options() for name in chosen}
-    for setting in settings:
-        key, value = parse_setting(setting)
+    for setting, (key, value) in zip(settings, pairs, strict=True):
         attack, dot, option = key.rpartition(".")
         if dot and attack not in chosen:
             raise InputError(
-                f"--set {setting}: {attack} is not among the attacks: {', '.join(chosen)}"
+                f"--set {setting}: {attack!r} is not among the attacks: {', '.join(chosen)}"
+                f"{did_you_mean(attack, chosen)}"
             )
         having = [attack] if dot else [name for name in chosen if option in known[name]]
         if not having:
             raise InputError(
-                f"--set {setting}: no attack has the option {option!r}; "
+                f"--set {setting}: no attack has the option {option!r}"
+                f"{did_you_mean(option, [one for own in known.values() for one in own])}; "
                 + "; ".join(f"{name} has {_listed(known[name])}" for name in chosen)
             )
         for name in having:
             options[name][option] = value
     try:
         return {name: create(name, **options[name]) for name in chosen}
-    except TypeError as error:
+    except InputError as error:
         given = ", ".join(f"--set {setting}" for setting in settings)
-        raise InputError(f"{given}: a value of the wrong type ({error})") from error
+        raise InputError(f"{given}: {error}") from error
 
 
 def _listed(options: dict[str, Any]) -> str:
@@ -127,8 +151,19 @@ def load_version(folder: Path) -> Version:
         InputError: there is no such folder, or it is not a version's.
         ArtefactError: it cannot be read.
     """
-    from nversion.errors import InputError
+    check_version(folder)
     from nversion.versions import Version
+
+    return Version.load(folder)
+
+
+def check_version(folder: Path) -> None:
+    """Raise unless there is a version in a folder; nothing is loaded.
+
+    Raises:
+        InputError: there is no such folder, or it is not a version's.
+    """
+    from nversion.errors import InputError
 
     if not (folder / "record.json").is_file():
         inside = sorted(path.parent for path in folder.glob("*/record.json"))
@@ -136,7 +171,6 @@ def load_version(folder: Path) -> Version:
         hint = hint or "make one with `nversion train`, or name one in a study's versions/"
         what = "not a version's folder" if folder.is_dir() else "no such folder"
         raise InputError(f"{folder}: {what}; {hint}")
-    return Version.load(folder)
 
 
 def load_versions(folders: Sequence[Path]) -> dict[str, Version]:
@@ -152,6 +186,7 @@ def load_versions(folders: Sequence[Path]) -> dict[str, Version]:
     for folder, place in zip(folders, places, strict=True):
         if places.count(place) > 1:
             raise InputError(f"{folder} is named twice")
+        check_version(folder)
     versions = [load_version(folder) for folder in folders]
     names = [version.name for version in versions]
     return {
@@ -277,7 +312,29 @@ def picture_file(path: Path, option: str) -> Path:
         raise InputError(f"{option} {path}: must end in {', '.join(PICTURES)}")
     if path.is_dir():
         raise InputError(f"{option} {path}: is a folder; name a file")
+    check_place(path, option)
     return path
+
+
+def check_place(path: Path, option: str) -> None:
+    """Raise unless the folder of a file that is to be written is there or can be made.
+
+    Raises:
+        InputError: there is a file in its way.
+    """
+    from nversion.errors import InputError
+
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    if not there.is_dir():
+        raise InputError(f"{option} {path}: {there} is a file; name another place")
+
+
+def check_address(address: str, engine: str) -> None:
+    """Raise InputError where there is a Ray cluster's address for another engine."""
+    from nversion.errors import InputError
+
+    if address and engine != "ray":
+        raise InputError("--address belongs to a Ray cluster; add --engine ray")
 
 
 def save_picture(figure: Figure, path: Path) -> None:

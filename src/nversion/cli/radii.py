@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from nversion.certification.certify import random_targets
 from nversion.certification.smoothing import SmoothingResult, certify_smoothing
 from nversion.cli.request import CONFIDENCE, SAMPLES, SIGMA, Request
-from nversion.errors import InputError, NVersionError, UnsupportedModuleError
+from nversion.errors import NVersionError, UnsupportedModuleError
 from nversion.files import replacing, write_json
 from nversion.models import evaluate, frozen, predict
 from nversion.program import Program, RadiusComparison, certify_program_smoothing
@@ -27,25 +27,10 @@ from nversion.program.dispatch import certify
 from nversion.progress import progress_bar
 from nversion.workers import Failure, Task, Where
 
-__all__ = ["bound", "check_file", "predictions", "smooth", "write"]
+__all__ = ["bound", "predictions", "smooth", "write"]
 
 PART = 10
 """Images a task treats: few, so that the time left is known early and the cores end together."""
-
-
-FILES = (".json", ".npz")
-
-
-def check_file(out: Path) -> None:
-    """Raise unless radii can be written to `out`.
-
-    Raises:
-        InputError: another ending, or a folder.
-    """
-    if out.suffix.lower() not in FILES:
-        raise InputError(f"--out {out}: must end in {' or '.join(FILES)}")
-    if out.is_dir():
-        raise InputError(f"--out {out}: is a folder; name a file")
 
 
 def write(out: Path, facts: Mapping[str, Any]) -> None:

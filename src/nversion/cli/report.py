@@ -21,6 +21,7 @@ def report(
         Path | None,
         typer.Option(
             metavar="FOLDER",
+            file_okay=False,
             help="Write page, figures, results.json and a README.md with the tables to this "
             "folder instead: what others need to see, without weights and images.",
         ),
@@ -30,11 +31,7 @@ def report(
     ] = "",
 ) -> None:
     """Write the report of a study again, from its results.json, and say where it is."""
-    # Imported here: matplotlib takes a second that other commands need not wait for.
     from nversion.errors import ArtefactError, InputError
-    from nversion.files import read_object
-    from nversion.report import publish as publish_report
-    from nversion.report import write_report
 
     source = folder / "results.json"
     if not source.is_file():
@@ -42,6 +39,11 @@ def report(
             f"{source}: no such file; give the folder of a finished study, or make one with "
             f"`nversion study --out {folder}`"
         )
+    # Imported here: matplotlib takes a second that other commands need not wait for.
+    from nversion.files import read_object
+    from nversion.report import publish as publish_report
+    from nversion.report import write_report
+
     results = _answered(read_object(source))
     try:
         if publish is not None:

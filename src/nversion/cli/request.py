@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 
-from nversion.cli.options import voter_from
+from nversion.cli.options import check_place
 
-__all__ = ["CONFIDENCE", "SAMPLES", "SIGMA", "STEPS", "Request"]
+__all__ = ["CONFIDENCE", "SAMPLES", "SIGMA", "STEPS", "Request", "check_file"]
 
 STEPS = 40
 SIGMA, SAMPLES, CONFIDENCE = 0.25, 10_000, 0.999
@@ -18,6 +19,8 @@ SHARES: Mapping[str, tuple[float, ...]] = {
     "inf": (0.01, 0.02, 0.05),
 }
 """The radii at which the certified share is given, unless --at names others."""
+
+FILES = (".json", ".npz")
 
 ONE, SMOOTHING = "one network does not vote", "only --method smoothing has it"
 ALPHA = "only --method alpha has it"
@@ -43,15 +46,8 @@ class Request:
     @property
     def norms(self) -> list[str]:
         """The norms, as "1", "2" or "inf"."""
-        from nversion.certification.ball import parse_norm
-        from nversion.errors import InputError
-
         default = "2" if self.method == "smoothing" else "1,2,inf"
-        parts = [part.strip() for part in (default if self.norm is None else self.norm).split(",")]
-        norms = [f"{parse_norm(part):g}" for part in parts]
-        if len(set(norms)) < len(norms):
-            raise InputError(f"--norm {self.norm}: names one norm twice")
-        return norms
+        return (default if self.norm is None else self.norm).split(",")
 
     def shares_at(self, norm: str) -> list[float]:
         """The radii at which the certified share is given."""
@@ -69,16 +65,10 @@ class Request:
 
     def check(self, models: int) -> None:
         """Raise InputError where the options contradict each other, before anything is loaded."""
-        from nversion.certification import METHODS
         from nversion.errors import InputError
 
-        known = (*METHODS, "smoothing")
-        if self.method not in known:
-            raise InputError(f"--method must be one of {', '.join(known)}, not {self.method!r}")
         for norm in self.norms:
             self.shares_at(norm)
-        if self.target not in ("all", "random"):
-            raise InputError(f"--target must be all or random, not {self.target!r}")
         smoothing, several = self.method == "smoothing", models > 1
         for option, given, reason in (
             ("--norm", smoothing and self.norms != ["2"], "smoothing certifies L2 only"),
@@ -96,8 +86,6 @@ class Request:
         ):
             if given:
                 raise InputError(f"{option}: {reason}; leave it out")
-        if several:
-            voter_from(self.voter, self.k)
 
     @property
     def slope_steps(self) -> int:
@@ -108,3 +96,18 @@ class Request:
     def domain(self) -> tuple[float, float] | None:
         """The range of valid pixels, or None for the whole ball."""
         return None if self.method == "smoothing" or self.box is False else (0.0, 1.0)
+
+
+def check_file(out: Path) -> None:
+    """Raise unless radii can be written to `out`.
+
+    Raises:
+        InputError: another ending, or a folder.
+    """
+    from nversion.errors import InputError
+
+    if out.suffix.lower() not in FILES:
+        raise InputError(f"--out {out}: must end in {' or '.join(FILES)}")
+    if out.is_dir():
+        raise InputError(f"--out {out}: is a folder; name a file")
+    check_place(out, "--out")

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from nversion.cli.options import parse_setting
+from nversion.cli import choices
+from nversion.cli.options import check_settings
 from nversion.cli.printing import print_table, size, span, stage_times
 
 __all__ = ["study"]
@@ -17,15 +18,25 @@ __all__ = ["study"]
 def study(
     config: Annotated[
         Path | None,
-        typer.Option(help="A TOML file with any part of the configuration.", show_default=False),
+        typer.Option(
+            help="A TOML file with any part of the configuration.",
+            show_default=False,
+            exists=True,
+            dir_okay=False,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The study's folder. [default: studies/NAME]", show_default=False),
+        typer.Option(
+            help="The study's folder. [default: studies/NAME]",
+            show_default=False,
+            file_okay=False,
+        ),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
+            callback=choices.dataset,
             help="digits, mnist, fashion-mnist, kmnist, an .npz file or a folder of images. "
             "[default: digits]",
             show_default=False,
@@ -36,6 +47,8 @@ def study(
         typer.Option(
             help="Where the dataset's files are; else NVERSION_DATA, else they are downloaded.",
             show_default=False,
+            exists=True,
+            file_okay=False,
         ),
     ] = None,
     versions: Annotated[
@@ -45,6 +58,7 @@ def study(
     recipe: Annotated[
         str | None,
         typer.Option(
+            callback=choices.recipe,
             help="How they are trained; see `nversion recipes`. [default: small for digits, "
             "else fast]",
             show_default=False,
@@ -52,7 +66,11 @@ def study(
     ] = None,
     attacks: Annotated[
         str | None,
-        typer.Option(help="Attacks, separated by commas.", show_default=False),
+        typer.Option(
+            help="Attacks, separated by commas.",
+            show_default=False,
+            callback=choices.attack_names,
+        ),
     ] = None,
     images: Annotated[
         int | None,
@@ -69,6 +87,7 @@ def study(
     workers: Annotated[
         str | None,
         typer.Option(
+            callback=choices.workers,
             help="How many, or auto for one per core. [default: auto]",
             show_default=False,
         ),
@@ -76,6 +95,7 @@ def study(
     engine: Annotated[
         str | None,
         typer.Option(
+            callback=choices.one_of(*choices.ENGINES),
             help="What runs them: processes of this machine, threads of this process, ray, or "
             "auto for threads with a graphics card and processes without. [default: auto]",
             show_default=False,
@@ -91,6 +111,7 @@ def study(
     device: Annotated[
         str | None,
         typer.Option(
+            callback=choices.one_of(*choices.DEVICES),
             help="Where networks compute: cpu, cuda, or auto for cuda if there is a card. "
             "[default: cpu]",
             show_default=False,
@@ -134,29 +155,32 @@ def study(
 
     nversion study --data mnist --versions 100 --plan
     """
+    settings = check_settings(setting or [])
     from nversion.study.config import config_text, load_config, make_config
 
     values = load_config(config) if config else {}
     flags = {
-        "dataset": data,
-        "data_dir": str(data_dir.resolve()) if data_dir else None,
-        "seed": seed,
-        "versions.count": versions,
-        "versions.recipe": recipe,
-        "attacks.names": attacks.replace(" ", "").split(",") if attacks else None,
-        "attacks.images": images,
-        "run.workers": workers,
-        "run.engine": engine,
-        "run.address": address,
-        "run.device": device,
+        ("--data", "dataset"): data,
+        ("--data-dir", "data_dir"): str(data_dir.resolve()) if data_dir else None,
+        ("--seed", "seed"): seed,
+        ("--versions", "versions.count"): versions,
+        ("--recipe", "versions.recipe"): recipe,
+        ("--attacks", "attacks.names"): attacks and _names(attacks),
+        ("--images", "attacks.images"): images,
+        ("--workers", "run.workers"): workers,
+        ("--engine", "run.engine"): engine,
+        ("--address", "run.address"): address,
+        ("--device", "run.device"): device,
     }
-    for key, value in flags.items():
+    origins: dict[str, str] = {}
+    for (option, key), value in flags.items():
         if value is not None:
-            _put(values, key, value)
-    for text in setting or []:
-        _put(values, *parse_setting(text))
-    source = str(config) if config else "the configuration"
-    resolved = make_config(values, source)
+            _put(values, key, value, option)
+            origins[key] = option
+    for key, value in settings:
+        _put(values, key, value, f"--set {key}")
+        origins[key] = f"--set {key}"
+    resolved = make_config(values, str(config or "the configuration"), origins)
     if show_config:
         typer.echo(config_text(resolved), nl=False)
         return
@@ -205,24 +229,32 @@ def _run(config: Any, folder: Path, as_json: bool) -> None:
         typer.echo(message, err=True)
 
     results = run_study(config, folder, say=say)
-    page = write_report(results, folder / "report")
+    study, page = results["study"], write_report(results, folder / "report")
     say("")
     for question in results["questions"]:
         say(f"{question['question']}\n  {question['answer']}")
-    say("\n" + stage_times(results["study"]["wall_seconds"]))
+    say("\n" + stage_times(study["wall_seconds"], study["discarded_seconds"]))
     say(f"\nreport: {page}")
     if as_json:
         json.dump(results, sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
-    if results["study"]["failures"]:
+    if study["failures"]:
         raise typer.Exit(1)
 
 
-def _put(values: dict[str, Any], key: str, value: Any) -> None:
+def _names(text: str) -> list[str]:
+    from nversion.attacks import names
+
+    return names() if text.strip() == "all" else [part.strip() for part in text.split(",")]
+
+
+def _put(values: dict[str, Any], key: str, value: Any, option: str) -> None:
     *sections, last = key.split(".")
-    for section in sections:
+    for place, section in enumerate(sections, start=1):
         inner = values.setdefault(section, {})
         if not isinstance(inner, dict):
-            raise typer.BadParameter(f"{section} is not a section of the configuration")
+            raise typer.BadParameter(
+                f"{option}: {'.'.join(sections[:place])} is {inner!r}, and no section with keys"
+            )
         values = inner
     values[last] = value

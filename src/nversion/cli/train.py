@@ -9,7 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
-from nversion.cli.options import AddressOption, DeviceOption, EngineOption, WorkersOption
+from nversion.cli import choices
+from nversion.cli.options import (
+    AddressOption,
+    DataDirOption,
+    DeviceOption,
+    EngineOption,
+    WorkersOption,
+    check_address,
+)
 from nversion.cli.printing import print_table
 
 __all__ = ["recipes", "train"]
@@ -20,19 +28,31 @@ def train(
         list[str],
         typer.Argument(help="Architecture files, or names from the catalogue, or student."),
     ],
-    out: Annotated[Path, typer.Option(help="The folder that gets one folder per version.")],
+    out: Annotated[
+        Path, typer.Option(help="The folder that gets one folder per version.", file_okay=False)
+    ],
     data: Annotated[
-        str, typer.Option(help="A dataset's name, an .npz file or a folder of images.")
+        str,
+        typer.Option(
+            help="A dataset's name, an .npz file or a folder of images.",
+            callback=choices.dataset,
+        ),
     ] = "digits",
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where the dataset's files are.", show_default=False)
-    ] = None,
+    data_dir: DataDirOption = None,
     recipe: Annotated[
-        str, typer.Option(help="A recipe's name or file; see `nversion recipes`.")
+        str,
+        typer.Option(
+            help="A recipe's name or file; see `nversion recipes`.",
+            callback=choices.recipe,
+        ),
     ] = "fast",
     seed: Annotated[int, typer.Option(min=0, help="Each version's seed is derived from it.")] = 0,
     precision: Annotated[
-        str, typer.Option(help="auto, float32 or bfloat16, of the arithmetic of training.")
+        str,
+        typer.Option(
+            help="auto, float32 or bfloat16, of the arithmetic of training.",
+            callback=choices.one_of(*choices.PRECISIONS),
+        ),
     ] = "auto",
     workers: WorkersOption = "auto",
     engine: EngineOption = "auto",
@@ -45,20 +65,22 @@ def train(
     Example:
     nversion train student v001 v002 --data mnist --data-dir data --out versions
     """
+    check_address(address, engine)
     from nversion.architectures import find_architecture
     from nversion.datasets import load_dataset
-    from nversion.versions import train_each
+    from nversion.versions import load_recipe, train_each
     from nversion.versions.training import check_precision
     from nversion.workers import Where
 
+    where, chosen = Where.of(workers, engine, address, device), load_recipe(recipe)
     dataset = load_dataset(data, root=data_dir)
     found = [find_architecture(name, dataset.shape, dataset.classes) for name in architectures]
     trained = train_each(
         found,
         dataset,
-        recipe,
+        chosen,
         seed,
-        where=Where.of(workers, engine, address, device),
+        where=where,
         device=device,
         precision=check_precision(precision),
     )
@@ -108,7 +130,12 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 def recipes(
     name: Annotated[
-        str | None, typer.Argument(help="Show one whole, as TOML.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="Show one whole, as TOML.",
+            show_default=False,
+            callback=choices.recipe,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nversion.cli import choices
 from nversion.cli.options import (
     VOTERS,
+    DataDirOption,
+    check_version,
     first_test_images,
     load_versions,
     test_images_of,
@@ -33,17 +36,20 @@ def vote(
     data: Annotated[
         str | None,
         typer.Option(
+            callback=choices.dataset,
             help="A dataset's name, an .npz file or a folder of images. [default: what the "
             "versions were trained on]",
             show_default=False,
         ),
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where the dataset's files are.", show_default=False)
-    ] = None,
+    data_dir: DataDirOption = None,
     voter: Annotated[
         str | None,
-        typer.Option(help=f"How they vote: {VOTERS}. [default: mean-softmax]", show_default=False),
+        typer.Option(
+            help=f"How they vote: {VOTERS}. [default: mean-softmax]",
+            show_default=False,
+            callback=choices.voter,
+        ),
     ] = None,
     k: Annotated[
         int | None,
@@ -66,6 +72,8 @@ def vote(
 
     - `nversion vote versions/v* --voter k-of-n --k 2 --json`
     """
+    for folder in versions:
+        check_version(folder)
     from nversion.program import Program
 
     chosen = voter_from(voter, k)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from nversion.datasets.download import FASHION_MNIST, KMNIST, MNIST, Source, cac
 from nversion.datasets.folder import load_image_folder
 from nversion.datasets.idx import holds_any, load_idx_folder
 from nversion.errors import DatasetError
+from nversion.naming import did_you_mean
 from nversion.reading import check_name
 
 __all__ = [
@@ -188,11 +188,9 @@ def _load_own(path: Path) -> Dataset:
             what = NOT_READ.get(ending, "a single file must be one")
             raise DatasetError(f"{path}: not a .npz file; {what}")
         return load_npz(path)
-    close = difflib.get_close_matches(str(path).lower(), names(), n=1)
-    hint = f" Did you mean {close[0]}?" if close else ""
     raise DatasetError(
-        f"{str(path)!r} is neither a dataset's name nor the path of a .npz file or a folder.{hint} "
-        f"The names are: {', '.join(names())}"
+        f"{str(path)!r} is neither a dataset's name nor the path of a .npz file or a folder"
+        f"{did_you_mean(path, names())}; the names are: {', '.join(names())}"
     )
 
 

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from nversion.errors import InputError
+from nversion.naming import did_you_mean
 
 __all__ = [
     "KOfN",
@@ -167,13 +168,16 @@ def create_voter(name: str | Voter, **options: Any) -> Voter:
         return name
     voter = _VOTERS.get(name)
     if voter is None:
-        raise InputError(f"no voter is called {name!r}; there are: {', '.join(_VOTERS)}")
+        raise InputError(
+            f"no voter is called {name!r}{did_you_mean(name, _VOTERS)}; there are: "
+            f"{', '.join(_VOTERS)}"
+        )
     known = [field.name for field in dataclasses.fields(voter)]  # type: ignore[arg-type]
     unknown = [option for option in options if option not in known]
     if unknown:
         raise InputError(
-            f"the voter {name} has no option {', '.join(map(repr, unknown))}; it has: "
-            f"{', '.join(known) or 'none'}"
+            f"the voter {name} has no option {', '.join(map(repr, unknown))}"
+            f"{did_you_mean(unknown[0], known)}; it has: {', '.join(known) or 'none'}"
         )
     return voter(**options)
 

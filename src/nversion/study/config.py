@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import tomli_w
@@ -20,6 +21,7 @@ from nversion.attacks.registry import STUDY_ORDER
 from nversion.device import Device
 from nversion.errors import ConfigError, InputError, NVersionError
 from nversion.files import write_text
+from nversion.naming import did_you_mean
 from nversion.program import create_voter
 from nversion.reading import describe_validation_error, read_toml
 from nversion.versions import Objective, Precision, load_recipe
@@ -47,6 +49,13 @@ SMALL_DATASETS = ("digits",)
 """Datasets of a few thousand images: the recipe ``small`` is their default, and fewer images are
 certified, so that a first study takes minutes."""
 
+SMALL_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "versions": {"recipe": "small"},
+        "certification": {"images": 50, "domains": ("ball", "box")},
+    }
+)
+"""What differs for them from the defaults of the sections."""
 
 DEFAULT_ATTACKS = (*STUDY_ORDER, "square")
 """The ten attacks of the 2019 study, and one that needs no gradients, which it had none of."""
@@ -243,7 +252,10 @@ class StudyConfig(_Section):
         """
         unused = sorted(set(self.attacks.options) - set(self.attacks.names))
         if unused:
-            raise ConfigError(f"attacks.options: {unused[0]!r} is not among attacks.names")
+            raise ConfigError(
+                f"attacks.options: {unused[0]!r} is not among attacks.names"
+                f"{did_you_mean(unused[0], self.attacks.names)}"
+            )
         try:
             return {
                 name: create_attack(name, **self.attacks.options.get(name, {}))
@@ -257,26 +269,32 @@ class StudyConfig(_Section):
         return self.model_dump(mode="json", exclude={"run", "name", "data_dir"})
 
 
-def make_config(values: Mapping[str, Any], source: str = "the configuration") -> StudyConfig:
+def make_config(
+    values: Mapping[str, Any],
+    source: str = "the configuration",
+    origins: Mapping[str, str] = MappingProxyType({}),
+) -> StudyConfig:
     """Return a configuration from nested values, with the defaults for its dataset filled in.
+
+    Args:
+        values: sections and their keys.
+        source: where they are from, for messages.
+        origins: by key, what else gave it, such as an option of the command line.
 
     Raises:
         ConfigError: a key is unknown or a value is wrong; one line per problem.
     """
     dataset = values.get("dataset", "digits")
-    versions = dict(values.get("versions") or {})
-    certification = dict(values.get("certification") or {})
-    if dataset in SMALL_DATASETS:
-        versions.setdefault("recipe", "small")
-        certification.setdefault("images", 50)
-        certification.setdefault("domains", ("ball", "box"))
-    name = values.get("name") or Path(str(dataset)).stem
+    filled = {"name": Path(str(dataset)).stem, **values}
+    for section, defaults in SMALL_DEFAULTS.items() if dataset in SMALL_DATASETS else ():
+        given = values.get(section, {})
+        if isinstance(given, Mapping):
+            filled[section] = {**defaults, **given}
     try:
-        config = StudyConfig(
-            **{**values, "name": name, "versions": versions, "certification": certification}
-        )
+        config = StudyConfig(**filled)
     except ValidationError as error:
-        raise ConfigError(describe_validation_error(source, error)) from error
+        said = describe_validation_error(source, error, StudyConfig, origins)
+        raise ConfigError(said) from error
     except NVersionError as error:
         raise ConfigError(f"{source}: {error}") from error
     config.create_attacks()

@@ -105,7 +105,7 @@ def _dataset_of(place: StudyFolder) -> str | None:
         dataset = None
     if dataset is None:
         with contextlib.suppress(ArtefactError, KeyError, TypeError):
-            dataset = read_json(place.results)["study"]["dataset"]
+            dataset = read_object(place.results)["study"]["dataset"]
     if dataset is None:
         raise StudyError(
             f"{place.config}: damaged, and there is no results.json that says which dataset this "

@@ -15,6 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nversion.errors import ConfigError
+from nversion.naming import did_you_mean
 from nversion.reading import describe_validation_error, parse_toml, read_toml
 
 __all__ = ["Objective", "Recipe", "load_recipe", "recipe_names"]
@@ -80,11 +81,12 @@ def load_recipe(recipe: str | Path | Recipe) -> Recipe:
         source = str(path)
         if not path.is_file():
             raise ConfigError(
-                f"no recipe is called {str(recipe)!r} and no file has that name; "
+                f"no recipe is called {str(recipe)!r} and no file has that name"
+                f"{did_you_mean(recipe, recipe_names())}; "
                 f"recipes: {', '.join(recipe_names())}; or name a .toml file"
             )
         values = read_toml(path, ConfigError)
     try:
         return Recipe(**{"name": Path(recipe).stem, **values})
     except ValidationError as error:
-        raise ConfigError(describe_validation_error(source, error)) from error
+        raise ConfigError(describe_validation_error(source, error, Recipe)) from error

@@ -15,7 +15,7 @@ import math
 import platform
 import time
 from collections.abc import Callable
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from nversion.device import deterministic, recorder, resolve_device
 from nversion.errors import InputError, TrainingError
 from nversion.models import device_of, evaluate, frozen
 from nversion.modes import ordinary
+from nversion.naming import did_you_mean
 from nversion.randomness import derive_seed, generator
 from nversion.reading import check_name
 from nversion.versions.arrangement import arranged
@@ -48,8 +49,9 @@ def check_precision(precision: str) -> Precision:
     Raises:
         InputError: it is not "auto", "float32" or "bfloat16".
     """
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise InputError(f"precision must be auto, float32 or bfloat16, not {precision!r}")
+    if precision not in get_args(Precision):
+        hint = did_you_mean(precision, get_args(Precision))
+        raise InputError(f"precision must be auto, float32 or bfloat16, not {precision!r}{hint}")
     return cast(Precision, precision)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, cast, get_args
 
 from nversion.device import resolve_device
 from nversion.errors import InputError, WorkerKilledError
+from nversion.naming import did_you_mean
 from nversion.workers.task import Failure, Task, run_task
 
 __all__ = [
@@ -222,7 +223,8 @@ def check_engine(engine: str, address: str = "") -> Engine:
         InputError: it is none of them, or there is an address without Ray.
     """
     if engine not in get_args(Engine):
-        raise InputError(f"engine must be auto, processes, threads or ray, not {engine!r}")
+        hint = did_you_mean(engine, get_args(Engine))
+        raise InputError(f"engine must be auto, processes, threads or ray, not {engine!r}{hint}")
     if address and engine != "ray":
         raise InputError("an address belongs to a Ray cluster; add --engine ray")
     return cast(Engine, engine)

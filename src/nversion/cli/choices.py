@@ -1,0 +1,169 @@
+"""Values of options that are checked while the command line is read, before anything is imported.
+
+The names are written down here a second time, since the library's own lists take seconds to
+import; tests hold one to the other.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+
+from nversion.errors import ConfigError, DatasetError, InputError
+from nversion.naming import did_you_mean
+
+__all__ = [
+    "ATTACKS",
+    "DATASETS",
+    "DEVICES",
+    "ENGINES",
+    "METHODS",
+    "NORMS",
+    "PRECISIONS",
+    "RECIPES",
+    "VOTERS",
+    "attack_names",
+    "dataset",
+    "index",
+    "norms",
+    "one_of",
+    "recipe",
+    "threshold",
+    "voter",
+    "workers",
+]
+
+ENGINES = ("auto", "processes", "threads", "ray")
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "float32", "bfloat16")
+METHODS = ("interval", "linear", "alpha", "smoothing")
+NORMS = ("1", "2", "inf")
+VOTERS = ("mean-softmax", "mean-logits", "majority", "k-of-n", "median-softmax")
+DATASETS = ("digits", "mnist", "fashion-mnist", "kmnist")
+RECIPES = ("fast", "small", "study")
+ATTACKS = (
+    *("gradient", "gradient-sign", "deepfool", "adef", "saliency-map", "carlini-wagner"),
+    *("newtonfool", "random-pgd", "slsqp", "lbfgs", "apgd", "auto", "fab", "hop-skip-jump"),
+    "square",
+)
+
+
+def one_of(*names: str) -> Callable[[typer.CallbackParam, str | None], str | None]:
+    """Return the check of an option that must be one of `names`."""
+
+    def check(param: typer.CallbackParam, value: str | None) -> str | None:
+        if value is not None and value not in names:
+            listed = " or ".join(names) if len(names) == 2 else f"one of {', '.join(names)}"
+            raise InputError(
+                f"{_option(param)} must be {listed}, not {value!r}{did_you_mean(value, names)}"
+            )
+        return value
+
+    return check
+
+
+def threshold(param: typer.CallbackParam, value: str) -> str:
+    """Check a number, or off."""
+    try:
+        if value != "off":
+            float(value)
+    except ValueError:
+        raise InputError(f'{_option(param)} must be a number or "off", not {value!r}') from None
+    return value
+
+
+def index(param: typer.CallbackParam, value: int) -> int:
+    """Check the place of a test image, as far as that goes without the images."""
+    if value < 0:
+        raise InputError(
+            f"{_option(param)} must lie between 0 and the number of test images, not {value}"
+        )
+    return value
+
+
+def workers(param: typer.CallbackParam, value: str | None) -> str | None:
+    """Check a number of workers."""
+    good = value in (None, "auto") or (value.isascii() and value.isdecimal() and int(value[:6]) > 0)
+    if not good:
+        raise InputError(f"{_option(param)} must be auto or a number of at least 1, not {value!r}")
+    return value
+
+
+def voter(param: typer.CallbackParam, value: str | None) -> str | None:
+    """Check a voter's name."""
+    if value is not None and value not in VOTERS:
+        raise InputError(
+            f"{_option(param)}: no voter is called {value!r}{did_you_mean(value, VOTERS)}; there "
+            f"are: {', '.join(VOTERS)}"
+        )
+    return value
+
+
+def norms(param: typer.CallbackParam, value: str | None) -> str | None:
+    """Check norms with commas between, and write each as "1", "2" or "inf"."""
+    if value is None:
+        return None
+    found = []
+    for part in value.split(","):
+        try:
+            found.append(f"{float(part):g}")
+        except ValueError:
+            found.append(part.strip())
+        if found[-1] not in NORMS:
+            raise InputError(
+                f"{_option(param)} {value}: norm must be 1, 2 or inf, not {part.strip()!r}"
+                f"{did_you_mean(part.strip(), NORMS)}"
+            )
+    if len(set(found)) < len(found):
+        raise InputError(f"{_option(param)} {value}: names one norm twice")
+    return ",".join(found)
+
+
+def attack_names(param: typer.CallbackParam, value: str | None) -> str | None:
+    """Check the names of attacks with commas between, or "all"; those of Foolbox have a colon."""
+    if value is None or value.strip() == "all":
+        return value
+    names = [part.strip() for part in value.split(",") if part.strip()]
+    if not names:
+        raise InputError(
+            f"{_option(param)}: no attack is named; there are: all, {', '.join(ATTACKS)}"
+        )
+    # Where the attacks are imported already there may be more, and their registry is asked later.
+    foreign = "nversion.attacks" in sys.modules
+    for name in names:
+        if name not in ATTACKS and ":" not in name and not foreign:
+            raise InputError(
+                f"{_option(param)}: no attack is called {name!r}{did_you_mean(name, ATTACKS)}; "
+                f"there are: {', '.join(ATTACKS)}, and foolbox:NAME"
+            )
+        if names.count(name) > 1:
+            raise InputError(f"{_option(param)}: {name} is named twice")
+    return value
+
+
+def dataset(param: typer.CallbackParam, value: str | None) -> str | None:
+    """Check a dataset's name, or the path of a file or folder that must be there."""
+    if value is not None and value not in DATASETS and not Path(value).expanduser().exists():
+        raise DatasetError(
+            f"{_option(param)}: {value!r} is neither a dataset's name nor the path of a .npz file "
+            f"or a folder{did_you_mean(value, DATASETS)}; the names are: {', '.join(DATASETS)}"
+        )
+    return value
+
+
+def recipe(param: typer.CallbackParam, value: str | None) -> str | None:
+    """Check a recipe's name, or the path of a file that must be there."""
+    if value is not None and value not in RECIPES and not Path(value).is_file():
+        raise ConfigError(
+            f"{_option(param)}: no recipe is called {value!r} and no file has that name"
+            f"{did_you_mean(value, RECIPES)}; recipes: {', '.join(RECIPES)}; or name a .toml file"
+        )
+    return value
+
+
+def _option(param: typer.CallbackParam) -> str:
+    """Return how an option is written; an argument has no more than a name."""
+    return str(max(param.opts, key=len))
