@@ -6,11 +6,11 @@ from nversion.program.accuracy import (
     accuracy_by_n,
     accuracy_by_n_orders,
 )
-from nversion.program.certified import certify_program
-from nversion.program.comparison import RadiusComparison, compare_with_versions
-from nversion.program.leads import certified_vote_radii
+from nversion.program.certificates.certified import certify_program
+from nversion.program.certificates.comparison import RadiusComparison, compare_with_versions
+from nversion.program.certificates.leads import certified_vote_radii
+from nversion.program.certificates.smoothed import certify_program_smoothing
 from nversion.program.model import Program
-from nversion.program.smoothed import certify_program_smoothing
 from nversion.program.verdict import Verdict, vote_outputs
 from nversion.program.voters import (
     KOfN,

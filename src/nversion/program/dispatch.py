@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from nversion.certification import certify as certify_network
 from nversion.errors import InputError
-from nversion.program.certified import certify_program
+from nversion.program.certificates.certified import certify_program
 from nversion.program.model import Program
 
 __all__ = ["certify"]

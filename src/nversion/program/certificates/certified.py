@@ -4,14 +4,15 @@
   branches (:class:`JoinedLogits`), and the network certifier bounds it as a whole. Where it
   cannot, the versions' margins are bounded one by one and averaged.
 - ``mean-softmax`` and ``median-softmax``: bounds of each version's margins over the ball give
-  bounds of its softmax, and these a bound of the vote's lead (:mod:`nversion.program.leads`).
+  bounds of its softmax, and these a bound of the vote's lead
+  (:mod:`nversion.program.certificates.leads`).
 - ``majority`` and ``k-of-n``: order statistics of the versions' radii
-  (:func:`nversion.program.leads.certified_vote_radii`), then bettered by what no version can vote
-  for.
+  (:func:`nversion.program.certificates.leads.certified_vote_radii`), then bettered by what no
+  version can vote for.
 
 The certificate is for the true voter, in real arithmetic and as it is evaluated: every version's
 margins are asked to hold by what float32 evaluation may be off, as :func:`nversion.certify` asks
-of one network, and rounding in the vote is added (:mod:`nversion.program.leads`).
+of one network, and rounding in the vote is added (:mod:`nversion.program.certificates.leads`).
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ from nversion.certification.rounding import rounded_down
 from nversion.errors import InputError, UnsupportedModuleError
 from nversion.models import check_images, check_labels, evaluate, frozen
 from nversion.modes import ordinary
-from nversion.program.leads import (
+from nversion.program.certificates.leads import (
     certified_vote_radii,
     mean_softmax_leads,
     median_softmax_leads,
     vote_leads,
 )
+from nversion.program.certificates.radius_search import search_radius
 from nversion.program.model import Program
-from nversion.program.radius_search import search_radius
 from nversion.program.voters import (
     LOG_STEP,
     PROBABILITY_STEP,

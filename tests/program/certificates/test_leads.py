@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nversion.program import KOfN, Majority, Voter, certified_vote_radii, vote_outputs
-from nversion.program.leads import mean_softmax_leads, median_softmax_leads, vote_leads
+from nversion.program.certificates.leads import mean_softmax_leads, median_softmax_leads, vote_leads
 
 VERSIONS, COUNT, CLASSES = 5, 8, 4
 

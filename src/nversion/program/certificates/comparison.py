@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nversion.certification import certify
-from nversion.program.certified import certify_program
+from nversion.program.certificates.certified import certify_program
 from nversion.program.model import Program
 
 __all__ = ["RadiusComparison", "compare_with_versions"]

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nversion.program.radius_search import search_radius
+from nversion.program.certificates.radius_search import search_radius
 
 
 @settings(deadline=None, max_examples=50)
