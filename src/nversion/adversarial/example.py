@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nversion.adversarial.pictures import strongest_change
+from nversion.adversarial.changes import strongest_change
 from nversion.adversarial.runs import AttackRun
 from nversion.adversarial.summary import AttackSummary
 from nversion.errors import ArtefactError, InputError

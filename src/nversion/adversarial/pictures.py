@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from nversion.adversarial.adversarial_set import AdversarialSet
+from nversion.adversarial.changes import strongest_change
 from nversion.errors import InputError
 from nversion.models import check_images
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["attack_grid", "comparison", "contact_sheet", "strongest_change"]
+__all__ = ["attack_grid", "comparison", "contact_sheet"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -227,19 +228,6 @@ def _pixels(image: Tensor) -> FloatArray:
         return image.permute(1, 2, 0).cpu().numpy()
     pixels: FloatArray = image.mean(dim=0).cpu().numpy()
     return pixels
-
-
-def strongest_change(original: Tensor, image: Tensor) -> FloatArray:
-    """Return the signed change float32 [height, width]: of each pixel's channels, the largest.
-
-    Args:
-        original: float32 [channels, height, width].
-        image: likewise.
-    """
-    change = (image - original).cpu()
-    strongest = change.abs().argmax(dim=0, keepdim=True)
-    largest: FloatArray = change.gather(0, strongest).squeeze(0).numpy()
-    return largest
 
 
 def _scale_of(change: FloatArray) -> float:
