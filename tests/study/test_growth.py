@@ -16,7 +16,8 @@ from nversion.files import write_tensors
 from nversion.program import AccuracyCounter, accuracy_by_n, accuracy_by_n_orders
 from nversion.program.verdict import BLOCK, BLOCK_VALUES, blocks
 from nversion.report import write_report
-from nversion.study import make_config, program_stage, run_study
+from nversion.study import make_config, run_study
+from nversion.study.units import voting
 
 RECIPE = """
 optimiser = "adamw"
@@ -100,9 +101,9 @@ def test_the_vote_looks_at_a_bounded_number_of_outputs_at_once(
         add(self, probabilities, labels)
 
     monkeypatch.setattr(AccuracyCounter, "add", counted)
-    monkeypatch.setattr(program_stage, "BLOCK_VALUES", 20_000)
+    monkeypatch.setattr(voting, "BLOCK_VALUES", 20_000)
     names = [file.stem for file in files]
-    found = program_stage._on_the_set(names, files, labels, "mean-softmax", 5, 0)
+    found = voting.accuracies_on_set(names, files, labels, "mean-softmax", 5, 0)
     assert max(seen) <= 20_000
     assert sum(seen) == outputs.numel()
     monkeypatch.undo()

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nversion.attacks.adef import ADef
+from nversion.attacks.gradient import Gradient
 from nversion.errors import DiskFullError
-from nversion.files import write_text
+from nversion.files import remove_leftovers, write_text
 from nversion.study.engine import Engine
 from nversion.study.folder import StudyFolder
-from nversion.study.ledger import Entry, Ledger, Unit, _line, _meaning, code_digest
+from nversion.study.ledger import Entry, Ledger, Unit, _line
 from nversion.workers import open_pool
 
 
@@ -217,11 +219,8 @@ def _file_size_limit(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_the_code_digest_follows_the_code_alone() -> None:
-    assert code_digest("nversion.versions") == code_digest("nversion.versions")
-    assert code_digest("nversion.versions") != code_digest("nversion.attacks")
-    plain = "def f(x):\n    return x + 1\n"
-    dressed = '"""Module."""\ndef f(x):\n    """Add one."""\n    # why\n    return x + 1\n'
-    assert _meaning(plain + "\n\n") == _meaning(plain)
-    assert _meaning('""""""\ndef f(x):\n    ""\n    return x + 1\n') == _meaning(dressed)
-    assert _meaning(plain) != _meaning(plain.replace("1", "2"))
+def test_a_unit_rests_on_the_code_of_what_it_uses(tmp_path: Path) -> None:
+    one = dataclasses.replace(unit(tmp_path), function=write_text)
+    used = {dataclasses.replace(one, uses=uses).digest for uses in ((), (Gradient(),), (ADef(),))}
+    assert len(used) == 3
+    assert dataclasses.replace(one, function=remove_leftovers).digest != one.digest

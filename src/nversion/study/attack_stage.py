@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -19,26 +15,22 @@ from nversion.adversarial import (
     AttackRun,
     AttackSummary,
     PerceptibilityRule,
-    SetRecord,
-    StoredRuns,
-    build,
-    choose_example,
     draw_indices,
-    summarise,
 )
 from nversion.attacks import Attack
 from nversion.datasets import Dataset
 from nversion.datasets.shared import SharedDataset
-from nversion.device import Device, deterministic, resolve_device
+from nversion.device import Device, resolve_device
 from nversion.errors import StudyError
-from nversion.files import read_object, write_json
+from nversion.files import read_object
 from nversion.randomness import derive_seed
 from nversion.study.config import StudyConfig
 from nversion.study.engine import Engine
 from nversion.study.folder import StudyFolder
-from nversion.study.ledger import Unit, code_digest
+from nversion.study.ledger import Unit
 from nversion.study.train_stage import TrainedVersion
-from nversion.versions import Version
+from nversion.study.units.attacking import attack_version
+from nversion.study.units.collecting import collect, make_example
 
 __all__ = ["AttackPlan", "BuiltSet", "attack_networks", "attack_versions", "build_set"]
 
@@ -192,7 +184,7 @@ def _attack_unit(
 ) -> Unit:
     return Unit(
         name=name,
-        function=_attack,
+        function=attack_version,
         arguments={
             "version": version.folder,
             "name": version.name,
@@ -214,48 +206,10 @@ def _attack_unit(
             "seed": seed,
             "storable": storable,
             "device": device.type,
-            "code": code_digest(
-                "nversion.attacks",
-                "nversion.models",
-                "nversion.batches",
-                "nversion.adversarial.runs",
-                "nversion.adversarial.similarity",
-                __name__,
-            ),
         },
         outputs=(folder.relative(path),),
+        uses=(attack,),
     )
-
-
-def _attack(
-    version: Path,
-    name: str,
-    attack: Attack,
-    shared: SharedDataset,
-    drawn: npt.NDArray[np.int64],
-    seed: int,
-    storable: bool,
-    device: torch.device,
-    path: Path,
-) -> None:
-    test, indices = shared.open().test, torch.from_numpy(drawn)
-    originals, truth = test.images[indices], test.labels[indices]
-    model = Version.load(version).model.to(device)
-    started = time.perf_counter()
-    with deterministic(device):
-        result = attack(model, originals, truth, seed=seed, storable=storable)
-    run = AttackRun.of(
-        name,
-        attack,
-        result,
-        originals=originals,
-        labels=truth,
-        test_indices=indices,
-        seed=seed,
-        seconds=time.perf_counter() - started,
-        storable=storable,
-    )
-    run.save(path)
 
 
 def build_set(
@@ -268,11 +222,10 @@ def build_set(
         "seed": plan.seed,
         "images_per_version": plan.images,
     }
-    code = code_digest("nversion.adversarial", __name__)
-    made_from = {"runs": list(runs.values()), "code": code}
+    made_from = {"runs": list(runs.values())}
     unit = Unit(
         name="adversarial/set",
-        function=_build,
+        function=collect,
         arguments={
             "runs": list(runs),
             "rule": plan.rule,
@@ -296,7 +249,7 @@ def build_set(
     version, index = chosen
     example = Unit(
         name="adversarial/example",
-        function=_make_example,
+        function=make_example,
         arguments={
             "runs": [path for path in runs if path.parent == folder.run(version, "").parent],
             "index": index,
@@ -309,29 +262,3 @@ def build_set(
     engine.require("showing all attacks on one image", [example])
     adversarial = AdversarialSet.load(folder.adversarial)
     return BuiltSet(adversarial, table, AttackExample.load(folder.example))
-
-
-def _build(
-    runs: Sequence[Path],
-    rule: PerceptibilityRule,
-    folder: Path,
-    facts: Mapping[str, Any],
-    summary: Path,
-) -> None:
-    stored = StoredRuns(runs)
-    adversarial = build(stored, rule)
-    adversarial.save(folder)
-    table = summarise(stored, rule)
-    SetRecord.of(adversarial, table, rule, **facts).save(folder)
-    # What the study needs of the runs beside the set, so that it need not read them all again.
-    write_json(
-        summary,
-        {"table": [row.to_json() for row in table], "example": choose_example(stored)},
-    )
-
-
-def _make_example(
-    runs: Sequence[Path], index: int, original: npt.NDArray[np.float32], path: Path
-) -> None:
-    loaded = [AttackRun.load(file) for file in runs]
-    AttackExample.of(loaded, index, torch.from_numpy(original)).save(path)

@@ -10,31 +10,24 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from nversion.certification import certify
 from nversion.datasets import Dataset
-from nversion.files import read_tensor, write_tensors
+from nversion.files import read_tensor
 from nversion.randomness import derive_seed
 from nversion.study.config import StudyConfig
 from nversion.study.engine import Engine
 from nversion.study.folder import StudyFolder
-from nversion.study.ledger import Unit, code_digest
+from nversion.study.ledger import Unit
 from nversion.study.train_stage import TrainedVersion
-from nversion.versions import Version
+from nversion.study.units.certifying import certify_images
 
-__all__ = ["BOXES", "RadiiPlan", "certify_networks", "summary"]
+__all__ = ["RadiiPlan", "certify_networks", "summary"]
 
 PART = 20
 """Images a unit treats: small enough to share the work out, large enough to fill a batch."""
-
-BOXES = {"ball": None, "box": (0.0, 1.0), "random": None}
-"""The range that changed images keep, by domain; "random" is the ball with one random target."""
 
 FEWEST_CLASSES = 4
 """One random target that is neither the label, the runner-up nor the least likely class."""
@@ -74,7 +67,7 @@ class RadiiPlan:
             network: to be certified.
             role: what it is called among the certificates.
             norm: "1", "2" or "inf".
-            domain: a key of :data:`BOXES`.
+            domain: a key of :data:`nversion.study.units.certifying.BOXES`.
             part: the number of these rows among all parts.
             rows: of the test images.
         """
@@ -88,7 +81,7 @@ class RadiiPlan:
         }
         return Unit(
             name=f"certificates/{role}/l{norm}-{domain}-{part:03d}",
-            function=_certify,
+            function=certify_images,
             arguments={
                 "network": network.folder,
                 "images": self.data.test.images[rows].numpy(),
@@ -100,9 +93,6 @@ class RadiiPlan:
                 "weights": network.weights,
                 "data": self.data.digest,
                 "rows": [rows.start, rows.stop],
-                "code": code_digest(
-                    "nversion.certification", "nversion.models", "nversion.batches", __name__
-                ),
                 **choices,
             },
             outputs=(self.folder.relative(path),),
@@ -174,28 +164,3 @@ def summary(radii: torch.Tensor) -> dict[str, Any]:
 
 def _parts(count: int) -> list[slice]:
     return [slice(start, min(start + PART, count)) for start in range(0, count, PART)]
-
-
-def _certify(
-    network: Path,
-    images: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.int64],
-    norm: str,
-    domain: str,
-    method: str,
-    steps: int,
-    seed: int,
-    path: Path,
-) -> None:
-    radii = certify(
-        Version.load(network).model,
-        torch.from_numpy(images),
-        torch.from_numpy(labels),
-        norm,
-        method=method,
-        box=BOXES[domain],
-        target="random" if domain == "random" else None,
-        seed=seed,
-        **({"steps": steps} if steps else {}),
-    )
-    write_tensors(path, {"radii": radii})

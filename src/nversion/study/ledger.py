@@ -9,26 +9,21 @@ its outputs still have the same checksums; anything else is made again.
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import functools
 import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import torch
 
 from nversion.errors import ArtefactError
 from nversion.files import digest_of, noticing_a_full_disk, sha256_of_file, write_text
 from nversion.reading import checked, parse_json, read_bytes
+from nversion.study.closure import code_digest
 
-__all__ = ["Check", "Entry", "Ledger", "Unit", "code_digest"]
+__all__ = ["Check", "Entry", "Ledger", "Unit"]
 
 HASHED_AT_ONCE = 4
 """Files that are checked at the same time: hashing leaves Python's lock alone."""
@@ -52,6 +47,8 @@ class Unit:
         outputs: the files it writes, relative to the study's folder.
         cost: how much work it is, in a measure of its stage's own; the dearest is begun first, so
             that no worker is left with a long unit at the end.
+        uses: objects whose code the function runs but does not import, as it is handed them or
+            finds them by name: an attack, a voter.
     """
 
     name: str
@@ -60,11 +57,13 @@ class Unit:
     inputs: Mapping[str, Any]
     outputs: tuple[str, ...]
     cost: float = 0.0
+    uses: tuple[object, ...] = ()
 
     @property
     def digest(self) -> str:
         """SHA-256 of everything the result depends on."""
-        return digest_of(self.name, self.inputs, list(self.outputs))
+        code = code_digest(self.function, *self.uses)
+        return digest_of(self.name, self.inputs, list(self.outputs), code)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,10 +141,13 @@ class Ledger:
 
     def check(self, unit: Unit) -> Check:
         """Return whether a unit is done: made from the same inputs, and its outputs intact."""
+        return self._check(unit, unit.digest)
+
+    def _check(self, unit: Unit, digest: str) -> Check:
         entry = self._entries.get(unit.name)
         if entry is None:
             return Check(None, "new")
-        if entry.digest != unit.digest:
+        if entry.digest != digest:
             return Check(None, "changed")
         # What the journal names is no path to follow: a unit has the outputs that it has.
         if set(entry.outputs) != (set() if entry.error else set(unit.outputs)):
@@ -160,8 +162,10 @@ class Ledger:
 
     def check_all(self, units: Sequence[Unit]) -> Iterator[Check]:
         """Check units in order; files are read and hashed several at a time."""
+        # Digests are made here, as the threads would all read the same code.
+        digests = [unit.digest for unit in units]
         with ThreadPoolExecutor(HASHED_AT_ONCE) as pool:
-            yield from pool.map(self.check, units)
+            yield from pool.map(self._check, units, digests)
 
     def names(self) -> list[str]:
         """Return the names of the units that ended well once, whether they are still up to date."""
@@ -230,40 +234,3 @@ def run_unit(function: Callable[..., Any], arguments: Mapping[str, Any]) -> floa
     started = time.perf_counter()
     function(**arguments)
     return time.perf_counter() - started
-
-
-@functools.cache
-def code_digest(*packages: str) -> str:
-    """Return a digest of the code that a stage runs: our packages' sources and the libraries.
-
-    Sources count by what they do: comments, docstrings and layout do not change the digest.
-
-    Args:
-        packages: names such as "nversion.attacks"; each with all its modules.
-    """
-    sources = {}
-    for package in packages:
-        location = Path(str(import_module(package).__file__))
-        files = sorted(location.parent.rglob("*")) if location.name == "__init__.py" else [location]
-        for file in files:
-            name = f"{package}/{file.relative_to(location.parent).as_posix()}"
-            if file.suffix == ".py":
-                sources[name] = _meaning(file.read_text("utf-8"))
-            elif file.suffix in {".toml", ".txt"}:
-                sources[name] = file.read_text("utf-8")
-    return digest_of(sources, torch.__version__, np.__version__)
-
-
-def _meaning(source: str) -> str:
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-            and isinstance(body[0].value.value, str)
-        ):
-            body[0].value.value = ""
-    return ast.dump(tree)

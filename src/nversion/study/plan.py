@@ -20,10 +20,10 @@ from nversion.study.calibration import Rates, calibrate
 from nversion.study.certify_stage import FEWEST_CLASSES
 from nversion.study.certify_stage import PART as CERTIFIED_AT_ONCE
 from nversion.study.config import StudyConfig
-from nversion.study.distil_stage import PART as TAUGHT_AT_ONCE
 from nversion.study.folder import StudyFolder
 from nversion.study.ledger import Ledger
 from nversion.study.train_stage import study_architectures
+from nversion.study.units.teaching import PART as TAUGHT_AT_ONCE
 from nversion.study.vote_stage import PART as VOTED_AT_ONCE
 from nversion.versions import Recipe, load_recipe
 from nversion.workers import resolve_workers

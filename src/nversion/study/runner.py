@@ -30,7 +30,7 @@ from nversion.study.config import StudyConfig, load_config, make_config, save_co
 from nversion.study.distil_stage import distil
 from nversion.study.engine import Engine
 from nversion.study.folder import StudyFolder
-from nversion.study.program_stage import measure_program, outputs_unit, read_outputs
+from nversion.study.program_stage import measure_program, outputs_unit
 from nversion.study.questions import answer_questions
 from nversion.study.results import Times, study_section, version_rows
 from nversion.study.train_stage import (
@@ -38,6 +38,7 @@ from nversion.study.train_stage import (
     study_architectures,
     train_versions,
 )
+from nversion.study.units.voting import read_outputs
 from nversion.study.vote_stage import certify_vote
 from nversion.versions import load_recipe
 from nversion.workers import Where, open_pool

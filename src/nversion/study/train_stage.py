@@ -13,12 +13,12 @@ from nversion.datasets import Dataset
 from nversion.datasets.shared import SharedDataset
 from nversion.device import resolve_device
 from nversion.errors import ArtefactError, ConfigError, StudyError
-from nversion.files import read_tensor
 from nversion.study.config import StudyConfig
 from nversion.study.engine import Engine
 from nversion.study.folder import StudyFolder
-from nversion.study.ledger import Entry, Unit, code_digest
-from nversion.versions import Precision, Recipe, load_recipe, resolve_precision, train
+from nversion.study.ledger import Entry, Unit
+from nversion.study.units.training import train_version
+from nversion.versions import Precision, Recipe, load_recipe, resolve_precision
 from nversion.versions.many import version_seed
 from nversion.versions.version import read_logits
 
@@ -148,7 +148,7 @@ def train_unit(
     """
     return Unit(
         name=name,
-        function=_train,
+        function=train_version,
         arguments={
             "shared": shared,
             "architecture": architecture,
@@ -167,36 +167,7 @@ def train_unit(
             "precision": resolve_precision(precision, architecture, device),
             "device": device.type,
             "targets": targets_digest,
-            "code": code_digest(
-                "nversion.versions",
-                "nversion.architectures",
-                "nversion.models",
-                "nversion.batches",
-                __name__,
-            ),
         },
         outputs=tuple(root.relative(folder / output) for output in OUTPUTS),
         cost=cost,
     )
-
-
-def _train(
-    shared: SharedDataset,
-    architecture: Architecture,
-    recipe: Recipe,
-    seed: int,
-    precision: Precision,
-    device: torch.device,
-    targets: Path | None,
-    folder: Path,
-) -> None:
-    version = train(
-        architecture,
-        shared.open(),
-        recipe,
-        seed,
-        targets=read_tensor(targets, "labels") if targets else None,
-        precision=precision,
-        device=device,
-    )
-    version.save(folder)

@@ -8,23 +8,20 @@ for how many of each.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from nversion.datasets import Dataset
-from nversion.files import read_tensor, write_tensors
-from nversion.program import Program, RadiusComparison, certify_program
-from nversion.study.certify_stage import BOXES, RadiiPlan, summary
+from nversion.files import read_tensor
+from nversion.program import RadiusComparison, create_voter
+from nversion.study.certify_stage import RadiiPlan, summary
 from nversion.study.config import StudyConfig
 from nversion.study.engine import Engine
 from nversion.study.folder import StudyFolder
-from nversion.study.ledger import Unit, code_digest
+from nversion.study.ledger import Unit
 from nversion.study.train_stage import TrainedVersion
-from nversion.versions import Version
+from nversion.study.units.certifying_votes import certify_vote_on_images
 
 __all__ = ["certify_vote"]
 
@@ -139,7 +136,7 @@ def _unit(
     }
     return Unit(
         name=f"certificates/program/l{norm}-{domain}-{part:03d}",
-        function=_certify,
+        function=certify_vote_on_images,
         arguments={
             "versions": [member.folder for member in members],
             "images": plan.data.test.images[rows].numpy(),
@@ -153,39 +150,8 @@ def _unit(
             "data": plan.data.digest,
             "rows": [rows.start, rows.stop],
             "start": start.tolist(),
-            "code": code_digest(
-                "nversion.certification",
-                "nversion.program",
-                "nversion.models",
-                "nversion.batches",
-                __name__,
-            ),
             **choices,
         },
         outputs=(plan.folder.relative(path),),
+        uses=(create_voter(config.program.voter),),
     )
-
-
-def _certify(
-    versions: Sequence[Path],
-    images: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.int64],
-    start: npt.NDArray[np.float64],
-    voter: str,
-    norm: str,
-    domain: str,
-    method: str,
-    steps: int,
-    path: Path,
-) -> None:
-    radii = certify_program(
-        Program([Version.load(version).model for version in versions], voter),
-        torch.from_numpy(images),
-        torch.from_numpy(labels),
-        norm,
-        method=method,
-        box=BOXES[domain],
-        start=torch.from_numpy(start),
-        **({"steps": steps} if steps else {}),
-    )
-    write_tensors(path, {"radii": radii})

@@ -1,0 +1,102 @@
+"""Let the program vote over its versions' stored outputs, and count what it gets right."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nversion.evaluation import paired_comparison
+from nversion.files import read_rows, read_tensor, write_json
+from nversion.program import AccuracyCounter, vote_outputs
+
+__all__ = ["accuracies_on_set", "read_outputs", "summarise"]
+
+BLOCK_VALUES = 2**22
+"""Stored outputs of all versions that are in memory at once: 16 MB, however many there are."""
+
+
+def summarise(
+    labels: Any,
+    test_labels: Any,
+    outputs: Sequence[tuple[str, Path, Path]],
+    voter: str,
+    orders: int,
+    seed: int,
+    path: Path,
+) -> None:
+    """Write what the program gets right, of the test images and of the adversarial set."""
+    truth, test_truth = torch.from_numpy(labels), torch.from_numpy(test_labels)
+    names = [name for name, _, _ in outputs]
+    logits = [version / "test-logits.safetensors" for *_, version in outputs]
+    voted = [
+        vote_outputs(block.softmax(dim=2), voter).labels
+        for _, block in _blocks(logits, "logits", len(test_truth))
+    ]
+    summary: dict[str, Any] = {
+        "voter": voter,
+        "versions": names,
+        "test_accuracy": _share(torch.cat(voted) == test_truth),
+        "accuracy_by_n": [],
+        "accuracy_by_n_orders": None,
+        "mean_individual": None,
+        "best_individual": None,
+        "best_individual_name": None,
+        "against_best": None,
+        "accuracy": None,
+    }
+    if len(truth):
+        summary |= accuracies_on_set(
+            names, [file for _, file, _ in outputs], truth, voter, orders, seed
+        )
+    write_json(path, summary)
+
+
+def accuracies_on_set(
+    names: Sequence[str], files: Sequence[Path], truth: Tensor, voter: str, orders: int, seed: int
+) -> dict[str, Any]:
+    """Return what the program and its versions get right of the set, in one pass over the files."""
+    counter = AccuracyCounter(len(files), voter, orders, seed)
+    right = torch.zeros(len(files), dtype=torch.int64)
+    program_right = torch.zeros(len(truth), dtype=torch.bool)
+    for rows, block in _blocks(files, "probabilities", len(truth)):
+        counter.add(block, truth[rows])
+        right += (block.argmax(dim=2) == truth[rows]).sum(dim=1)
+        program_right[rows] = vote_outputs(block, voter).labels == truth[rows]
+    single = right.double() / len(truth)
+    best = int(single.argmax())
+    best_right = read_outputs(files[best]).argmax(dim=1) == truth
+    band, by_n = counter.over_orders(), counter.in_order()
+    return {
+        "accuracy_by_n": by_n,
+        "accuracy_by_n_orders": dataclasses.asdict(band),
+        "mean_individual": float(single.mean()),
+        "best_individual": float(single[best]),
+        "best_individual_name": names[best],
+        "against_best": paired_comparison(program_right, best_right),
+        "accuracy": by_n[-1],
+    }
+
+
+def read_outputs(path: Path) -> Tensor:
+    """Return the softmax outputs float32 [count, classes] that an outputs unit wrote."""
+    return read_tensor(path, "probabilities")
+
+
+def _blocks(files: Sequence[Path], name: str, count: int) -> Iterator[tuple[slice, Tensor]]:
+    """Yield (rows, all versions' outputs on them [versions, rows, classes]), little by little."""
+    if count == 0:
+        return
+    classes = read_rows(files[0], name, slice(0, 1)).shape[1]
+    size = max(BLOCK_VALUES // (len(files) * classes), 1)
+    for start in range(0, count, size):
+        rows = slice(start, min(start + size, count))
+        yield rows, torch.stack([read_rows(file, name, rows) for file in files])
+
+
+def _share(right: Tensor) -> float:
+    return float(right.double().mean())

@@ -1,0 +1,208 @@
+"""Which units are made again when a module changes, tried on a copy of the package."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nversion
+from nversion.study import make_config, run_study, runner
+from nversion.study.closure import Sources, roots_of
+from nversion.study.engine import Engine
+from nversion.study.ledger import Entry, Unit
+from nversion.study.source import Source
+
+PACKAGE = Path(nversion.__file__).parent
+
+KINDS = {
+    "train": r"versions/.*|distillation/.*",
+    "gradient": r"attacks/.*/gradient",
+    "gradient-sign": r"attacks/.*/gradient-sign",
+    "random-pgd": r"attacks/.*/random-pgd",
+    "set": r"adversarial/set|adversarial/example",
+    "outputs": r"program/outputs/.*|evaluation/.*",
+    "vote": r"program/summary",
+    "teacher": r"teacher/.*",
+    "radii": r"certificates/(baseline|student|versions)/.*",
+    "vote-radii": r"certificates/program/.*",
+}
+"""The units of a study by what they do, and their names."""
+
+ATTACKS = ("gradient", "gradient-sign", "random-pgd")
+LOADS_VERSIONS = (*ATTACKS, "outputs", "teacher", "radii", "vote-radii")
+
+REMADE: dict[str, Sequence[str]] = {
+    "randomness.py": tuple(KINDS),
+    "files.py": tuple(KINDS),
+    "batches.py": tuple(KINDS),
+    "device.py": ("train", *ATTACKS, "outputs", "teacher"),
+    "datasets/shared.py": ("train", *ATTACKS, "teacher"),
+    "datasets/download.py": (),
+    "architectures/layers.py": ("train", *LOADS_VERSIONS),
+    "architectures/generator.py": (),
+    "versions/version.py": ("train", *LOADS_VERSIONS),
+    "versions/training.py": ("train",),
+    "versions/many.py": (),
+    "versions/recipes/small.toml": ("train",),
+    "attacks/base.py": (*ATTACKS, "set"),
+    "attacks/registry.py": ATTACKS,
+    "attacks/gradient.py": ("gradient", "gradient-sign"),
+    "attacks/random_pgd.py": ("random-pgd",),
+    "attacks/slsqp.py": (),
+    "attacks/__init__.py": (),
+    "adversarial/similarity.py": (*ATTACKS, "set"),
+    "adversarial/summary.py": ("set",),
+    "adversarial/pictures.py": (),
+    "evaluation/paired.py": ("vote",),
+    "evaluation/ranks.py": (),
+    "program/voters.py": ("outputs", "vote", "teacher", "vote-radii"),
+    "program/verdict.py": ("vote", "teacher", "vote-radii"),
+    "program/accuracy.py": ("vote",),
+    "program/model.py": ("vote-radii",),
+    "program/certificates/certified.py": ("vote-radii",),
+    "program/certificates/leads.py": ("vote-radii",),
+    "program/certificates/comparison.py": (),
+    "program/__init__.py": (),
+    "certification/search.py": ("radii", "vote-radii"),
+    "certification/smoothing.py": (),
+    "study/units/teaching.py": ("teacher",),
+    "study/attack_stage.py": (),
+    "study/engine.py": (),
+    "study/config.py": (),
+    "report/page.py": (),
+    "cli/study.py": (),
+    "__init__.py": (),
+}
+"""The kinds of units whose code a file belongs to."""
+
+
+class Recording(Engine):
+    """An engine that remembers what it was asked for."""
+
+    units: list[Unit]
+
+    def run(self, description: str, units: Sequence[Unit]) -> dict[str, Entry]:
+        type(self).units += units
+        return super().run(description, units)
+
+
+class Remembering(Sources):
+    """Sources that read a file again only if its content has changed."""
+
+    known: dict[tuple[Path, bytes], Source | None]
+
+    def source(self, name: str) -> Source | None:
+        place = self.place(name)
+        if place is None or place.file is None:
+            return None
+        key = (place.file, place.file.read_bytes())
+        if key not in type(self).known:
+            type(self).known[key] = super().source(name)
+        return type(self).known[key]
+
+
+@pytest.fixture(scope="module")
+def study(
+    tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, list[Unit]]]:
+    """A finished study, and its units by kind."""
+    folder = tmp_path_factory.mktemp("remade") / "study"
+    Recording.units = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "Engine", Recording)
+        run_study(make_config(tiny), folder)
+    units: dict[str, list[Unit]] = {kind: [] for kind in KINDS}
+    for unit in Recording.units:
+        (kind,) = (kind for kind, names in KINDS.items() if re.fullmatch(names, unit.name))
+        units[kind].append(unit)
+    assert all(units.values())
+    return folder, units
+
+
+def _copy(folder: Path) -> Path:
+    shutil.copytree(PACKAGE, folder / "nversion", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder / "nversion"
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package, to be edited and mended again."""
+    Remembering.known = {}
+    return _copy(tmp_path_factory.mktemp("copy"))
+
+
+def _codes(units: dict[str, list[Unit]], package: Path) -> dict[str, set[str]]:
+    sources = Remembering([str(package.parent)])
+    roots = {
+        kind: {roots_of(unit.function, *unit.uses) for unit in of_kind}
+        for kind, of_kind in units.items()
+    }
+    return {
+        kind: {sources.closure(of_unit).digest for of_unit in of_kind}
+        for kind, of_kind in roots.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def before(study: tuple[Path, dict[str, list[Unit]]], copied: Path) -> dict[str, set[str]]:
+    return _codes(study[1], copied)
+
+
+@pytest.mark.parametrize("edited", REMADE)
+def test_a_change_remakes_what_runs_the_changed_code_and_nothing_else(
+    study: tuple[Path, dict[str, list[Unit]]],
+    copied: Path,
+    before: dict[str, set[str]],
+    edited: str,
+) -> None:
+    file = copied / edited
+    text = file.read_text()
+    file.write_text(f"{text}\nEDITED = 1\n")
+    try:
+        after = _codes(study[1], copied)
+    finally:
+        file.write_text(text)
+    assert {kind for kind in KINDS if after[kind] != before[kind]} == set(REMADE[edited])
+
+
+def test_comments_docstrings_and_layout_remake_nothing(
+    study: tuple[Path, dict[str, list[Unit]]], copied: Path, before: dict[str, set[str]]
+) -> None:
+    file = copied / "randomness.py"
+    text = file.read_text()
+    file.write_text(text.replace('"""', '"""Otherwise. ', 1) + "\n\n# The end.\n")
+    try:
+        assert _codes(study[1], copied) == before
+    finally:
+        file.write_text(text)
+
+
+def test_another_certificate_leaves_the_teachers_labels(
+    study: tuple[Path, dict[str, list[Unit]]], tmp_path: Path
+) -> None:
+    package = _copy(tmp_path)
+    file = package / "program/certificates/leads.py"
+    file.write_text(f"{file.read_text()}\nEDITED = 1\n")
+    program = (
+        "import pathlib, sys; from nversion.study import load_config, make_config, run_study; "
+        "folder = pathlib.Path(sys.argv[1]); "
+        "run_study(make_config(load_config(folder / 'study.toml')), folder, say=print)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(study[0])],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    remade = re.findall(r"^(.*): \d+ to do", done.stdout, flags=re.MULTILINE)
+    assert remade == ["certifying the vote"]
+    assert "asking the teacher: 1 kept" in done.stdout
