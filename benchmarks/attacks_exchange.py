@@ -17,7 +17,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-Run = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
+class Found(NamedTuple):
+    """What a peer's attack hands back.
+
+    Attributes:
+        images: [count, ...]; NaN where the attack says that it failed.
+        fields: for deformations, the L2 norm of each image's vector field in pixels, [count].
+    """
+
+    images: Tensor
+    fields: Tensor | None = None
+
+
+Run = Callable[[nn.Module, Tensor, Tensor], Tensor | Found]
 """Model, images and labels -> adversarial images; NaN where the attack says that it failed."""
 
 
@@ -102,14 +115,19 @@ def run_all(
             finally:
                 signal.setitimer(signal.ITIMER_PROF, 0.0)
             busy, wall = time.process_time() - busy, time.perf_counter() - wall
+            found = found if isinstance(found, Found) else Found(found)
+            fields: dict[str, Any] = (
+                {} if found.fields is None else {"fields": found.fields.numpy()}
+            )
             ended = "was stopped after" if stopped else "took"
             print(f"{network}: {peer}'s {attack} {ended} {busy:.1f} s", flush=True)
             np.savez(
                 path,
-                images=found.detach().numpy().astype(np.float32),
+                images=found.images.detach().numpy().astype(np.float32),
                 seconds=busy / len(task.images),
                 wall_seconds=wall / len(task.images),
                 stopped=stopped,
+                **fields,
             )
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from attacks_exchange import Run, read_tasks, run_all
+from attacks_exchange import Found, Run, read_tasks, run_all
 
 # Foolbox 2.4 was written for Python 3.7 and looks for these two where they were then.
 for moved in ("Iterable", "Mapping"):
@@ -62,12 +62,30 @@ def runner(attack: Callable[..., Any], distance: Any) -> Run:
     return run
 
 
+def deforming(model: nn.Module, images: Tensor, labels: Tensor) -> Found:
+    """Run ADef with its default options, and ask each image's attack for its vector field."""
+    made: list[Any] = []
+
+    class Recorded(foolbox.attacks.ADefAttack):  # type: ignore[misc]
+        """Foolbox makes one of these for each image, and one to make them."""
+
+        def _initialize(self) -> None:
+            super()._initialize()
+            made.append(self)
+
+    found = runner(Recorded, foolbox.distances.MSE)(model, images, labels)
+    fields = [np.nan if one.vector_field is None else one.vector_field for one in made[1:]]
+    return Found(torch.as_tensor(found), torch.tensor([np.linalg.norm(field) for field in fields]))
+
+
 def main() -> None:
     """Run the attacks on the tasks."""
     tasks, folder = read_tasks(Path(sys.argv[1])), Path(sys.argv[2])
     wanted = sys.argv[3].split(",")
     torch.set_num_threads(1)
     runs = {("foolbox2", name): runner(*ATTACKS[name]) for name in wanted if name in ATTACKS}
+    if "adef" in wanted:
+        runs["foolbox2", "adef"] = deforming
     run_all(tasks, runs, folder, float(sys.argv[4]))
 
 

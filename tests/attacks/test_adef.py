@@ -5,7 +5,9 @@ from scipy import ndimage
 from torch import nn
 
 from nversion.attacks.adef import ADef, deform, differences, gaussian
+from nversion.attacks.oracle import Oracle
 from nversion.errors import InputError
+from nversion.models import frozen
 
 
 def draw(*shape, seed=0):
@@ -82,6 +84,52 @@ def test_scaled_down_to_the_boundary(dense):
     assert float((top[:, 0] - top[:, 1]).median()) < 0.05
 
 
+def sizes(attack, victim, images, labels):
+    """Return the L2 norms of the fields, and of the changes of the images by them."""
+    with frozen(victim.model):
+        fields = attack.fields(Oracle(victim.model), images, labels)
+    changes = deform(images, fields) - images
+    return fields.flatten(1).norm(dim=1), changes.flatten(1).norm(dim=1)
+
+
+def test_refined_fields_are_never_larger_and_often_smaller(dense, convolutional):
+    for victim in (dense, convolutional):
+        images, labels = victim.images[:30], victim.labels[:30]
+        plain, refined = ADef(refinements=0), ADef()
+        before, after = (attack(victim.model, images, labels) for attack in (plain, refined))
+        assert torch.equal(before.success, after.success)
+        assert (after.l2 <= before.l2 * 1.0001)[before.success].all()
+        (fields, _), (smaller, _) = (
+            sizes(attack, victim, images, labels) for attack in (plain, refined)
+        )
+        assert (smaller <= fields * 1.0001).all()
+        assert float((smaller / fields)[before.success].median()) < 0.95
+
+
+def test_on_a_linear_network_and_a_ramp_the_field_is_the_smallest_there_is():
+    # A ramp read elsewhere changes by the slope times the way: the margins are linear in the field.
+    down, right = 0.02, 0.04
+    y, x = torch.meshgrid(torch.arange(8.0), torch.arange(10.0), indexing="ij")
+    image = (0.2 + right * x + down * y)[None, None]
+    weights = draw(4, 8, 10) - 0.5
+    # Places beyond the border read it, which is not linear.
+    weights[:, [0, -1]] = 0.0
+    weights[:, :, [0, -1]] = 0.0
+    model = nn.Sequential(nn.Flatten(), nn.Linear(80, 4)).eval()
+    with torch.no_grad():
+        model[1].weight.copy_(weights.flatten(1))
+        values = model[1].weight @ image.flatten()
+        model[1].bias.copy_(torch.tensor([0.0, -0.11, -0.10, -0.12]) - values)
+    differences_of_weights = (weights[1:] - weights[0]).flatten(1).norm(dim=1)
+    expected = (
+        torch.tensor([0.11, 0.10, 0.12]) / differences_of_weights / (right**2 + down**2) ** 0.5
+    )
+    with frozen(model):
+        fields = ADef(smooth=0.0).fields(Oracle(model), image, torch.tensor([0]))
+    assert float(fields.abs().max()) < 1.0
+    assert float(fields.norm()) == pytest.approx(float(expected.min()), rel=0.01)
+
+
 def test_a_blank_image_cannot_be_deformed():
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 2)).eval()
     images = torch.full((2, 1, 4, 4), 0.5)
@@ -115,7 +163,15 @@ def test_same_bits_in_every_batch(dense, convolutional):
 
 @pytest.mark.parametrize(
     "options",
-    [{"max_iter": 0}, {"subsample": 1}, {"smooth": -1.0}, {"overshoot": -0.1}, {"max_norm": 0.0}],
+    [
+        {"max_iter": 0},
+        {"subsample": 1},
+        {"smooth": -1.0},
+        {"overshoot": -0.1},
+        {"max_norm": 0.0},
+        {"refinements": -1},
+        {"refinements": 1.5},
+    ],
 )
 def test_refused_options(options):
     with pytest.raises(InputError, match=next(iter(options))):

@@ -124,6 +124,47 @@ def test_saliency_map_takes_back_surplus_moves(dense):
     assert checked > 2
 
 
+def test_saliency_map_never_changes_more_pixels_for_being_refined(dense, convolutional):
+    for victim in (dense, convolutional):
+        images, labels = victim.images[:40], victim.labels[:40]
+        plain = create("saliency-map", refinements=0)(victim.model, images, labels)
+        refined = create("saliency-map")(victim.model, images, labels)
+        won = plain.success
+        assert torch.equal(refined.success, won)
+        assert (refined.l0 <= plain.l0)[won].all()
+        as_few = won & (refined.l0 == plain.l0)
+        assert (refined.l2 <= plain.l2 * 1.0001)[as_few].all()
+        assert float(refined.l0[won].mean()) < 0.95 * float(plain.l0[won].mean())
+
+
+def test_saliency_map_keeps_to_its_moves_when_refined(dense):
+    images, labels = dense.images[:40], dense.labels[:40]
+    result = create("saliency-map", iterations=10)(dense.model, images, labels)
+    moves = ((result.images - images).flatten(1).abs() / 0.1 - 1e-3).ceil()
+    assert int(result.success.sum()) > 3
+    assert int(moves.sum(dim=1).max()) <= 10
+
+
+def test_saliency_map_on_a_linear_network_changes_the_fewest_pixels_there_are():
+    draws = torch.Generator().manual_seed(0)
+    images = torch.rand(30, 1, 6, 6, generator=draws)
+    weights = torch.randn(36, generator=draws)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(36, 2, bias=False)).eval()
+    with torch.no_grad():
+        model[1].weight.copy_(torch.stack([torch.zeros(36), weights]))
+    margins = images.flatten(1) @ weights
+    labels = (margins > 0).long()
+    # The way down from the class 1, up from the class 0.
+    slopes = torch.where(labels[:, None] == 1, -weights, weights)
+    values = images.flatten(1)
+    room = torch.where(slopes > 0, 1 - values, values).clamp(max=0.7)
+    most = (slopes.abs() * room).sort(dim=1, descending=True).values.cumsum(dim=1)
+    fewest = (most <= margins.abs()[:, None]).sum(dim=1) + 1
+    result = create("saliency-map")(model, images, labels)
+    assert result.success.all()
+    assert result.l0.tolist() == fewest.tolist()
+
+
 def test_saliency_map_ends_when_no_pixel_is_left(dense):
     images, labels = dense.images[:4], dense.labels[:4]
     attack = create("saliency-map", theta=0.001, changes_per_pixel=1)
@@ -189,6 +230,7 @@ def test_random_starts_differ_with_the_seed(dense):
         ("newtonfool", {"iterations": 0}),
         ("saliency-map", {"theta": "dark"}),
         ("saliency-map", {"changes_per_pixel": True}),
+        ("saliency-map", {"refinements": -1}),
         ("random-pgd", {"epsilon": float("inf")}),
         ("random-pgd", {"bisecting": -1}),
     ],

@@ -15,13 +15,19 @@ as scipy's. Chosen here:
 
 - Each step aims past the boundary by `overshoot` of the original's gap (and by the margin that a
   success needs). Aimed at the boundary itself, many images come ever nearer to it and never cross.
-- In the end the field is scaled down as far as the deformed image stays adversarial.
+- Then the field is scaled down as far as the deformed image stays adversarial.
+- Fields that are sums of many steps are longer than need be, and each step has aimed at its own
+  class. So in the end the least-squares field is sought anew from nothing, `refinements` times:
+  the smallest one S S a that closes the gap of a linear model, which is a running mean of the
+  linearisations at the fields met (:func:`nversion.attacks.linearised.finish`). What is returned is
+  no larger than the scaled field, as a field and in the L2 distance of the images.
 - An image whose field exceeds `max_norm` is given up (the paper's stopping rule).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import ClassVar
 
@@ -30,7 +36,14 @@ from torch import Tensor
 
 from nversion.attacks.ball import columns, sums
 from nversion.attacks.base import Attack, check_count, check_option
-from nversion.attacks.criteria import is_adversarial, pair_margin
+from nversion.attacks.criteria import (
+    excess_margins,
+    is_adversarial,
+    pair_margin,
+    success_margin,
+)
+from nversion.attacks.linearised import Finish, Linearised, Slope, finish, margin_slope
+from nversion.attacks.nearest import Nearest
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
 from nversion.attacks.registry import register
@@ -40,8 +53,11 @@ __all__ = ["ADef", "deform", "gaussian"]
 TRUNCATE = 4.0
 """The Gaussian's radius in standard deviations."""
 
-BISECTIONS = 10
-"""The final scale of the field is found to within 2^-10."""
+SCALINGS = 4
+"""Evaluations to find the scale of the field by."""
+
+REFINED = Finish(extra=0.01, relax=0.7, tighten=1.5, last_step=0.1)
+"""How the field is sought anew."""
 
 
 @register
@@ -56,6 +72,7 @@ class ADef(Attack):
         smooth: standard deviation of the Gaussian in pixels; 0 does not smooth.
         subsample: the likeliest classes looked at, the label's among them.
         overshoot: how far past the boundary a step aims, relative to the original's gap.
+        refinements: how often a smaller field is sought from the one found; 0 leaves that.
     """
 
     max_iter: int = 100
@@ -63,6 +80,7 @@ class ADef(Attack):
     smooth: float = 1.0
     subsample: int = 10
     overshoot: float = 0.02
+    refinements: int = 5
 
     name: ClassVar[str] = "adef"
     norm: ClassVar[str] = "l2"
@@ -72,6 +90,7 @@ class ADef(Attack):
         check_count("subsample", self.subsample, low=2)
         check_option("smooth", self.smooth, positive=False)
         check_option("overshoot", self.overshoot, positive=False)
+        check_count("refinements", self.refinements, low=0)
         if self.max_norm is not None:
             check_option("max_norm", self.max_norm)
 
@@ -79,15 +98,34 @@ class ADef(Attack):
         """Return the deformed images; the original where no deformation was adversarial."""
         if min(images.shape[2:]) < 2:
             return images
+        return deform(images, self.fields(oracle, images, labels))
+
+    def fields(self, oracle: Oracle, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the vector fields that the images are deformed by, in pixels.
+
+        Args:
+            oracle: answers for the attacked model.
+            images: float32 [count, channels, height, width], at least 2 pixels high and wide.
+            labels: int64 [count].
+
+        Returns:
+            float32 [count, 2 (x, y), height, width]; zero where no deformation was adversarial.
+        """
+        fields, fooled = self._accumulated(oracle, images, labels)
+        rows = fooled.nonzero().squeeze(1)
+        result = torch.zeros_like(fields)
+        if len(rows) > 0:
+            given = images[rows], labels[rows]
+            scaled = _scaled_down(oracle, given[0], fields[rows], given[1])
+            result[rows] = self._refined(oracle, given[0], scaled, given[1])
+        return result
+
+    def _accumulated(self, oracle: Oracle, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sums of the paper's steps, like :meth:`fields`, and which ones fool."""
         largest = math.inf if self.max_norm is None else self.max_norm
         fields = torch.zeros_like(images[:, :1]).expand(-1, 2, -1, -1).clone()
         fooled = torch.zeros_like(labels, dtype=torch.bool)
-        logits = oracle.logits(images)
-        others = logits.scatter(1, labels[:, None], -torch.inf)
-        wanted = others.sort(dim=1, descending=True, stable=True).indices
-        wanted = wanted[:, : min(self.subsample, logits.shape[1]) - 1]
-        theirs, own = logits.gather(1, wanted), logits.gather(1, labels[:, None])
-        aims = self.overshoot * (theirs - own) - pair_margin(theirs, own, oracle.dtype)
+        wanted, aims = self._candidates(oracle, images, labels)
         rows = torch.arange(len(images), device=images.device)
         deformed = images
         for _ in range(self.max_iter):
@@ -106,11 +144,30 @@ class ADef(Attack):
             rows, deformed = rows[going], deformed[going]
             if len(rows) == 0:
                 break
-        result = images.clone()
-        rows = fooled.nonzero().squeeze(1)
-        if len(rows) > 0:
-            result[rows] = _scaled_down(oracle, images[rows], fields[rows], labels[rows])
-        return result
+        return fields, fooled
+
+    def _candidates(self, oracle: Oracle, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the likeliest other classes, int64 [count, some], and how far past each to aim."""
+        logits = oracle.logits(images)
+        others = logits.scatter(1, labels[:, None], -torch.inf)
+        wanted = others.sort(dim=1, descending=True, stable=True).indices
+        wanted = wanted[:, : min(self.subsample, logits.shape[1]) - 1]
+        theirs, own = logits.gather(1, wanted), logits.gather(1, labels[:, None])
+        return wanted, self.overshoot * (theirs - own) - pair_margin(theirs, own, oracle.dtype)
+
+    def _refined(self, oracle: Oracle, images: Tensor, fields: Tensor, labels: Tensor) -> Tensor:
+        """Return adversarial fields no larger than `fields`, which are (see the module)."""
+        if self.refinements == 0:
+            return fields
+        nearest = Nearest(torch.zeros_like(fields))
+        every = torch.arange(len(fields), device=fields.device)
+        nearest.keep(every, fields, torch.ones_like(labels, dtype=torch.bool), _squared(fields))
+        kind = functools.partial(_Deformations, smooth=self.smooth)
+        how = dataclasses.replace(REFINED, steps=self.refinements)
+        finish(nearest, _field_slope(oracle, images, labels), how, kind)
+        refined = _scaled_down(oracle, images, nearest.points, labels)
+        before, after = (_squared(deform(images, one) - images) for one in (fields, refined))
+        return torch.where(columns(after <= before), refined, fields)
 
     def _steps(self, deformed: Tensor, gaps: Tensor, gradients: Tensor) -> Tensor:
         """Return each candidate's field, float32 [count, candidates, 2 (x, y), height, width].
@@ -203,15 +260,70 @@ def deform(images: Tensor, fields: Tensor) -> Tensor:
     return upper + down * (lower - upper)
 
 
+def _squared(changes: Tensor) -> Tensor:
+    return sums(changes.square())
+
+
 def _scaled_down(oracle: Oracle, images: Tensor, fields: Tensor, labels: Tensor) -> Tensor:
-    """Return adversarial deformations by the smallest share of each field that bisection finds."""
+    """Return the smallest share of each field that is adversarial, as far as it is found.
+
+    By the Illinois method (Dowell & Jarratt 1971): a false position is where the margin would
+    vanish if it were linear, and an end that stays a second time counts half. That comes so near
+    to the boundary that the margin which a success needs is asked for twice: else the rounding of
+    another batch could undo it.
+    """
+
+    def margin(shares: Tensor) -> tuple[Tensor, Tensor]:
+        logits = oracle.logits(deform(images, columns(shares) * fields))
+        excess = excess_margins(logits, labels, oracle.dtype)
+        excess = excess - success_margin(logits, labels, oracle.dtype)
+        held = is_adversarial(logits, labels, oracle.dtype) & (excess > 0)
+        return held, torch.where(held, excess, excess.nan_to_num(-1.0).clamp(max=0.0))
+
     low = torch.zeros_like(labels, dtype=images.dtype)
     high = torch.ones_like(low)
-    best = deform(images, fields)
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        tried = deform(images, columns(middle) * fields)
-        held = is_adversarial(oracle.logits(tried), labels, oracle.dtype)
-        best = torch.where(columns(held), tried, best)
+    below, above = margin(low)[1], margin(high)[1]
+    came_down = went_up = torch.zeros_like(labels, dtype=torch.bool)
+    for _ in range(SCALINGS):
+        position = (below / (below - above)).nan_to_num(0.5).clamp(0.02, 0.98)
+        middle = low + position * (high - low)
+        held, seen = margin(middle)
+        above = torch.where(held, seen, torch.where(went_up, above / 2, above))
+        below = torch.where(held, torch.where(came_down, below / 2, below), seen)
         low, high = torch.where(held, low, middle), torch.where(held, middle, high)
-    return best
+        came_down, went_up = held, ~held
+    return columns(high) * fields
+
+
+@dataclasses.dataclass
+class _Deformations(Linearised):
+    """Linear models of margins as functions of the vector field, around no deformation.
+
+    Attributes:
+        smooth: standard deviation of the Gaussian in pixels.
+    """
+
+    smooth: float = 1.0
+
+    def nearest(self, extra: Tensor) -> Tensor:
+        """Return the smallest smooth fields by which the models say `extra`.
+
+        Zero where no field does.
+        """
+        alphas = gaussian(self.normals, self.smooth)
+        scales = (extra - self.values).clamp(min=0.0) / _squared(alphas)
+        scales = scales.nan_to_num(0.0, 0.0, 0.0)
+        return columns(scales) * gaussian(alphas, self.smooth)
+
+
+def _field_slope(oracle: Oracle, images: Tensor, labels: Tensor) -> Slope:
+    """Return what :func:`finish` asks for, as a function of fields: lacks and gradients."""
+    of_images = margin_slope(oracle, labels)
+
+    def slope(fields: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        deformed = deform(images[rows], fields)
+        lacks, gradients = of_images(deformed, rows)
+        along = [(gradients * one).sum(dim=1) for one in differences(deformed)]
+        return lacks, torch.stack(along, dim=1)
+
+    return slope

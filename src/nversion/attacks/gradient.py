@@ -64,10 +64,15 @@ class _SingleStep(Attack):
         return _moved(images, self._first(oracle, images, directions, labels), directions)
 
     @final
+    def _coarse(self, oracle: Oracle, images: Tensor, directions: Tensor, labels: Tensor) -> Tensor:
+        """Return which of the grid's magnitudes is the first that is adversarial; 0 for none."""
+        largest = torch.full((len(images),), float(self.largest))
+        return first_adversarial(oracle, images, directions, labels, largest, self.steps)
+
+    @final
     def _first(self, oracle: Oracle, images: Tensor, directions: Tensor, labels: Tensor) -> Tensor:
         """Return the first adversarial magnitude along each direction, [count]; 0 for none."""
-        largest = torch.full((len(images),), float(self.largest))
-        first = first_adversarial(oracle, images, directions, labels, largest, self.steps)
+        first = self._coarse(oracle, images, directions, labels)
         step = self.largest / self.steps
         magnitudes = first * step
         near = first <= FINER_STEPS
@@ -138,10 +143,14 @@ class GradientSign(_SingleStep):
 
 
 def gradient_targets(oracle: Oracle, images: Tensor, labels: Tensor) -> Tensor:
-    """Return the class that the gradient attack turns each image into, int64 [count].
+    """Return the class that the gradient attack's scan first meets, int64 [count].
 
-    Where it fails: the likeliest class other than the label.
+    Where it meets none: the likeliest class other than the label.
     """
-    points = Gradient().propose(oracle, images, labels, Noise(0, "", images[:0], labels[:0]))
+    attack = Gradient()
+    _, gradients = oracle.gradient(images, towards_errors(labels))
+    directions = attack._direction(gradients)
+    first = attack._coarse(oracle, images, directions, labels)
+    points = _moved(images, first * (attack.largest / attack.steps), directions)
     others = oracle.logits(points).scatter(1, labels[:, None], -torch.inf)
     return others.argmax(dim=1)

@@ -30,6 +30,7 @@ __all__ = [
     "RELAX",
     "TIGHTEN",
     "Finish",
+    "Kind",
     "Linearised",
     "Slope",
     "finish",
@@ -62,12 +63,18 @@ class Finish:
         steps: how many.
         extra: how far past the boundary the first aims, in distances from the original.
         memory: weight of the mean of the earlier linearisations against the newest.
+        relax: factor of the margin asked for after an adversarial iterate.
+        tighten: the factor after another one.
+        last_step: the last step's share of the way to the solution; the first is 1.
     """
 
     norm: str = "l2"
     steps: int = 20
     extra: float = 5e-3
     memory: float = MEMORY
+    relax: float = RELAX
+    tighten: float = TIGHTEN
+    last_step: float = LAST_STEP
 
 
 IN_L2 = Finish()
@@ -117,17 +124,27 @@ class Linearised:
         moved = self.originals + to_hyperplane(self.originals, self.normals, gaps, self.norm)
         return moved.clamp(0.0, 1.0)
 
+    def size(self, changes: Tensor) -> Tensor:
+        """Return what is to be small of changes, squared, float32 [count]."""
+        return _squared(changes, self.norm)
 
-def finish(nearest: Nearest, slope: Slope, how: Finish = IN_L2) -> None:
+
+Kind = Callable[[Tensor, Tensor, Tensor, str, float], Linearised]
+"""Makes the linear models: the class itself, or one with another idea of what is nearest."""
+
+
+def finish(nearest: Nearest, slope: Slope, how: Finish = IN_L2, kind: Kind = Linearised) -> None:
     """Improve on the nearest points by steps that take the model to be linear around them.
 
     Long descents gain the last percent slowly; near the minimum these gain it fast.
 
     Args:
-        nearest: the nearest adversarial points so far; its squares are of distances in the norm.
+        nearest: the nearest adversarial points so far; its squares are of distances in the norm,
+            or whatever else the models of this kind make small.
         slope: points [some, ...] and their rows int64 [some] -> by how much each margin falls short
             of being adversarial, float32 [some], and the gradients of the margins [some, ...].
         how: norm and number of steps.
+        kind: makes the linear models.
     """
     rows = nearest.found()
     if len(rows) == 0:
@@ -135,22 +152,23 @@ def finish(nearest: Nearest, slope: Slope, how: Finish = IN_L2) -> None:
     originals, points = nearest.originals[rows], nearest.points[rows]
     lacks, gradients = slope(points, rows)
     values = -lacks - sums(gradients * (points - originals))
-    model = Linearised(originals, values, gradients, how.norm, how.memory)
+    model = kind(originals, values, gradients, how.norm, how.memory)
     # How much the margin rises at the most over a way of length 1.
     steepness = norms(gradients, "l2") if how.norm == "l2" else sums(gradients.abs())
     extra = how.extra * steepness * nearest.squares[rows].sqrt()
     for step in range(how.steps):
-        points = points + step_share(step, how.steps) * (model.nearest(extra) - points)
+        share = step_share(step, how.steps, how.last_step)
+        points = points + share * (model.nearest(extra) - points)
         lacks, gradients = slope(points, rows)
         held, changes = lacks < 0, points - originals
-        nearest.keep(rows, points, held, _squared(changes, how.norm))
+        nearest.keep(rows, points, held, model.size(changes))
         model.add(changes, -lacks, gradients)
-        extra = extra * torch.where(held, RELAX, TIGHTEN)
+        extra = extra * torch.where(held, how.relax, how.tighten)
 
 
-def step_share(step: int, steps: int) -> float:
+def step_share(step: int, steps: int, last: float = LAST_STEP) -> float:
     """Return which share of the way to a linear model's solution to take in a step."""
-    return LAST_STEP + (1.0 - LAST_STEP) * (1.0 + math.cos(math.pi * step / steps)) / 2
+    return last + (1.0 - last) * (1.0 + math.cos(math.pi * step / steps)) / 2
 
 
 def _squared(changes: Tensor, norm: str) -> Tensor:
