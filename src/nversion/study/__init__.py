@@ -41,7 +41,7 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'nversion.study' has no attribute {name!r}")
-    return getattr(import_module(f"nversion.study.{home}"), name)
+    return getattr(import_module(f".{home}", __name__), name)
 
 
 def __dir__() -> list[str]:
