@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
+
+from nversion.certification import MarginBounds, certify, margin_bounds
+from nversion.errors import UnsupportedModuleError
 
 SHAPE = (2, 8, 8)
 CLASSES = 4
@@ -140,3 +144,15 @@ def small(seed: int = 0) -> nn.Sequential:
 def drawn(count: int = 6) -> Tensor:
     """Return random images of shape SMALL."""
     return torch.rand(count, *SMALL, generator=torch.Generator().manual_seed(1))
+
+
+def assert_refused(model: nn.Module, reason: str) -> None:
+    """Every way to a certificate refuses the model."""
+    given, labels = drawn(), torch.zeros(6, dtype=torch.int64)
+    for method in ("interval", "linear"):
+        with pytest.raises(UnsupportedModuleError, match=reason):
+            certify(model, given, labels, 2, method=method)
+    with pytest.raises(UnsupportedModuleError, match=reason):
+        MarginBounds(model, SMALL, 2)
+    with pytest.raises(UnsupportedModuleError, match=reason):
+        margin_bounds(model, given, labels, torch.zeros(6), 2)

@@ -8,30 +8,17 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from networks import SMALL, drawn, small
+from networks import SMALL, assert_refused, drawn, small
 from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.nn.modules import module as torch_module
 from torch.nn.utils import parametrizations, parametrize, prune
 
-from nversion.certification import MarginBounds, certify, margin_bounds
+from nversion.certification import certify, margin_bounds
 from nversion.certification.faithful import faithful_network
 from nversion.certification.smoothing import certify_smoothing
 from nversion.errors import UnsupportedModuleError
 from nversion.models import predict
-
-
-def assert_refused(model: nn.Module, reason: str) -> None:
-    """Every way to a certificate refuses the model."""
-    given, labels = drawn(), torch.zeros(6, dtype=torch.int64)
-    for method in ("interval", "linear"):
-        with pytest.raises(UnsupportedModuleError, match=reason):
-            certify(model, given, labels, 2, method=method)
-    with pytest.raises(UnsupportedModuleError, match=reason):
-        MarginBounds(model, SMALL, 2)
-    with pytest.raises(UnsupportedModuleError, match=reason):
-        margin_bounds(model, given, labels, torch.zeros(6), 2)
-
 
 # ---------------------------------------------------------------- what tracing cannot see
 

@@ -107,6 +107,7 @@ def test_model_is_handed_back_as_it_came() -> None:
 @pytest.mark.parametrize(
     ("model", "named"),
     [
+        (nn.Sequential(nn.Flatten(), nn.Linear(200, 4), nn.Softmax(1)), "Softmax.*as_logits"),
         (nn.Sequential(nn.Flatten(), nn.Softmax(1), nn.Linear(200, 4)), "Softmax"),
         (nn.Sequential(nn.Flatten(), nn.Linear(200, 4), nn.Softmax(0)), "Softmax"),
         (nn.Sequential(nn.Flatten(), nn.GELU(), nn.Linear(200, 4)), "GELU"),

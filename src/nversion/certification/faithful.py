@@ -10,9 +10,10 @@ it runs in. A certificate of such a network says nothing of the model. So here
 - the network's logits are compared with the model's own, on the images at hand and on random ones
   with the ends of the range among them.
 
-Only margins between classes are compared (a log-softmax at the end is left out of the network), and
-they may differ by rounding: by a multiple of what evaluation in the model's own precision changes
-on the same steps, and of the unit of rounding of the values on the way.
+Only margins between classes are compared (a log-softmax at the end is left out of the network; a
+softmax of network and model alike, by :func:`nversion.outputs.as_logits`), and they may differ by
+rounding: by a multiple of what evaluation in the model's own precision changes on the same steps,
+and of the unit of rounding of the values on the way.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@ The module is traced with ``torch.fx`` in evaluation mode; each traced step beco
 error that names the module. A log-softmax is left out: it changes all logits of an image by one
 number, so margins between classes stay what they were. That is so only as long as the steps after
 it treat all classes alike (sums, shifts, one factor for all); before any other step it is refused.
-A softmax is left out at the very end alone: margins keep their signs. A value that is read again
-after a step has changed it in place is refused too.
+A softmax is left out at the very end alone, of a model of probabilities that
+:func:`~nversion.outputs.as_logits` makes one of logits. A value that is read again after a step has
+changed it in place is refused too.
 """
 
 from __future__ import annotations
@@ -116,6 +117,13 @@ class _Builder(fx.Interpreter):
     def network(self) -> Network:
         if self.logits is None or self.logits not in self.index:
             raise UnsupportedModuleError("the model must return one tensor of logits")
+        if self.logits in self.probabilities:
+            softmax = self.probabilities[self.logits].split(" ", 1)[1]
+            raise UnsupportedModuleError(
+                f"the softmax {softmax} at the end gives probabilities, but the model is declared "
+                "to give logits; declare it by nversion.as_logits(model), or give the network up "
+                "to its logits"
+            )
         nodes = self.nodes[: self.index[self.logits] + 1]
         if len(nodes[-1].shape) != 1:
             raise UnsupportedModuleError(
