@@ -21,6 +21,7 @@ __all__ = [
     "NVersionError",
     "OutputsWarning",
     "StudyError",
+    "ThinLeadWarning",
     "TrainingError",
     "UnsupportedModuleError",
     "WorkerKilledError",
@@ -78,6 +79,10 @@ class DiskFullError(NVersionError):
 
 class OutputsWarning(UserWarning):
     """A model gives something else than logits, and is read accordingly; the message says how."""
+
+
+class ThinLeadWarning(UserWarning):
+    """Rounding in the evaluation of a model may alone change its class on some images."""
 
 
 class WorkerKilledError(NVersionError):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from nversion.certification import MarginBounds, certify, margin_bounds
+from nversion.certification.arithmetic import Arithmetic
+from nversion.certification.graph import Network
 from nversion.errors import UnsupportedModuleError
 
 SHAPE = (2, 8, 8)
@@ -156,3 +160,9 @@ def assert_refused(model: nn.Module, reason: str) -> None:
         MarginBounds(model, SMALL, 2)
     with pytest.raises(UnsupportedModuleError, match=reason):
         margin_bounds(model, given, labels, torch.zeros(6), 2)
+
+
+def exact(traced: Network) -> Network:
+    """Return a network in float64 whose model is evaluated in float64 too."""
+    arithmetic = Arithmetic.of(torch.float64, torch.device("cpu"))
+    return dataclasses.replace(traced, arithmetic=arithmetic).to(torch.float64)

@@ -11,7 +11,7 @@ import torch
 from nversion.certification import layers
 from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball
-from nversion.certification.intervals import interval_bounds
+from nversion.certification.interval_bounds import interval_bounds
 from nversion.certification.lipschitz import find_stretches
 from nversion.certification.margins import linear_margins
 from nversion.certification.tracing import trace
@@ -92,7 +92,7 @@ def test_the_bounds_that_are_left_out_change_no_plane(
 
 @pytest.mark.parametrize("name", networks.NAMES)
 def test_radius_zero_gives_the_values_themselves(name: str) -> None:
-    network = trace(networks.network(name, seed=4), networks.SHAPE).to(torch.float64)
+    network = networks.exact(trace(networks.network(name, seed=4), networks.SHAPE))
     images = networks.images(2, seed=6).double()
     radii = torch.zeros(2, dtype=torch.float64)
     stretches = find_stretches(network)

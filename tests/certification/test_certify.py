@@ -229,7 +229,10 @@ def test_margin_bounds_hold_and_fall_with_the_radius() -> None:
     with torch.no_grad():
         logits = model(images)
     at_zero = margin_bounds(model, images, labels, torch.zeros(len(images)), 2)
-    assert torch.allclose(at_zero, logits.gather(1, labels[:, None]) - logits, atol=1e-5)
+    margins = logits.gather(1, labels[:, None]) - logits
+    assert bool((at_zero <= margins).all())
+    # What rounding in float32 may take off is all that is missing.
+    assert torch.allclose(at_zero, margins, atol=1e-4)
 
 
 def test_misclassified_images_have_radius_zero() -> None:

@@ -73,7 +73,7 @@ def test_a_nudge_enlarges_radii(name: str, norm: float, monkeypatch: pytest.Monk
     images = networks.images(8, seed=5).double()
     labels = network.forward(images)[-1].argmax(dim=1)
     others = torch.tensor([[j for j in range(4) if j != int(label)] for label in labels])
-    given = (network, images, labels, others, torch.full((8,), 1e-4).double(), Ball(norm, None))
+    given = (network, images, labels, others, Ball(norm, None))
     with_nudge = search_radii(*given)
     monkeypatch.setattr(search, "effort", lambda *a, **k: Effort(False, ()))
     without = search_radii(*given)

@@ -73,7 +73,6 @@ def optimised_radii(
     images: Tensor,
     labels: Tensor,
     others: Tensor,
-    needed: Tensor,
     ball: Ball,
     steps: int,
     stretches: Stretches | None = None,
@@ -85,13 +84,12 @@ def optimised_radii(
         images: float64 [count, *shape].
         labels: int64 [count].
         others: int64 [count, rows], the classes that must stay below.
-        needed: float64 [count], what each margin must exceed.
         ball: the norm and the box.
         steps: of Adam, altogether.
         stretches: of the nodes, where they are known already
             (:func:`nversion.certification.search.useful_stretches`).
     """
-    given = (network, images, labels, others, needed, ball)
+    given = (network, images, labels, others, ball)
     if stretches is None:
         stretches = useful_stretches(network, ball, thorough=True)
     best = search_radii(*given, stretches=stretches)
@@ -118,7 +116,7 @@ def optimised_radii(
         e = torch.maximum(e * share.pow(-1.0 / STEEPNESS), best)
     for _ in range(LAST_PASSES):
         relaxation = relaxed(network, images, e)
-        verdict = judge(with_slopes(relaxation, slopes), labels, others, needed)
+        verdict = judge(with_slopes(relaxation, slopes), labels, others)
         best = torch.maximum(best, torch.minimum(verdict.radii, e))
         if bool((best >= 0.995 * e).all()):
             break

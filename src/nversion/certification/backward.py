@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from nversion.certification.ball import Ball
+from nversion.certification.evaluation import Errors, Spare
 from nversion.certification.graph import (
     Activation,
     Dense,
@@ -29,7 +30,7 @@ from nversion.certification.graph import (
 from nversion.certification.intervals import Bounds, interval_step
 from nversion.certification.jacobian import Derivatives, image_derivatives
 from nversion.certification.layers import layer_bounds
-from nversion.certification.lipschitz import Stretches
+from nversion.certification.lipschitz import Stretches, layer_stretches
 from nversion.certification.nested import Inner
 from nversion.certification.relaxations import FAR, Leads, Planes, relax, windows
 from nversion.certification.rounding import magnitudes, margin, path_terms
@@ -49,11 +50,12 @@ class Relaxation:
         ball: the norm and the box.
         planes: by node; those that nothing needs may be missing (see :func:`relax_network`).
         bounds: by node, of all nodes before the last.
-        slack: [count], by how much rounding may have raised a bound of a margin.
+        spare: what evaluation in the model's precision, and rounding, may take off the margins.
         logits: [count, classes], of the images themselves.
         derivatives: of the neurons that the last node reads, if it is linear, otherwise of the
             logits; None where they were not asked for or not found.
         linear: the nodes for which backward linear bounds were drawn.
+        stretches: of the nodes, where they are known.
     """
 
     network: Network
@@ -62,10 +64,11 @@ class Relaxation:
     ball: Ball
     planes: dict[int, Planes]
     bounds: dict[int, Bounds]
-    slack: Tensor
+    spare: Spare
     logits: Tensor
     derivatives: Derivatives | None
     linear: frozenset[int]
+    stretches: Stretches | None
 
 
 def relax_network(
@@ -92,22 +95,24 @@ def relax_network(
     over whole layers gain by what the neurons can only do together.
     With `differences` those within windows of max-pools are bounded as well
     (:mod:`nversion.certification.leads`).
-    In float64 the bounds are moved outwards by a margin for rounding (see
-    :mod:`nversion.certification.rounding`); in float32 they are not, and prove nothing.
+    The bounds are of the network as it is evaluated (:mod:`nversion.certification.evaluation`). In
+    float64 they are also moved outwards for their own rounding; in float32 they are not, and prove
+    nothing.
     """
     if stretches is not None and ball.norm > stretches.norm:
         raise ValueError(
             f"stretches for moves in L{stretches.norm:g} do not bound those in L{ball.norm:g}"
         )
-    exact = images.dtype == torch.float64
-    sizes = magnitudes(network, images, radii) if exact else None
-    terms = path_terms(network)
+    if stretches is None and jacobian:
+        stretches = layer_stretches(network, ball.norm)
     values = network.forward(images)
+    errors = Errors(network, images, radii, ball, values, stretches)
+    rounded = _Rounding(network, images, radii, jacobian)
     bounds: dict[int, Bounds] = {0: ball.sides(images, radii)}
+    errors.start(bounds[0])
     planes: dict[int, Planes] = {}
     relaxed = {node.inputs[0] for node in network.nodes if isinstance(node, Activation | MaxPool)}
     pools = _tiling_pools(network) if differences else {}
-    slack = images.new_zeros(len(images))
     last = len(network.nodes) - 1
     leads: dict[int, Leads] = {}
     drawn: set[int] = set()
@@ -120,9 +125,11 @@ def relax_network(
         for i in waiting:
             node, source = network.nodes[i], network.nodes[i].inputs[0]
             assert isinstance(node, Activation | MaxPool)
-            moved = None if stretches is None else stretches.read[i].over(radii)
+            moved = None
+            if stretches is not None and stretches.read:
+                moved = stretches.read[i].over(radii, errors.rho[source])
             given = (*bounds[source], values[source], leads.get(source), moved)
-            planes[i] = relax(node, *given)
+            planes[i] = errors.absorb(i, relax(node, *given), bounds[source])
         waiting.clear()
 
     for index, node in enumerate(network.nodes):
@@ -130,7 +137,9 @@ def relax_network(
             continue
         if isinstance(node, Activation | MaxPool):
             waiting.append(index)
+        spare = errors.enter(index)
         low, high = interval_step(node, [bounds[i] for i in node.inputs])
+        low, high = low - spare, high + spare
         first, second = derivatives[node.inputs[0]], derivatives[node.inputs[-1]]
         here = None
         if first is not None and second is not None and not (index == last and _linear(node)):
@@ -145,6 +154,8 @@ def relax_network(
                 by_range = here.bounds(center, images, radii, ball)
                 if inner is not None:
                     by_range = inner.neurons(index, center, by_range, radii)
+                off = errors.neurons(index) + rounded.of(index)
+                by_range = by_range[0] - off, by_range[1] + off
             found = None
             wanted = by_range is None or linear is None or index in linear
             if wanted:
@@ -154,33 +165,55 @@ def relax_network(
             if wanted:
                 drawn.add(index)
                 lower, upper, found = layer_bounds(*given, center, pool)
+                lower, upper = lower - spare, upper + spare
+                found = None if found is None else _widened(found, spare, pools[index])
                 if by_range is not None:
                     lower = torch.maximum(lower, by_range[0])
                     upper = torch.minimum(upper, by_range[1])
             else:
                 assert by_range is not None
                 lower, upper = by_range
-            if sizes is not None:
-                spare = margin(terms[index], sizes[index])
-                lower, upper = lower - spare, upper + spare
-                found = None if found is None else _widened(found, spare, pools[index])
-                low, high = low - spare, high + spare
             low, high = torch.maximum(low, lower), torch.minimum(high, upper)
             if found is not None:
                 leads[index] = found
-        elif sizes is not None:
-            spare = margin(terms[index], sizes[index])
-            low, high = low - spare, high + spare
-        bounds[index] = (low, high)
-    if sizes is not None:
-        slack = margin(2 * terms[last], sizes[last].amax(dim=1)) * 2
+        bounds[index] = errors.leave(index, low, high)
     final = network.nodes[last]
     kept = derivatives[final.inputs[0] if _linear(final) else last]
     if kept is None or drawn or linear is None:
         lay_planes()
     return Relaxation(
-        network, images, radii, ball, planes, bounds, slack, values[-1], kept, frozenset(drawn)
+        network,
+        images,
+        radii,
+        ball,
+        planes,
+        bounds,
+        errors.spare(rounded.margins()),
+        values[-1],
+        kept,
+        frozenset(drawn),
+        stretches,
     )
+
+
+class _Rounding:
+    """What rounding can do to the Jacobian's range, for each node; nothing in float32."""
+
+    def __init__(self, network: Network, images: Tensor, radii: Tensor, wanted: bool) -> None:
+        self._none = images.new_zeros(len(images))
+        exact = wanted and images.dtype == torch.float64
+        self._sizes = magnitudes(network, images, radii) if exact else None
+        self._terms = path_terms(network)
+
+    def of(self, index: int) -> Tensor | float:
+        """Return it for the neurons of a node."""
+        return 0.0 if self._sizes is None else margin(self._terms[index], self._sizes[index])
+
+    def margins(self) -> Tensor:
+        """Return it for the margins, [count]."""
+        if self._sizes is None:
+            return self._none
+        return margin(2 * self._terms[-1], self._sizes[-1].amax(dim=1)) * 2
 
 
 def _widened(leads: Leads, spare: Tensor, pool: MaxPool) -> Leads:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,8 @@ from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball, parse_norm
 from nversion.certification.faithful import faithful_network
 from nversion.certification.graph import Network
-from nversion.certification.intervals import interval_margins
+from nversion.certification.interval_bounds import interval_margins
+from nversion.certification.lipschitz import Stretches
 from nversion.certification.margins import linear_margins
 from nversion.certification.rounding import rounded_down
 from nversion.certification.search import (
@@ -22,7 +24,7 @@ from nversion.certification.search import (
     smaller_balls,
     useful_stretches,
 )
-from nversion.errors import InputError
+from nversion.errors import InputError, ThinLeadWarning
 from nversion.models import check_images, check_labels, evaluate, frozen
 from nversion.modes import ordinary
 from nversion.naming import did_you_mean
@@ -33,9 +35,6 @@ __all__ = ["METHODS", "MarginBounds", "certify", "margin_bounds", "random_target
 
 METHODS = ("interval", "linear", "alpha")
 LARGEST = {1.0: 1e4, 2.0: 1e3, float("inf"): 10.0}
-EVALUATION_MARGIN = 1e-5
-"""Of the largest absolute logit (at least 1): what a margin must exceed, so that the verdict also
-holds for the network as it is evaluated in float32 (the same as the attacks ask of a success)."""
 
 Target = str | Tensor | None
 
@@ -49,16 +48,16 @@ class Problem:
         images: float64 [count, *shape].
         labels: int64 [count].
         rivals: bool [count, classes]; never the label itself.
-        needed: float64 [count], what each margin must exceed.
         ball: the norm and the box.
+        stretches: of the network's nodes.
     """
 
     network: Network
     images: Tensor
     labels: Tensor
     rivals: Tensor
-    needed: Tensor
     ball: Ball
+    stretches: Stretches
 
     def rows(self, chosen: Tensor) -> Problem:
         """Return the problem for some of the images."""
@@ -67,7 +66,6 @@ class Problem:
             images=self.images[chosen],
             labels=self.labels[chosen],
             rivals=self.rivals[chosen],
-            needed=self.needed[chosen],
         )
 
 
@@ -87,7 +85,9 @@ def certify(
     """Return radii within which no change of the image changes the class, float32 [count].
 
     The radius of an image is sound: no image within it (and within the box) is classified
-    otherwise. It is a lower bound of the smallest adversarial distortion.
+    otherwise, as the model evaluates it, rounding included
+    (:mod:`nversion.certification.evaluation`). It is a lower bound of the smallest adversarial
+    distortion, and infinite where no image at all (in the box) is classified otherwise.
 
     Args:
         model: maps [count, channels, height, width] to logits [count, classes].
@@ -103,6 +103,10 @@ def certify(
         seed: for the random targets.
         steps: how many times "alpha" improves its slopes.
 
+    Warns:
+        ThinLeadWarning: the radius of some images is 0 because the rounding of the model's own
+            evaluation may change their class.
+
     Raises:
         InputError: a malformed argument.
         UnsupportedModuleError: the model holds a module that cannot be bounded; it is named. Or
@@ -113,11 +117,13 @@ def certify(
     rows = correct.nonzero().squeeze(1)
     if len(rows):
         chosen = problem.rows(rows)
-        radii[rows] = (
+        found = (
             _bisect(chosen)
             if method == "interval"
             else _search(chosen, steps if method == "alpha" else 0)
         )
+        _warn_of_thin_leads(chosen, found)
+        radii[rows] = _unbounded(chosen, found)
     return rounded_down(radii)
 
 
@@ -190,9 +196,7 @@ class MarginBounds:
         network = faithful_network(reader(model, shape), shape, images)
         self._network = network.to(torch.float64)
         self._effort = effort(self._network, self._ball)
-        self._stretches = None
-        if method != "interval":
-            self._stretches = useful_stretches(self._network, self._ball)
+        self._stretches = useful_stretches(self._network, self._ball)
 
     @ordinary()
     def __call__(self, images: Tensor, labels: Tensor, radii: Tensor) -> Tensor:
@@ -207,7 +211,7 @@ class MarginBounds:
         labels = labels.to(images.device)
         images = images.detach().to(torch.float64)
         radii = radii.to(device=images.device, dtype=torch.float64)
-        bounds = interval_margins(network, images, labels, radii, self._ball)
+        bounds = interval_margins(network, images, labels, radii, self._ball, self._stretches)
         if self._method != "interval" and len(images):
             others = torch.arange(bounds.shape[1], device=bounds.device).expand_as(bounds)
             size = images_per_pass(network)
@@ -225,7 +229,9 @@ class MarginBounds:
         self, network: Network, images: Tensor, labels: Tensor, others: Tensor, radii: Tensor
     ) -> Tensor:
         given = (network, images)
-        inner = smaller_balls(*given, labels, others, radii, self._ball, self._effort)
+        inner = smaller_balls(
+            *given, labels, others, radii, self._ball, self._effort, self._stretches
+        )
         relaxation = relax_network(
             *given,
             radii,
@@ -271,10 +277,11 @@ def _problem(
         with frozen(model):
             logits = evaluate(model, images)
     check_labels(labels, len(images), logits.shape[1])
-    needed = EVALUATION_MARGIN * logits.abs().amax(dim=1).clamp(min=1.0).to(torch.float64)
     rivals = _rivals(logits, labels, target, seed)
     correct = (logits.argmax(dim=1) == labels) & logits.isfinite().all(dim=1)
-    return Problem(network, images.to(torch.float64), labels, rivals, needed, ball), correct
+    stretches = useful_stretches(network, ball, thorough=method == "alpha")
+    problem = Problem(network, images.to(torch.float64), labels, rivals, ball, stretches)
+    return problem, correct
 
 
 def _rivals(logits: Tensor, labels: Tensor, target: Target, seed: int) -> Tensor:
@@ -320,32 +327,75 @@ def _search(problem: Problem, steps: int) -> Tensor:
     per_image = int(problem.rivals.sum(dim=1).max())
     order = problem.rivals.to(torch.int64).argsort(dim=1, descending=True, stable=True)
     others = order[:, :per_image]
-    radii = torch.zeros_like(problem.needed)
+    radii = problem.images.new_zeros(len(problem.images))
     size = images_per_pass(problem.network)
-    stretches = useful_stretches(problem.network, problem.ball, thorough=steps > 0)
     for first in range(0, len(radii), size):
         rows = slice(first, first + size)
         part = problem.rows(torch.arange(len(radii), device=radii.device)[rows])
-        given = (part.network, part.images, part.labels, others[rows], part.needed, part.ball)
+        given = (part.network, part.images, part.labels, others[rows], part.ball)
         radii[rows] = (
-            optimised_radii(*given, steps, stretches)
+            optimised_radii(*given, steps, part.stretches)
             if steps
-            else search_radii(*given, stretches=stretches)
+            else search_radii(*given, stretches=part.stretches)
         )
     return radii
 
 
+def _warn_of_thin_leads(problem: Problem, radii: Tensor) -> None:
+    """Say for how many images rounding alone may change the class, so that they have no radius."""
+    rows = (radii == 0).nonzero().squeeze(1)
+    if len(rows) == 0:
+        return
+    unsure = 0
+    for chosen in torch.split(rows, images_per_pass(problem.network)):
+        part = problem.rows(chosen)
+        relaxation = relax_network(
+            part.network, part.images, radii[chosen], part.ball, stretches=part.stretches.apart()
+        )
+        others = torch.arange(part.network.classes, device=radii.device).expand(len(chosen), -1)
+        margins = linear_margins(relaxation, part.labels, others)
+        unsure += int((margins.masked_fill(~part.rivals, torch.inf).amin(dim=1) <= 0).sum())
+    if unsure:
+        warnings.warn(
+            f"{unsure} of {len(radii)} images have the radius 0 because what rounding may do "
+            "when the model is evaluated is more than their class leads by; evaluate the model in "
+            "a higher precision, or fold large numbers that cancel into its weights",
+            ThinLeadWarning,
+            stacklevel=3,
+        )
+
+
+def _holds(problem: Problem, radii: Tensor) -> Tensor:
+    """Tell for which images interval bounds, or the network's stretch, certify a radius."""
+    bounds = interval_margins(
+        problem.network, problem.images, problem.labels, radii, problem.ball, problem.stretches
+    )
+    worst = bounds.masked_fill(~problem.rivals, torch.inf).amin(dim=1)
+    return worst > 0
+
+
 def _bisect(problem: Problem, steps: int = 40) -> Tensor:
-    """Return the largest radius, float64 [count], that interval bounds certify."""
-    count = len(problem.images)
-    low = problem.images.new_zeros(count)
+    """Return the largest radii, float64 [count], that interval bounds or the stretch certify."""
+    low = problem.images.new_zeros(len(problem.images))
     high = torch.full_like(low, LARGEST[problem.ball.norm])
     for _ in range(steps):
         middle = torch.where(low > 0, (low * high).sqrt(), high * 0.05)
-        bounds = interval_margins(
-            problem.network, problem.images, problem.labels, middle, problem.ball
-        )
-        worst = bounds.masked_fill(~problem.rivals, torch.inf).amin(dim=1)
-        holds = worst > problem.needed
+        holds = _holds(problem, middle)
         low, high = torch.where(holds, middle, low), torch.where(holds, high, middle)
     return low
+
+
+def _unbounded(problem: Problem, radii: Tensor) -> Tensor:
+    """Return the radii, infinite where no image at all is classified otherwise."""
+    ball = problem.ball
+    limit = torch.full_like(radii, torch.inf)
+    if ball.box is not None:
+        reach = ball.reach(problem.images)
+        assert reach.down is not None
+        assert reach.up is not None
+        farthest = torch.maximum(reach.down, reach.up).flatten(1)
+        limit = torch.linalg.vector_norm(farthest, ord=ball.norm, dim=1)
+    everywhere = radii >= limit
+    if problem.stretches.nodes[-1] == 0.0:
+        everywhere = everywhere | (radii > 0)
+    return torch.where(everywhere, torch.inf, radii)

@@ -83,22 +83,20 @@ class DenseRows:
         The rises have an axis for the rows, of size 1 where all take the same.
         """
         flat, rise = negative.flatten(2), planes.rise[:, None]
-        added = weighted_sums(flat, planes.upper_shift.flatten(1))
+        added = weighted_sums(flat, planes.lift.flatten(1))
         above = planes.coupled
         if above is not None:
             gain, better = above.shared.gain(flat)
-            together = weighted_sums(flat, above.upper_shift.flatten(1)) + gain
+            lift = above.upper_shift - planes.lower_shift
+            together = weighted_sums(flat, lift.flatten(1)) + gain
             added = torch.where(better, together, added)
             if bool(better.all()):
                 rise = above.rise[:, None]
             elif bool(better.any()):
                 chosen = better.reshape(*better.shape, *([1] * (rise.ndim - 2)))
                 rise = torch.where(chosen, above.rise[:, None], rise)
-        constant = self.constant + added
-        if planes.lower_shift is not None:
-            positive = (self.a - negative).flatten(2)
-            constant = constant + weighted_sums(positive, planes.lower_shift.flatten(1))
-        return constant, rise
+        below = weighted_sums(self.a.flatten(2), planes.lower_shift.flatten(1))
+        return self.constant + below + added, rise
 
     def _activation(self, planes: Planes) -> DenseRows:
         negative = self.a.clamp(max=0.0)
@@ -219,11 +217,8 @@ def through_dense(weight: Tensor, bias: Tensor, planes: Planes, inner: Dense) ->
     positive, negative = weight.clamp(min=0.0), weight.clamp(max=0.0)
     added = (middle * inner.bias) @ weight.t() + bias
     taken = (half * inner.bias) @ size.t()
-    low = added - taken + planes.upper_shift @ negative.t()
-    high = -added - taken - planes.upper_shift @ positive.t()
-    if planes.lower_shift is not None:
-        low = low + planes.lower_shift @ positive.t()
-        high = high - planes.lower_shift @ negative.t()
+    low = added - taken + planes.upper_shift @ negative.t() + planes.lower_shift @ positive.t()
+    high = -added - taken - planes.upper_shift @ positive.t() - planes.lower_shift @ negative.t()
     return DenseRows(a.flatten(1, 2), torch.cat([low, high], dim=1))
 
 

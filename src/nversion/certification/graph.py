@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nversion.certification.arithmetic import SINGLE, Arithmetic
+
 __all__ = [
     "Activation",
     "Convolution",
@@ -60,7 +62,12 @@ class Image(Node):
 
 @dataclasses.dataclass(frozen=True)
 class Convolution(Node):
-    """A 2-d convolution: weight [out, in / groups, height, width], bias [out]."""
+    """A 2-d convolution: weight [out, in / groups, height, width], bias [out].
+
+    Attributes:
+        added: as for :class:`Scale`, [out]; None: the absolute bias.
+        steps: as for :class:`Scale`.
+    """
 
     weight: Tensor
     bias: Tensor
@@ -68,22 +75,39 @@ class Convolution(Node):
     padding: Pair
     dilation: Pair
     groups: int
+    added: Tensor | None = None
+    steps: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Dense(Node):
-    """A linear map: weight [out, in], bias [out]."""
+    """A linear map: weight [out, in], bias [out].
+
+    Attributes:
+        added: as for :class:`Scale`, [out]; None: the absolute bias.
+        steps: as for :class:`Scale`.
+    """
 
     weight: Tensor
     bias: Tensor
+    added: Tensor | None = None
+    steps: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Scale(Node):
-    """An elementwise affine map: scale and shift broadcast against the node's shape."""
+    """An elementwise affine map: scale and shift broadcast against the node's shape.
+
+    Attributes:
+        added: the absolute values of all that the model itself adds up to the shift, multiplied as
+            it is: where large numbers cancel, much more than the shift; None: the absolute shift.
+        steps: roundings of the model's own computation beyond those of this node's.
+    """
 
     scale: Tensor
     shift: Tensor
+    added: Tensor | None = None
+    steps: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,9 +143,18 @@ NodeType = TypeVar("NodeType", bound=Node)
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """Nodes in topological order; the last one gives the logits [classes]."""
+    """Nodes in topological order; the last one gives the logits [classes].
+
+    Attributes:
+        nodes: the nodes.
+        arithmetic: how exactly the model itself is evaluated, whatever the precision here.
+        shifted: whether the model's own logits differ by one number for each image, as where a
+            log-softmax at the end was left out.
+    """
 
     nodes: tuple[Node, ...]
+    arithmetic: Arithmetic = SINGLE
+    shifted: bool = False
 
     @property
     def classes(self) -> int:
@@ -146,7 +179,8 @@ class Network:
 
     def to(self, dtype: torch.dtype, device: torch.device | None = None) -> Network:
         """Return the network with its weights in `dtype`, on `device`."""
-        return Network(tuple(_cast(node, dtype, device) for node in self.nodes))
+        nodes = tuple(_cast(node, dtype, device) for node in self.nodes)
+        return dataclasses.replace(self, nodes=nodes)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the value of every node, [count, *shape] each, for images [count, ...]."""
@@ -216,7 +250,7 @@ def fuse(network: Network) -> Network:
     """Return an equal network with scales folded and ReLUs fused with the max-pools beside them."""
     nodes = _merge(list(network.nodes), _fold_scale)
     nodes = _merge(nodes, _fuse_pool)
-    return Network(tuple(nodes))
+    return dataclasses.replace(network, nodes=tuple(nodes))
 
 
 def _merge(nodes: list[Node], rule: Callable[[Node, Node], Node | None]) -> list[Node]:
@@ -254,26 +288,37 @@ def _without(nodes: list[Node], removed: int) -> list[Node]:
 def _fold_scale(first: Node, second: Node) -> Node | None:
     if not isinstance(second, Scale):
         return None
-    scale, shift = second.scale, second.shift
-    if isinstance(first, Convolution) and scale.numel() in (1, first.shape[0]):
-        if scale.numel() == first.shape[0] and scale.shape[:1] != (first.shape[0],):
-            return None
-        scale, shift = (t.reshape(-1).expand(first.shape[0]) for t in (scale, shift))
-        return dataclasses.replace(
-            first,
-            weight=first.weight * scale[:, None, None, None],
-            bias=first.bias * scale + shift,
-        )
-    if isinstance(first, Dense) and scale.numel() in (1, first.shape[0]):
-        scale, shift = (t.reshape(-1).expand(first.shape[0]) for t in (scale, shift))
-        return dataclasses.replace(
-            first, weight=first.weight * scale[:, None], bias=first.bias * scale + shift
-        )
     if isinstance(first, Scale):
         return dataclasses.replace(
-            second, scale=first.scale * scale, shift=first.shift * scale + shift
+            second,
+            scale=first.scale * second.scale,
+            shift=first.shift * second.scale + second.shift,
+            added=added(first) * second.scale.abs() + added(second),
+            steps=first.steps + second.steps + 2,
         )
-    return None
+    if not isinstance(first, Convolution | Dense):
+        return None
+    out = first.shape[0]
+    numel = second.scale.numel()
+    if numel not in (1, out) or (numel == out and second.scale.shape[:1] != (out,)):
+        return None
+    scale, shift, plus = (
+        t.reshape(-1).expand(out) for t in (second.scale, second.shift, added(second))
+    )
+    return dataclasses.replace(
+        first,
+        weight=first.weight * scale.reshape(-1, *([1] * (first.weight.ndim - 1))),
+        bias=first.bias * scale + shift,
+        added=added(first) * scale.abs() + plus,
+        steps=first.steps + second.steps + 2,
+    )
+
+
+def added(node: Convolution | Dense | Scale) -> Tensor:
+    """Return the absolute values of all that the model adds to the node's products."""
+    if node.added is not None:
+        return node.added
+    return (node.shift if isinstance(node, Scale) else node.bias).abs()
 
 
 def _fuse_pool(first: Node, second: Node) -> Node | None:

@@ -23,6 +23,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from nversion.certification.coupling import Moved
 from nversion.certification.graph import (
@@ -42,10 +43,14 @@ from nversion.certification.multipliers import chain_stretch
 from nversion.certification.patches import dilated, ungrouped
 from nversion.certification.spectra import GRID, MEAN, ROUNDING, SPECTRUM, LinearMap
 
-__all__ = ["Move", "Stretches", "find_stretches"]
+__all__ = ["Move", "Stretches", "find_stretches", "layer_stretches"]
 
 LONGEST = 3
 """Layers that are taken together, at the most."""
+
+LARGE = 1024
+"""Rows and columns of a matrix from which its norm is bounded by sums, singular values taking
+long."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,14 +60,21 @@ class Move:
     Attributes:
         stretch: at the most; in windows that share neurons each counts as often as it is read.
         mean: how much the squared mean of a window counts in it, 1 if as all else.
+        often: the root of how often a neuron is read, at the most.
     """
 
     stretch: float
     mean: float = 1.0
+    often: float = 1.0
 
-    def over(self, radii: Tensor) -> Moved:
-        """Return by how much they can move while the image moves by `radii`, [count]."""
-        return Moved(self.stretch * radii, self.mean)
+    def over(self, radii: Tensor, off: Tensor) -> Moved:
+        """Return by how much they can move while the image moves by `radii`, [count].
+
+        Args:
+            radii: [count].
+            off: how far the evaluated neurons may be from real arithmetic, in L2, [count].
+        """
+        return Moved(self.stretch * radii + self.often * off, self.mean)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,13 +83,31 @@ class Stretches:
 
     Attributes:
         nodes: of each node.
-        read: by each activation and max-pool.
-        norm: in which the image moves, 1.0 or 2.0.
+        read: by each activation and max-pool; empty where layers were only looked at one by one.
+        norm: in which the image moves.
+        own: of each node by itself: how far it moves when its inputs move by 1.
     """
 
     nodes: tuple[float, ...]
     read: dict[int, Move]
     norm: float
+    own: tuple[float, ...]
+
+    def apart(self) -> Stretches:
+        """Return the same without what nodes read, so that their neurons do not share the ball."""
+        return dataclasses.replace(self, read={})
+
+    def changes(self, network: Network, weight: Tensor) -> Tensor:
+        """Return how much functions of the last neurons can change when the image moves by 1.
+
+        Args:
+            network: whose stretches these are.
+            weight: over the inputs of a last linear map, or else over the logits, [..., neurons].
+        """
+        last = network.nodes[-1]
+        before = last.inputs[0] if isinstance(last, Dense) else len(self.nodes) - 1
+        size: Tensor = torch.linalg.vector_norm(weight, dim=-1)
+        return size * (self.nodes[before] * (1.0 + ROUNDING))
 
 
 def find_stretches(network: Network, norm: float = 2.0) -> Stretches:
@@ -90,7 +120,24 @@ def find_stretches(network: Network, norm: float = 2.0) -> Stretches:
     search = _Search(network.to(torch.float64), norm)
     for node in search.network.nodes:
         search.step(node)
-    return Stretches(tuple(search.found), search.read, norm)
+    own = tuple(search.alone(node) for node in search.network.nodes)
+    return Stretches(tuple(search.found), search.read, norm, own)
+
+
+def layer_stretches(network: Network, norm: float = 2.0) -> Stretches:
+    """Return stretches that are mere products of those of the layers, which takes little time.
+
+    Args:
+        network: in any precision.
+        norm: in which the image moves: 1.0, 2.0 or infinity.
+    """
+    search = _Search(network.to(torch.float64), norm)
+    own = tuple(search.alone(node) for node in search.network.nodes)
+    pixels = math.prod(network.nodes[0].shape)
+    found = [math.sqrt(pixels) * (1.0 + ROUNDING) if norm == math.inf else 1.0]
+    for node, factor in zip(network.nodes[1:], own[1:], strict=True):
+        found.append(factor * sum(found[i] for i in node.inputs))
+    return Stretches(tuple(found), {}, norm, own)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +175,41 @@ class _Search:
         # The chain that ends with each node so far; empty where none does.
         self._chains: list[_Chain] = []
         self._torus = _torus(network)
+        self._norms: dict[int, float] = {}
+
+    def alone(self, node: Node) -> float:
+        """Return how far a node moves when its inputs move by 1 in L2."""
+        if not isinstance(node, Convolution | Dense):
+            return 1.0 if isinstance(node, Image | Sum) else _stretch(node, [1.0])
+        if isinstance(node, Dense) and min(node.weight.shape) > LARGE:
+            size = node.weight.abs()
+            sums = float(size.sum(dim=0).max() * size.sum(dim=1).max())
+            found = min(sums, float(size.square().sum()))
+            return math.sqrt(found) * (1.0 + ROUNDING)
+        key = id(node)
+        if key not in self._norms:
+            self._norms[key] = self._norm(node)
+        return self._norms[key]
+
+    def _norm(self, node: Convolution | Dense) -> float:
+        if isinstance(node, Dense):
+            return LinearMap((node.weight,), self._torus).norm()
+        own = self._map(node) if node.stride == (1, 1) else self._phases(node)
+        return _by_sums(node) if own is None else min(_by_sums(node), own.norm())
+
+    def _phases(self, node: Convolution) -> LinearMap | None:
+        """Return a convolution with strides as one without them; None if it is too large.
+
+        The pixels of a block as large as the stride become channels, which moves nothing.
+        """
+        weight, (down, across) = dilated(node, ungrouped(node)), node.stride
+        out, channels, height, width = weight.shape
+        weight = functional.pad(weight, (0, -width % across, 0, -height % down))
+        tall, wide = weight.shape[2] // down, weight.shape[3] // across
+        weight = weight.reshape(out, channels, tall, down, wide, across)
+        weight = weight.permute(0, 1, 3, 5, 2, 4).reshape(out, -1, tall, wide)
+        torus = (math.ceil(self._torus[0] / down), math.ceil(self._torus[1] / across))
+        return self._fitting(weight, torus)
 
     def step(self, node: Node) -> None:
         """Find the stretch of the next node."""
@@ -147,19 +229,18 @@ class _Search:
         start = self.found[node.inputs[0]]
         own = self._map(node)
         if own is None:
-            assert isinstance(node, Convolution)
-            return start * _by_sums(node), ()
+            return start * self.alone(node), ()
         stretch = self._together(node, own)
         if isinstance(node, Convolution) and node.stride != (1, 1):
             # What comes next is no product of transfer functions.
-            return stretch, ()
+            return min(stretch, start * self.alone(node)), ()
         return stretch, (*self._before(node, own), _Link(own, start, stretch))[-LONGEST:]
 
     def _into_windows(self, node: MaxPool) -> Move:
         source = self.network.nodes[node.inputs[0]]
         plain = self.found[node.inputs[0]]
         if not tiles(node):
-            return Move(plain * _shared(node))
+            return Move(plain * _shared(node), often=_shared(node))
         chain = self._chains[node.inputs[0]]
         if not isinstance(source, Convolution) or not chain:
             return Move(plain)
@@ -213,11 +294,13 @@ class _Search:
         """Return a layer's map, for a convolution that of stride 1; None if it is too large."""
         if isinstance(node, Dense):
             return LinearMap((node.weight,), self._torus)
-        weight = dilated(node, ungrouped(node))
-        area = min(self._torus[0], GRID) * min(self._torus[1], GRID)
+        return self._fitting(dilated(node, ungrouped(node)), self._torus)
+
+    def _fitting(self, weight: Tensor, torus: tuple[int, int]) -> LinearMap | None:
+        area = min(torus[0], GRID) * min(torus[1], GRID)
         if area * weight.shape[0] * weight.shape[1] > SPECTRUM or max(weight.shape[2:]) > GRID:
             return None
-        return LinearMap((weight,), self._torus)
+        return LinearMap((weight,), torus)
 
 
 def _averaged(

@@ -12,14 +12,16 @@ import torch
 from torch import Tensor
 
 from nversion.certification.backward import Relaxation
-from nversion.certification.ball import Reach, largest_radius, lowest
-from nversion.certification.graph import Dense
+from nversion.certification.ball import largest_radius, lowest
+from nversion.certification.graph import Dense, Network
+from nversion.certification.interval_bounds import last_margins
 from nversion.certification.nested import Inner
 from nversion.certification.walking import least, margin_rows, walk
 
 __all__ = ["Verdict", "judge", "linear_margins"]
 
 LARGEST = 1e6
+TINY = 1e-30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,51 +46,59 @@ class _Margins:
 
     Attributes:
         values: at the images, [count, rows].
-        lower: lower bounds over the balls, up to rounding.
-        slack: by how much rounding may have raised them, [count].
-        linear: of the linear bounds: their values at the images [count, rows], coefficients
-            [count, rows, pixels] and the images' reach; None where they were not drawn.
-        ranges: how fast each pixel can lower the margins, and how far it may go; None where the
-            Jacobian's range is not known.
+        lower: lower bounds over the balls.
+        roots: the largest radii that closed forms prove, up to those of the balls, [count, rows].
     """
 
     values: Tensor
     lower: Tensor
-    slack: Tensor
-    linear: tuple[Tensor, Tensor, Reach] | None
-    ranges: tuple[Tensor, Tensor | None] | None
+    roots: Tensor
 
 
 def _margins(
-    relaxation: Relaxation, labels: Tensor, others: Tensor, inner: Inner | None
+    relaxation: Relaxation,
+    labels: Tensor,
+    others: Tensor,
+    inner: Inner | None,
 ) -> _Margins:
     rows = margin_rows(relaxation.network, labels, others)
-    # Bounds of both balls are added up, and each may be too high by its rounding.
-    slack = relaxation.slack if inner is None else 2.0 * relaxation.slack
     values = (rows.a @ relaxation.logits[:, :, None]).squeeze(2)
-    lower = torch.full_like(values, -torch.inf)
-    linear, ranges = None, None
+    weight = _last_weight(relaxation.network, rows.a)
+    norm = relaxation.ball.norm
+    spare = relaxation.spare.linear(labels, others)
+    lower = last_margins(relaxation.network, relaxation.bounds, labels, others) - spare
+    roots = torch.zeros_like(lower)
+    limit = torch.full_like(lower, LARGEST)
     # Where linear bounds are not worth their time in any layer, they are not here.
     if relaxation.derivatives is None or relaxation.linear:
         last = len(relaxation.network.nodes) - 1
         back = walk(relaxation.network, last, rows, relaxation.planes)
-        lower, center, a, reach = least(back, relaxation.images, relaxation.radii, relaxation.ball)
-        linear = center, a, reach
+        found, center, a, reach = least(back, relaxation.images, relaxation.radii, relaxation.ball)
+        lower = torch.maximum(lower, found - spare)
+        roots = largest_radius(a.abs(), reach.caps(a), center - spare, limit, norm)
+    moved = relaxation.spare.moved(labels, others, weight)
+    if relaxation.stretches is not None:
+        change = relaxation.stretches.changes(relaxation.network, weight)
+        lower = torch.maximum(lower, values - moved - change * relaxation.radii[:, None])
+        alone = ((values - moved) / change.clamp(min=TINY)).clamp(min=0.0)
+        roots = torch.maximum(roots, alone.clamp(max=LARGEST))
     if relaxation.derivatives is not None:
-        ranges = _margin_derivatives(relaxation, rows.a)
-        change, _ = lowest(*ranges, relaxation.radii[:, None], relaxation.ball.norm)
-        lower = torch.maximum(lower, values + change)
+        moved = moved + relaxation.spare.ranges[:, None]
+        ranges = _margin_derivatives(relaxation, weight)
+        change, _ = lowest(*ranges, relaxation.radii[:, None], norm)
+        lower = torch.maximum(lower, values - moved + change)
+        alone = largest_radius(*ranges, values - moved, limit, norm)
+        roots = torch.maximum(roots, alone)
         if inner is not None:
-            lower = torch.maximum(lower, inner.margins_over(change, relaxation.radii))
-    return _Margins(values, lower, slack, linear, ranges)
+            # Bounds of evaluated margins are bounds of those in real arithmetic, too.
+            over = inner.margins_over(change, relaxation.radii)
+            lower = torch.maximum(lower, over - moved)
+            roots = torch.maximum(roots, inner.reach(*ranges, moved, norm))
+    return _Margins(values, lower, roots)
 
 
 def judge(
-    relaxation: Relaxation,
-    labels: Tensor,
-    others: Tensor,
-    needed: Tensor,
-    inner: Inner | None = None,
+    relaxation: Relaxation, labels: Tensor, others: Tensor, inner: Inner | None = None
 ) -> Verdict:
     """Draw the closed-form radii and the losses from a relaxation.
 
@@ -96,40 +106,31 @@ def judge(
         relaxation: of the images.
         labels: int64 [count].
         others: int64 [count, rows], the classes that must stay below.
-        needed: [count], what each margin must exceed.
         inner: what is known of smaller balls.
     """
     found = _margins(relaxation, labels, others, inner)
-    norm, lower = relaxation.ball.norm, found.lower
-    spare = (needed + found.slack)[:, None]
-    limit = torch.full_like(lower, LARGEST)
-    radii = torch.zeros_like(lower)
-    if found.linear is not None:
-        center, a, reach = found.linear
-        radii = largest_radius(a.abs(), reach.caps(a), center - spare, limit, norm)
-    if found.ranges is not None:
-        alone = largest_radius(*found.ranges, found.values - spare, limit, norm)
-        radii = torch.maximum(radii, alone)
-        if inner is not None:
-            radii = torch.maximum(radii, inner.reach(*found.ranges, spare, norm))
-    proved = (lower > spare).all(dim=1)
-    radii = torch.where(proved, torch.maximum(radii.amin(dim=1), relaxation.radii), radii.amin(1))
-    loss = (found.values - lower) / (found.values - spare).clamp(min=1e-9)
-    return Verdict(radii, loss.amax(dim=1), lower - found.slack[:, None])
+    radii = found.roots.amin(dim=1)
+    proved = (found.lower > 0.0).all(dim=1)
+    radii = torch.where(proved, torch.maximum(radii, relaxation.radii), radii)
+    loss = (found.values - found.lower) / found.values.clamp(min=1e-9)
+    return Verdict(radii, loss.amax(dim=1), found.lower)
 
 
 def linear_margins(
     relaxation: Relaxation, labels: Tensor, others: Tensor, inner: Inner | None = None
 ) -> Tensor:
     """Return lower bounds of ``logit[label] - logit[other]`` over the balls, [count, rows]."""
-    found = _margins(relaxation, labels, others, inner)
-    return found.lower - found.slack[:, None]
+    return _margins(relaxation, labels, others, inner).lower
 
 
-def _margin_derivatives(relaxation: Relaxation, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+def _last_weight(network: Network, rows: Tensor) -> Tensor:
+    """Return rows over the logits as rows over what a last linear map reads, if there is one."""
+    last = network.nodes[-1]
+    return rows @ last.weight if isinstance(last, Dense) else rows
+
+
+def _margin_derivatives(relaxation: Relaxation, weight: Tensor) -> tuple[Tensor, Tensor | None]:
     """Return how fast each pixel can lower the margins, [count, rows, items], and its reach."""
-    last = relaxation.network.nodes[-1]
-    weight = rows @ last.weight if isinstance(last, Dense) else rows
     assert relaxation.derivatives is not None
     ranges = relaxation.derivatives.combined(weight)
     sizes, caps = ranges.items(relaxation.ball.reach(relaxation.images), upward=False)

@@ -15,6 +15,10 @@ from nversion.certification.graph import Convolution, MaxPool, Node, Scale
 __all__ = ["Unfit", "average", "batch_norm", "convolution", "double", "max_pool"]
 
 
+BATCH_NORM_STEPS = 6
+"""Roundings of the factor and the shift that a batch norm makes of its four numbers."""
+
+
 class Unfit(Exception):  # noqa: N818 - it becomes an UnsupportedModuleError that names the module
     """Why a module of a kind that has a node cannot be certified, and what would be right."""
 
@@ -78,12 +82,14 @@ def batch_norm(
         )
     mean, variance = double(module.running_mean), double(module.running_var)
     scale = 1.0 / (variance + module.eps).sqrt()
-    shift = -mean * scale
+    bias = torch.zeros_like(scale)
     if module.weight is not None:
-        scale, shift = scale * double(module.weight), shift * double(module.weight)
-        shift = shift + double(module.bias)
+        scale, bias = scale * double(module.weight), double(module.bias)
     axes = (-1,) + (1,) * (len(shape) - 1)
-    return Scale(inputs, shape, name, scale.reshape(axes), shift.reshape(axes))
+    # The mean is taken off the input, which may be as large: nearly nothing may be left of both.
+    both = bias.abs() + (mean * scale).abs()
+    scale, shift, both = (t.reshape(axes) for t in (scale, bias - mean * scale, both))
+    return Scale(inputs, shape, name, scale, shift, both, BATCH_NORM_STEPS)
 
 
 def max_pool(

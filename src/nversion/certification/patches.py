@@ -201,12 +201,10 @@ class PatchRows:
 
     def _shifted(self, planes: Planes, negative: Tensor) -> Tensor:
         """Return the constants with what the planes' shifts add."""
-        shift = cut_once(planes, "upper_shift", self.geometry)
-        constant = self.constant + (negative * shift).sum(dim=3)
-        if planes.lower_shift is not None:
-            shift = cut_once(planes, "lower_shift", self.geometry)
-            constant = constant + ((self.a - negative) * shift).sum(dim=3)
-        return constant
+        added = negative * cut_once(planes, "lift", self.geometry)
+        if not planes.slight:
+            added.addcmul_(self.a, cut_once(planes, "lower_shift", self.geometry))
+        return self.constant + added.sum(dim=3)
 
     def _activation(self, planes: Planes) -> PatchRows:
         negative = self.a.clamp(max=0.0)
@@ -330,10 +328,9 @@ def through_two(
     added = summed(middle * bias, kernels) + node.bias[:, None]
     taken = summed(half * bias, size)
     low = added - taken + summed(planes.upper_shift, negative)
+    low = low + summed(planes.lower_shift, positive)
     high = -added - taken - summed(planes.upper_shift, positive)
-    if planes.lower_shift is not None:
-        low = low + summed(planes.lower_shift, positive)
-        high = high - summed(planes.lower_shift, negative)
+    high = high - summed(planes.lower_shift, negative)
     if weight.numel() * matrix.shape[1] <= FILTERS:
         taken_a = windows_of(half, node, mixed_filters(size, matrix))
         a = _both_signs(

@@ -76,21 +76,28 @@ class Planes:
     Attributes:
         lower: slope of the function below.
         rise: slope of the function above, less `lower`.
-        lower_shift: constant of the function below; None where it is zero everywhere.
+        lower_shift: constant of the function below.
         upper_shift: constant of the function above.
         coupled: what rows over the whole layer use above, where the ball is round; None: the
             functions above.
+        slight: whether `lower_shift` holds rounding errors alone, which a search may leave out.
         cuts: what users have cut out of these tensors so far, to be cut once only.
     """
 
     lower: Tensor
     rise: Tensor
-    lower_shift: Tensor | None
+    lower_shift: Tensor
     upper_shift: Tensor
     coupled: CoupledPlanes | None = None
+    slight: bool = False
     cuts: dict[Hashable, Tensor] = dataclasses.field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+
+    @property
+    def lift(self) -> Tensor:
+        """Constant of the function above, less that of the function below."""
+        return self.upper_shift - self.lower_shift
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +154,7 @@ def _relax_relu(slope: float, low: Tensor, high: Tensor) -> Planes:
     lower = on + slope * off + crossing * (steep + slope * (1.0 - steep))
     upper = on + slope * off + crossing * chord
     shift = crossing * (slope - chord) * negative
-    return Planes(lower, upper - lower, None, shift)
+    return Planes(lower, upper - lower, torch.zeros_like(shift), shift)
 
 
 def _coupled_relu(
@@ -271,7 +278,8 @@ def _relax_pool(
         dead = (high.amax(dim=2, keepdim=True) <= 0).to(low.dtype)
         lower = lower * (1.0 - dead)
     laid = spread(node, lower, shape)
-    planes = Planes(laid, spread(node, upper, shape) - laid, None, upper_shift.squeeze(2))
+    shift = upper_shift.squeeze(2)
+    planes = Planes(laid, spread(node, upper, shape) - laid, torch.zeros_like(shift), shift)
     if moved is None:
         return planes
     wins = (high > floor) | (low >= floor)

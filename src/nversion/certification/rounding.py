@@ -1,27 +1,22 @@
-"""What rounding can do to a bound, and the margin that makes up for it.
+"""What rounding in float64 can do to bounds of the Jacobian, and the margin that makes up for it.
 
-Every bound that a certificate rests on is computed in float64 and then moved outwards by a margin
-that no accumulation of rounding errors can exceed. The derivation:
+Linear and interval bounds pay for their rounding layer by layer
+(:mod:`nversion.certification.evaluation`). Ranges of derivatives are taken from layer to layer by
+interval arithmetic, and what they are multiplied with is known only at the end; they get a margin
+that no accumulation of rounding errors can exceed.
 
 Let ``M`` be the *magnitude* of a node: the value that its computation gives when all weights,
 biases, inputs and intermediate bounds are replaced by their absolute values. All quantities that
-enter a bound of that node (products of weights along paths, slopes of relaxations, which lie in
-[0, 1], their intercepts, which are at most the magnitudes of the nodes they relax, and the size of
-the ball, which lies within the magnitude of the input) are sums of products of N terms at the most
-along any path, where N adds up the number of terms of the sums on the way. Standard analysis
-(Higham, *Accuracy and Stability of Numerical Algorithms*, 2002, section 3.1) bounds the error of
-such sums, in whatever order they are added, by ``N u / (1 - N u)`` times the sum of the absolute
-values, that is, times M; ``u = 2^-53``. Eight times that, taken here, covers the two sides of the
-bound, the square root of a dual norm, the constants of relaxations and the rounding of M itself.
+enter a bound of that node are sums of products of N terms at the most along any path, where N adds
+up the number of terms of the sums on the way. Standard analysis (Higham, *Accuracy and Stability of
+Numerical Algorithms*, 2002, section 3.1) bounds the error of such sums, in whatever order they are
+added, by ``N u / (1 - N u)`` times the sum of the absolute values, that is, times M; ``u = 2^-53``.
+Eight times that, taken here, covers the two sides of the bound, the square root of a dual norm and
+the rounding of M itself. M grows with the depth as products of absolute weights do, so on deep
+networks this margin leaves nothing of these bounds, and the linear ones remain.
 
-What rows gain by the ball that neurons share (:mod:`nversion.certification.coupling`) is a sum of
-differences between bounds of single neurons, none larger than the room between a plane and its
-neuron, which is at most twice the magnitudes that the plane itself is made of; the squares that are
-taken off rest on a stretch that is rounded up by a millionth.
-
-N is of the order of 10^4 to 10^5, so the margin is about 10^-10 of the magnitude, and costs
-nothing. The same analysis in float32 would give margins larger than the bounds; that is why the
-search may run in float32 but the certificate never does.
+N is of the order of 10^4 to 10^5. The same analysis in float32 would give margins larger than the
+bounds; that is why the search may run in float32 but the certificate never does.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from torch import Tensor
 from nversion.certification.backward import Relaxation, relax_network
 from nversion.certification.ball import Ball, dual_norm
 from nversion.certification.graph import Convolution, MaxPool, Network
-from nversion.certification.lipschitz import Stretches, find_stretches
+from nversion.certification.lipschitz import Stretches, find_stretches, layer_stretches
 from nversion.certification.margins import Verdict, judge
 from nversion.certification.nested import Inner, joined
 from nversion.certification.patches import BLOCK
@@ -48,6 +48,8 @@ Slopes = dict[int, Tensor]
 
 PASSES, LAST_PASSES = 7, 3
 """In float32 and in float64, at the most."""
+
+TINY = 1e-12
 
 CLOSE, AHEAD = 0.1, 0.012
 """Slopes are bettered once the logarithm of the loss is this near to 0: which neurons may be on or
@@ -161,17 +163,17 @@ def _convolutions(network: Network) -> int:
     return sum(isinstance(node, Convolution) for node in network.nodes)
 
 
-def useful_stretches(network: Network, ball: Ball, *, thorough: bool = False) -> Stretches | None:
-    """Return the nodes' stretches, if they help to bound a network; they take a moment."""
+def useful_stretches(network: Network, ball: Ball, *, thorough: bool = False) -> Stretches:
+    """Return the nodes' stretches, of whole chains, which take a moment, only if those help."""
     coupled = effort(network, ball).coupled
     coupled = coupled or (thorough and effort(network, ball, thorough=True).coupled)
-    return find_stretches(network, ball.norm) if coupled else None
+    return (find_stretches if coupled else layer_stretches)(network, ball.norm)
 
 
 def _coupled_share(stretch: float, norm: float) -> float:
     """Return a guess of the radius, as in `GUESS`: less where bounds add up over many layers."""
     low, high = GUESS_COUPLED_ENDS
-    share: float = GUESS_COUPLED[norm] / stretch**STEEPNESS
+    share: float = GUESS_COUPLED[norm] / max(stretch, TINY) ** STEEPNESS
     return min(high, max(low, share))
 
 
@@ -183,9 +185,12 @@ def smaller_balls(
     radii: Tensor,
     ball: Ball,
     chosen: Effort,
+    stretches: Stretches | None = None,
 ) -> Inner | None:
     """Bound the balls of ``chosen.levels * radii``, each with the help of the one before."""
-    case = _Case(network, images, labels, others, torch.zeros_like(radii), ball, chosen)
+    if stretches is None:
+        stretches = layer_stretches(network, ball.norm)
+    case = _Case(network, images, labels, others, ball, chosen, stretches)
     inner = None
     for share in chosen.levels:
         inner = case.smaller_ball(share * radii, inner)
@@ -226,7 +231,6 @@ def search_radii(
     images: Tensor,
     labels: Tensor,
     others: Tensor,
-    needed: Tensor,
     ball: Ball,
     *,
     thorough: bool = False,
@@ -239,19 +243,20 @@ def search_radii(
         images: float64 [count, *shape].
         labels: int64 [count].
         others: int64 [count, rows].
-        needed: float64 [count].
         ball: the norm and the box.
         thorough: whether to buy larger radii with time.
         stretches: of the nodes, where they are known already (:func:`useful_stretches`).
     """
     chosen = effort(network, ball, thorough=thorough)
-    if chosen.coupled and stretches is None:
-        stretches = find_stretches(network, ball.norm)
-    rivals = (labels, others, needed, ball, chosen, stretches if chosen.coupled else None)
+    if stretches is None:
+        stretches = useful_stretches(network, ball, thorough=thorough)
+    elif not chosen.coupled:
+        stretches = stretches.apart()
+    rivals = (labels, others, ball, chosen, stretches)
     fast = _Case(network.to(torch.float32), images.to(torch.float32), *rivals)
     exact = _Case(network, images, *rivals)
     share = GUESS_NESTED[ball.norm] if chosen.levels else GUESS
-    if chosen.coupled and not chosen.levels and stretches is not None and _windowed(network):
+    if chosen.coupled and not chosen.levels and _windowed(network):
         share = _coupled_share(stretches.nodes[-1], ball.norm)
     guess = share * local_radii(network, images, labels, others, ball)
     if not chosen.levels:
@@ -269,7 +274,7 @@ def search_radii(
 
 @dataclasses.dataclass(frozen=True)
 class _Case:
-    """Images to be certified, in one precision (`needed` in float64).
+    """Images to be certified, in one precision.
 
     Where linear bounds are drawn (`linear`, see :func:`relax_network`) is asked once, at the first
     of several probes: then the loss is a smooth function of the radius.
@@ -279,10 +284,9 @@ class _Case:
     images: Tensor
     labels: Tensor
     others: Tensor
-    needed: Tensor
     ball: Ball
     effort: Effort
-    stretches: Stretches | None = None
+    stretches: Stretches
 
     def probe(
         self,
@@ -316,8 +320,7 @@ class _Case:
         return verdict, found, relaxation
 
     def judged(self, rows: Tensor, relaxation: Relaxation, inner: Inner | None) -> Verdict:
-        needed = self.needed[rows].to(self.images.dtype)
-        return judge(relaxation, self.labels[rows], self.others[rows], needed, inner)
+        return judge(relaxation, self.labels[rows], self.others[rows], inner)
 
     def _all(self) -> Tensor:
         return torch.arange(len(self.images), device=self.images.device)
@@ -389,7 +392,7 @@ class _Case:
 
     def settle(self, found: Found, inner: Inner | None = None) -> Tensor:
         """Return radii that are proved, near those that were found in float32, float64 [count]."""
-        best, radii = torch.zeros_like(self.needed), found.radii.clone()
+        best, radii = torch.zeros_like(found.radii), found.radii.clone()
         rows = self._all()
         rough = inner is not None or self.effort.coupled
         enough, left = (SHORT_ROUGH, LEFT_ROUGH) if rough else (SHORT, LEFT)

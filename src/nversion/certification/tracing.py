@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from nversion.certification.arithmetic import Arithmetic
 from nversion.certification.graph import (
     Activation,
     Dense,
@@ -91,11 +92,17 @@ def trace_steps(model: nn.Module, shape: tuple[int, ...]) -> Network:
                 f"{type(model).__name__} cannot be traced with torch.fx, so it cannot be "
                 f"certified: {error}"
             ) from error
-        builder = _Builder(graph_module, dtype_of(model), device_of(model))
+        builder = _Builder(graph_module, _coarsest(model), device_of(model))
         example = torch.zeros(1, *shape, dtype=dtype_of(model), device=device_of(model))
         with torch.no_grad(), asked("the model", tuple(shape)):
             builder.run(example)
     return builder.network()
+
+
+def _coarsest(model: nn.Module) -> torch.dtype:
+    """Return the least exact of the precisions that a model computes in."""
+    used = {t.dtype for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()}
+    return max(used | {dtype_of(model)}, key=lambda dtype: torch.finfo(dtype).eps)
 
 
 class _Builder(fx.Interpreter):
@@ -104,6 +111,7 @@ class _Builder(fx.Interpreter):
     def __init__(self, module: fx.GraphModule, dtype: torch.dtype, device: torch.device) -> None:
         super().__init__(module, garbage_collect_values=False)
         self.extra_traceback = False
+        self.arithmetic = Arithmetic.of(dtype, device)
         self.nodes: list[Node] = []
         self.index: dict[fx.Node, int] = {}
         self.logits: fx.Node | None = None
@@ -129,7 +137,7 @@ class _Builder(fx.Interpreter):
             raise UnsupportedModuleError(
                 f"the model must return logits [count, classes], not [count, *{nodes[-1].shape}]"
             )
-        return Network(_reachable(nodes))
+        return Network(_reachable(nodes), self.arithmetic, self.logits in self.shifted)
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
@@ -337,12 +345,14 @@ def _arithmetic(
         return None
     one, zero = torch.ones_like(constant), torch.zeros_like(constant)
     if "add" in name:
-        return Scale(inputs, shape, name, one, constant)
+        return Scale(inputs, shape, name, one, constant, steps=1)
     if "sub" in name:
-        return Scale(inputs, shape, name, one if first else -one, -constant if first else constant)
+        return Scale(
+            inputs, shape, name, one if first else -one, -constant if first else constant, steps=1
+        )
     if "mul" in name:
-        return Scale(inputs, shape, name, constant, zero)
-    return Scale(inputs, shape, name, 1.0 / constant, zero) if first else None
+        return Scale(inputs, shape, name, constant, zero, steps=1)
+    return Scale(inputs, shape, name, 1.0 / constant, zero, steps=1) if first else None
 
 
 def _from_module(

@@ -10,9 +10,9 @@
   (:func:`nversion.program.certificates.leads.certified_vote_radii`), then bettered by what no
   version can vote for.
 
-The certificate is for the true voter, in real arithmetic and as it is evaluated: every version's
-margins are asked to hold by what float32 evaluation may be off, as :func:`nversion.certify` asks
-of one network, and rounding in the vote is added (:mod:`nversion.program.certificates.leads`).
+The certificate is for the true voter as it is evaluated: the bounds of every version's margins are
+of its own evaluation (:mod:`nversion.certification.evaluation`), and rounding in the vote is added
+(:mod:`nversion.program.certificates.leads`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from torch import Tensor, nn
 
 from nversion.certification import MarginBounds, certify
 from nversion.certification.ball import parse_norm
-from nversion.certification.certify import EVALUATION_MARGIN
 from nversion.certification.faithful import refuse_additions
 from nversion.certification.rounding import rounded_down
 from nversion.errors import InputError, UnsupportedModuleError
@@ -126,15 +125,13 @@ def certify_program(
 class _Problem:
     """Images to certify, on the CPU, and what the versions make of them.
 
-    `logits` float64 [versions, count, classes]; `spare` float64 [versions, count]: what each
-    version's margins must exceed; `bounded`: what bounds the margins of the modules that were asked
-    about so far.
+    `logits` float64 [versions, count, classes]; `bounded`: what bounds the margins of the modules
+    that were asked about so far.
     """
 
     images: Tensor
     labels: Tensor
     logits: Tensor
-    spare: Tensor
     norm: float
     method: str
     box: Box
@@ -158,9 +155,8 @@ class _Problem:
         with frozen(program):
             logits = torch.stack([evaluate(model, images) for model in program.models]).double()
         check_labels(labels, len(images), logits.shape[2])
-        spare = EVALUATION_MARGIN * logits.abs().amax(dim=2).clamp(min=1.0)
         start = None if start is None else start.detach().cpu().double()
-        return cls(images, labels, logits, spare, parse_norm(norm), method, box, steps, start)
+        return cls(images, labels, logits, parse_norm(norm), method, box, steps, start)
 
     def rows(self, chosen: Tensor) -> _Problem:
         return dataclasses.replace(
@@ -168,7 +164,6 @@ class _Problem:
             images=self.images[chosen],
             labels=self.labels[chosen],
             logits=self.logits[:, chosen],
-            spare=self.spare[:, chosen],
             start=None if self.start is None else self.start[chosen],
         )
 
@@ -221,7 +216,7 @@ class _Problem:
     def member_bounds(
         self, program: Program, labels: Tensor, radii: Tensor, known: Tensor | None = None
     ) -> Tensor:
-        """Return lower bounds of every version's margins, less what they must exceed.
+        """Return lower bounds of every version's margins.
 
         Args:
             program: the versions.
@@ -238,14 +233,13 @@ class _Problem:
             rows = todo.nonzero().squeeze(1)
             if len(rows):
                 part = self.rows(rows)
-                bounds = part.bounds(model, labels[place][rows], radii[rows])
-                found[place, rows] = bounds - part.spare[place][:, None]
+                found[place, rows] = part.bounds(model, labels[place][rows], radii[rows])
         return found
 
     def margins(self, labels: Tensor) -> Tensor:
-        """Return the margins at the images themselves, less what they must exceed."""
-        own = self.logits.gather(2, labels.expand(self.spare.shape)[:, :, None])
-        return own - self.logits - self.spare[:, :, None]
+        """Return the margins at the images themselves."""
+        own = self.logits.gather(2, labels.expand(self.logits.shape[:2])[:, :, None])
+        return own - self.logits
 
 
 def _radii(program: Program, problem: _Problem) -> Tensor:
@@ -267,7 +261,7 @@ def _softmax_radii(program: Program, problem: _Problem) -> Tensor:
 
     def leads(rows: Tensor, radii: Tensor) -> Tensor:
         part = problem.rows(rows)
-        margins = part.member_bounds(program, part.labels.expand(part.spare.shape), radii)
+        margins = part.member_bounds(program, part.labels.expand(part.logits.shape[:2]), radii)
         own = part.member_bounds(program, part.classes, radii, margins)
         return judged(part, margins, own)
 
@@ -311,7 +305,6 @@ def _voted_radii(program: Program, problem: _Problem) -> Tensor:
 
 def _joined_radii(program: Program, problem: _Problem) -> Tensor:
     shares = program.shares
-    spare = (problem.spare * shares[:, None]).sum(dim=0)
     rivals = torch.ones_like(problem.logits[0], dtype=torch.bool)
     rivals = rivals.scatter(1, problem.labels[:, None], False)
     joined = JoinedLogits(program.models, shares)
@@ -321,19 +314,19 @@ def _joined_radii(program: Program, problem: _Problem) -> Tensor:
 
     def averaged(rows: Tensor, radii: Tensor) -> Tensor:
         part = problem.rows(rows)
-        bounds = part.member_bounds(program, part.labels.expand(part.spare.shape), radii)
+        bounds = part.member_bounds(program, part.labels.expand(part.logits.shape[:2]), radii)
         return smallest((bounds * shares[:, None, None]).sum(dim=0), rows)
 
     def whole(rows: Tensor, radii: Tensor) -> Tensor:
         part = problem.rows(rows)
-        return smallest(part.bounds(joined, part.labels, radii) - spare[rows][:, None], rows)
+        return smallest(part.bounds(joined, part.labels, radii), rows)
 
     margins = (problem.margins(problem.labels) * shares[:, None, None]).sum(dim=0)
-    at_zero = smallest(margins, torch.arange(len(spare)))
+    at_zero = smallest(margins, torch.arange(len(problem.labels)))
     try:
         found = problem.certify(joined, problem.labels)
     except UnsupportedModuleError:
         return search_radius(averaged, at_zero, problem.first, problem.limit)
-    # The certifier asks less of the joined logits than the versions' rounding can take off them,
-    # so its radius is checked again, a little below.
+    # The certifier asks nothing of the joined logits but to lead, and a vote's lead must show on
+    # its grid, so the radius is checked again, a little below.
     return search_radius(whole, at_zero, found * 0.999, found)
