@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nversion.randomness import derive_seed, generator
+from nversion.randomness import derive_seed, generator, numpy_generator
 
 PART = st.integers() | st.text() | st.binary()
 
@@ -23,3 +23,5 @@ def test_other_parts_give_another_seed(one: list[object], two: list[object]) -> 
 def test_generators_repeat() -> None:
     draws = [torch.rand(3, generator=generator(1, "x")) for _ in range(2)]
     assert torch.equal(*draws)
+    assert numpy_generator(1, "x").random() == numpy_generator(1, "x").random()
+    assert numpy_generator(1, "x").random() != numpy_generator(1, "y").random()

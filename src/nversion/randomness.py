@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
 import torch
 
-__all__ = ["derive_seed", "generator"]
+__all__ = ["derive_seed", "generator", "numpy_generator"]
 
 
 def derive_seed(*parts: int | str | bytes) -> int:
@@ -26,3 +27,8 @@ def derive_seed(*parts: int | str | bytes) -> int:
 def generator(*parts: int | str | bytes) -> torch.Generator:
     """Return a CPU generator seeded with :func:`derive_seed` of the parts."""
     return torch.Generator().manual_seed(derive_seed(*parts))
+
+
+def numpy_generator(*parts: int | str | bytes) -> np.random.Generator:
+    """Return a generator of NumPy's, for what SciPy draws, seeded likewise."""
+    return np.random.default_rng(derive_seed(*parts))

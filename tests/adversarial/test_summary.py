@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from nversion.adversarial import AttackSummary, PerceptibilityRule, summarise, wilson_interval
+from nversion.adversarial import AttackSummary, PerceptibilityRule, summarise
+from nversion.adversarial.intervals import wilson_interval, wilson_of_share
 from nversion.errors import InputError
 
 
@@ -42,6 +43,24 @@ def test_a_row_puts_versions_together(make_run):
     assert row.medians.l2 == np.median(l2)
     assert row.medians.rms == pytest.approx(np.median(l2) / math.sqrt(20))
     assert row.in_adversarial_set
+
+
+def test_the_interval_counts_a_test_image_once_however_many_versions_it_is_tried_on(make_run):
+    (one,) = summarise([make_run("a")])
+    (four,) = summarise([make_run(name) for name in "abcd"])
+    assert (four.tried, four.test_images) == (24, 6)
+    assert (one.effectiveness_low, one.effectiveness_high) == wilson_interval(4, 6)
+    assert four.effectiveness == one.effectiveness
+    assert (four.effectiveness_low, four.effectiveness_high) == wilson_interval(4, 6)
+
+
+def test_a_share_may_have_been_counted_over_other_tries():
+    assert wilson_of_share(0.75, 4) == wilson_interval(3, 4)
+    low, high = wilson_of_share(0.999, 4)
+    assert 0.0 < low < 0.999 < high < 1.0
+    for share, tries in ((1.1, 4), (-0.1, 4), (0.5, -1), (math.nan, 4)):
+        with pytest.raises(InputError, match="a share in"):
+            wilson_of_share(share, tries)
 
 
 def test_images_wrong_before_are_counted_apart(make_run):

@@ -77,6 +77,11 @@ def test_a_set_is_built_and_shown(versions: Path, built: Path, tmp_path: Path) -
 def test_show_says_what_the_set_holds(built: Path) -> None:
     facts, adversarial = json.loads(output("show", built, "--json")), AdversarialSet.load(built)
     assert facts["size"] == len(adversarial) > 0
+    assert facts["source_images"] == len(set(adversarial.test_indices.tolist()))
+    assert output("show", built).startswith(
+        f"{built}: {len(adversarial)} images of 1x8x8, still adversarial in 8 bits a value, "
+        f"from {facts['source_images']} test images"
+    )
     assert facts["per_version"] == adversarial.per_version
     assert facts["per_attack"] == adversarial.per_attack
     assert (facts["storable"], facts["seed"], facts["dataset"]) == (True, 7, "digits")

@@ -105,3 +105,12 @@ def test_huge_labels_take_no_memory():
     train, _ = split_by_class(torch.zeros(4, 1, 2, 2), labels)
     with pytest.raises(DatasetError, match="labels go up to 2,147,483,647, but there are only 2"):
         Dataset("tiny", train, train, 2**31, (1, 2, 2))
+
+
+def test_classes_are_called_by_their_numbers_unless_they_have_names():
+    assert make_dataset().class_names == ("0", "1", "2")
+    named = make_dataset(class_names=("cat", "dog", "owl"))
+    assert named.class_names == ("cat", "dog", "owl")
+    assert named.digest == make_dataset().digest
+    with pytest.raises(DatasetError, match="2 class names for 3 classes"):
+        make_dataset(class_names=("cat", "dog"))

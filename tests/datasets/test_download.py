@@ -75,7 +75,12 @@ def source_of(folder, *mirrors, checksum_of="archive"):
             else hashlib.sha256(gzip.decompress(archive)).hexdigest()
         )
     return dataclasses.replace(
-        FASHION_MNIST, mirrors=mirrors, checksums=checksums, checksum_of=checksum_of, classes=2
+        FASHION_MNIST,
+        mirrors=mirrors,
+        checksums=checksums,
+        checksum_of=checksum_of,
+        classes=2,
+        class_names=(),
     )
 
 

@@ -22,6 +22,7 @@ def write(folder, classes, count=4, mode="L"):
 def test_class_folders_become_labels_in_the_order_of_their_names(tmp_path):
     data = load_dataset(write(tmp_path / "pets", ["cat", "bee", "ant"]))
     assert (data.name, data.classes, data.shape) == ("pets", 3, (1, 4, 5))
+    assert data.class_names == ("ant", "bee", "cat")
     assert data.test.labels.tolist() == [0, 1, 2]
     # "ant" was written last, with values from 40; its second image is the test image.
     assert torch.equal(data.test.images[0], torch.full((1, 4, 5), 41 / 255))

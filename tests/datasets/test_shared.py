@@ -18,6 +18,7 @@ def test_a_shared_dataset_is_the_dataset(tmp_path: Path) -> None:
         assert torch.equal(opened.test.labels, data.test.labels)
         assert opened.digest == shared.digest == data.digest
         assert (opened.name, opened.classes, opened.shape) == ("digits", 10, (1, 8, 8))
+        assert opened.class_names == data.class_names
 
 
 def test_what_is_handed_over_is_where_it_lies(tmp_path: Path) -> None:

@@ -23,7 +23,14 @@ def test_images_that_were_wrong_before_are_not_tried() -> None:
     )
     assert (frequency.succeeded, frequency.tried, frequency.already_misclassified) == (3, 5, 2)
     assert frequency.share == 3 / 5
-    assert (frequency.low, frequency.high) == wilson_interval(3, 5)
+
+
+def test_its_interval_counts_each_image_once_however_many_attacks_were_run_on_it() -> None:
+    once = adversarial_frequency([result([1, 0, 0, 1], [0, 0, 0, 0])])
+    assert (once.images, once.low, once.high) == (4, *wilson_interval(2, 4))
+    often = adversarial_frequency([result([1, 0, 0, 1], [0, 0, 0, 0])] * 11)
+    assert (often.tried, often.images) == (44, 4)
+    assert (often.share, often.low, often.high) == (once.share, once.low, once.high)
 
 
 def test_nothing_tried_has_no_share() -> None:

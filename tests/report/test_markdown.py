@@ -48,6 +48,14 @@ def test_the_answers_and_the_numbers_of_the_page_are_there(published):
     assert "## What failed" in text or not results["study"].get("failures")
 
 
+def test_each_answer_has_its_rule_beside_it(example):
+    results = example(2)
+    results["questions"][0]["rule"] = "At least half of the images hold."
+    text = render_markdown(results)
+    assert "Rule: At least half of the images hold." in text
+    assert text.count("Rule: not recorded.") == 3
+
+
 def test_what_is_not_there_is_left_out():
     assert render_markdown({}).startswith("# N-version study\n")
 

@@ -272,3 +272,43 @@ def test_lost_work_stands_beside_the_time_that_counts(example):
     assert lost.startswith(known["Wall-clock time"])
     assert "min" in lost
     assert lost.endswith("of work thrown away")
+
+
+def test_each_answer_has_its_rule_beside_it_and_an_older_one_says_that_it_has_none(example):
+    results = example(3)
+    results["questions"][0]["rule"] = "At least half of the images hold."
+    page = render(cleaned(results), {})
+    assert page.count("<strong>Rule:</strong>") == 4
+    assert "<strong>Rule:</strong> At least half of the images hold." in page
+    assert page.count("This answer is of an older version of nversion") == 3
+
+
+def test_the_top_says_what_the_images_are(example):
+    results = example(3)
+    assert "<dt>Images</dt>" not in render(cleaned(results), {})
+    results["study"] |= {
+        "train_images": 60_000,
+        "test_images": 10_000,
+        "shape": [3, 28, 32],
+        "class_names": ["cat", "dog <b>"],
+    }
+    page = render(cleaned(results), {})
+    assert "60,000 for training, 10,000 for testing, each 32\u00d728 pixels, colour" in page
+    assert "2: cat, dog &lt;b&gt;" in page
+
+
+def test_the_tiles_say_on_which_images_they_are_measured(example):
+    results = example(3)
+    older = render(cleaned(results), {})
+    assert "images made against it included" in older
+    assert "of 4; the versions carry the images made against them" in older
+    assert "interval by test image 8" not in older
+    results["program"] |= {"accuracy_low": 0.889, "accuracy_high": 0.953}
+    results["adversarial_set"]["source_images"] = 108
+    found = {"name": "v5", "first": 0.9715, "second": 0.9854}
+    results["comparisons"] = {"adversarial": {"program_and_best_version": found}}
+    page = render(cleaned(results), {}).replace("\u202f", " ")
+    assert "95 % interval by test image 88.9\u201395.3 %" in page
+    assert "Best single version, images not made against it" in page
+    assert "v5; the program on the same images 97.15 %" in page
+    assert "from 108 test images" in page

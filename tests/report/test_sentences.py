@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nversion.report import sentences
+from nversion.report import sentences, twins
 
 
 def plain(sentence: str | None) -> str:
@@ -36,7 +36,7 @@ def program(accuracy: float, best: float, mean: float, size: int, images: int) -
 def test_every_sentence_is_silent_without_numbers():
     for name in sentences.__all__:
         speak = getattr(sentences, name)
-        if name in ("verdict", "radii_differ"):
+        if name == "effectiveness_interval":
             continue
         assert speak({}) is None, name
         assert speak({"versions": [], "attacks": None, "program": {}, "transfer": []}) is None, name
@@ -83,26 +83,37 @@ def test_correlation_is_claimed_only_from_evidence():
     assert "cannot be computed" in plain(sentences.correlation(flat))
 
 
+def beside_best(results: dict, first: float, second: float, low: float, high: float, p: float):
+    """Return results with the comparison of the program and its best version."""
+    gain = {"first": first, "second": second, "difference": first - second}
+    found = {"name": "v7", "images": 90, **gain, "low": low, "high": high, "p_picked": p}
+    return {**results, "comparisons": {"adversarial": {"program_and_best_version": found}}}
+
+
+SMALL = program(0.97, 0.90, 0.85, 10, 100)
+
+
 @pytest.mark.parametrize(
     ("results", "said"),
     [
-        (program(0.97, 0.90, 0.85, 10, 10_000), "and 7.00 percentage points above the best of"),
-        (program(0.90, 0.97, 0.85, 10, 10_000), "and 7.00 percentage points below the best of"),
-        (program(0.97, 0.96, 0.85, 10, 100), "but not distinguishable from it"),
-        (program(0.96, 0.96, 0.85, 10, 100), "exactly as often as the best of them (v7, 96.00 %)"),
+        (
+            beside_best(SMALL, 0.96, 0.94, -0.003, 0.045, 0.13),
+            "On the 90 that were not made against the best version (v7), it is right on 96.00 % "
+            "and that version on 94.00 %: +2.00 points, \u22120.3 to +4.5, not distinguishable "
+            "from chance (p = 0.130).",
+        ),
+        (beside_best(SMALL, 0.96, 0.9, 0.02, 0.09, 0.001), "more than chance (p = 0.001)."),
+        (SMALL, "12.00 percentage points above the mean of its single versions, on which images"),
+        (SMALL, "7.00 percentage points above the best of them (v7, 90.00 %) on the whole set, of"),
+        (SMALL, "no interval by test image is known"),
+        (program(0.90, 0.97, 0.85, 10, 100), "7.00 percentage points below the best of them"),
+        (program(0.96, 0.96, 0.85, 10, 100), "as good as the best of them (v7, 96.00 %)"),
         (program(0.80, 0.96, 0.85, 10, 100), "5.00 percentage points below the mean"),
         (program(0.80, 0.80, 0.80, 1, 100), "A program of one version is that version"),
     ],
 )
 def test_program_gain_says_who_is_ahead_and_whether_that_can_be_told(results, said):
     assert said in plain(sentences.program_gain(results))
-
-
-def test_program_gain_without_a_count_compares_as_is():
-    results = program(0.97, 0.96, 0.85, 10, 100)
-    del results["adversarial_set"]
-    assert "1.00 percentage point above" in plain(sentences.program_gain(results))
-    assert "distinguishable" not in plain(sentences.program_gain(results))
 
 
 def student(ours: float, theirs: float, images: int) -> dict:
@@ -118,18 +129,34 @@ def student(ours: float, theirs: float, images: int) -> dict:
 
 
 def test_student_rank_and_twin():
-    close, far = student(0.95, 0.96, 100), student(0.95, 0.80, 10_000)
-    assert "the 2nd of 11" in plain(sentences.student_rank(close))
-    assert "not distinguishable" in plain(sentences.student_rank(close))
-    assert "15.00 percentage points above the baseline (80.00 %)." in plain(
-        sentences.student_rank(far)
-    )
+    older = student(0.95, 0.80, 100)
+    said = plain(sentences.student_rank(older))
+    assert "the 2nd of 11 when it is ranked among the versions, which carry the images made" in said
+    assert said.endswith("baseline (80.00 %); no interval by test image is known.")
     assert "exactly as often" in plain(sentences.student_rank(student(0.9, 0.9, 10)))
+    row = {"measure": "adversarial_accuracy", "verdict": "level"}
+    older["distillation"]["comparison"] = [row]
+    assert plain(sentences.student_rank(older)).endswith("but not distinguishable from it.")
+    row["verdict"] = "better"
+    assert plain(sentences.student_rank(older)).endswith(
+        "15.00 percentage points above the baseline (80.00 %)."
+    )
+
+
+def test_attacks_of_older_results_have_no_interval_that_counts_images_once():
+    older = {"attacks": [{"name": n, "effectiveness": s} for n, s in (("a", 1.0), ("b", 0.5))]}
+    assert plain(sentences.attack_effectiveness(older)) == (
+        "The 2 attacks succeed in 75.00 % of their runs on average, a in 100.00 %; no interval by "
+        "test image is known."
+    )
+    row = {"name": "a", "effectiveness": 0.5, "effectiveness_low": 0.4, "effectiveness_high": 0.6}
+    assert sentences.effectiveness_interval(row) == (None, None)
+    assert sentences.effectiveness_interval({**row, "test_images": 50}) == (0.4, 0.6)
 
 
 def attacks(*rows: tuple[str, float, float, float]) -> dict:
     keys = ("name", "effectiveness", "effectiveness_low", "effectiveness_high")
-    return {"attacks": [dict(zip(keys, row, strict=True)) for row in rows]}
+    return {"attacks": [dict(zip(keys, row, strict=True)) | {"test_images": 99} for row in rows]}
 
 
 @pytest.mark.parametrize(
@@ -184,21 +211,31 @@ def test_student_against_baseline_weighs_each_measure():
             },
         }
     }
-    assert plain(sentences.student_against_baseline(results)) == (
-        "Against the baseline the student is better in certified L1 radius and adversarial "
-        "frequency; worse in test accuracy; not distinguishable in certified L2 radius and "
-        "adversarial accuracy; the measures disagree (no interval is known for test accuracy and "
-        "adversarial frequency)."
+    assert plain(twins.student_against_baseline(results)) == (
+        "Against the baseline the student is better in certified L1 radius; not distinguishable in "
+        "certified L2 radius; for want of an interval not compared in test accuracy, adversarial "
+        "accuracy and adversarial frequency."
     )
     results["study"] = {"test_images": 100}
-    assert "not distinguishable in test accuracy" in plain(
-        sentences.student_against_baseline(results)
+    assert "not distinguishable in test accuracy and" in plain(
+        twins.student_against_baseline(results)
     )
-    results["distillation"]["student"]["attack_runs"] = 10
-    assert "no interval is known" not in plain(sentences.student_against_baseline(results))
-    assert plain(sentences.certified_radii(results)) == (
+    assert plain(twins.certified_radii(results)) == (
         "The student's mean certified radius, against the baseline's, is larger in L1 (0.200 "
         "against 0.100) and not distinguishable in L2 (0.100 against 0.100)."
+    )
+
+
+def test_student_against_baseline_says_what_the_study_found():
+    found = [
+        {"name": "a", "verdict": "better"},
+        {"name": "b", "verdict": "level"},
+        {"name": "c", "verdict": "level"},
+        {"name": "d", "verdict": "too few"},
+    ]
+    assert plain(twins.student_against_baseline({"distillation": {"comparison": found}})) == (
+        "Against the baseline the student is better in a; not distinguishable in b and c; on too "
+        "few images to say in d."
     )
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from nversion.report import tables
+from nversion.report.table_three import distillation_table
 
 
 def cells(table, name):
@@ -16,7 +17,7 @@ def test_every_row_is_as_wide_as_its_table(example):
     for results in (example(10), example(3, dataset="digits"), example(3, failed=2)):
         for make in (
             tables.attack_table,
-            tables.distillation_table,
+            distillation_table,
             tables.frequency_table,
             tables.version_table,
             tables.stage_table,
@@ -49,11 +50,11 @@ def test_the_study_of_2019_stands_beside_ours_on_its_dataset_only(example):
     attacks = tables.attack_table(example(3))
     assert cells(attacks, "gradient")["Study of 2019"].text == "73.23\u202f%"
     assert cells(attacks, "slsqp")["Study of 2019"].text == "left out"
-    networks = tables.distillation_table(example(3))
+    networks = distillation_table(example(3))
     assert cells(networks, "Test accuracy")["Study of 2019 Student"].text == "98.68\u202f%"
     assert cells(networks, "Certified radius, L2")["Study of 2019 Baseline"].text == "0.0743"
     assert cells(networks, "Rank")["Study of 2019 Student"].text == "4th of 101"
-    for make in (tables.attack_table, tables.distillation_table):
+    for make in (tables.attack_table, distillation_table):
         table = make(example(3, dataset="digits"))
         assert not any(column.muted for column in table.columns)
         assert not any("2019" in note for note in table.notes)
@@ -61,32 +62,62 @@ def test_the_study_of_2019_stands_beside_ours_on_its_dataset_only(example):
 
 def test_distillation_table_weighs_the_differences(example):
     results = example(10)
-    table = tables.distillation_table(results)
+    table = distillation_table(results)
     row = cells(table, "Test accuracy")
     assert (row["Baseline"].text, row["Student"].text) == ("99.16\u202f%", "98.68\u202f%")
     assert row["Difference"].text == "\u22120.48 points"
-    assert (row["In favour of"].text, row["In favour of"].note) == ("baseline", "no interval known")
-    # 1,170 images cannot tell 96.04 % from 95.35 %.
-    assert cells(table, "Adversarial accuracy")["In favour of"].text == "not distinguishable"
-    # The frequency is the one measure where less is better.
-    assert cells(table, "Adversarial frequency")["In favour of"].text == "baseline"
+    assert (row["In favour of"].text, row["In favour of"].note) == ("not known", "no interval")
+    # How many test images the adversarial ones come from is not in results of older studies.
+    older = cells(table, "Adversarial accuracy")["In favour of"]
+    assert (older.text, older.note) == ("not known", "no interval")
     radius = cells(table, "Certified radius, L1")
     assert radius["Student"].text == f"{results['distillation']['student']['certified_l1']:.4f}"
     assert (radius["In favour of"].text, radius["In favour of"].note) == ("student", "")
     assert any("interval bounds: sound, loose" in note for note in table.notes)
 
 
+def test_distillation_table_shows_what_the_study_found(example):
+    results = example(10)
+    rows = [
+        ("test_accuracy", "level", -0.01, 0.002, 0.4),
+        ("certified_l1", "better", 0.01, 0.03, 0.0004),
+        ("adversarial_accuracy", "worse", -0.02, -0.001, 0.03),
+        ("adversarial_frequency", "too few", -0.1, 0.2, None),
+    ]
+    results["distillation"]["comparison"] = [
+        {"measure": m, "verdict": v, "low": low, "high": high, "p_holm": p, "source_images": 4}
+        for m, v, low, high, p in rows
+    ]
+    table = distillation_table(results)
+    found = {
+        name: (row["Difference"].note, row["In favour of"].text, row["In favour of"].note)
+        for name in ("Test accuracy", "Certified radius, L1", "Adversarial accuracy")
+        for row in [cells(table, name)]
+    }
+    assert found == {
+        "Test accuracy": ("\u22121.00 to +0.20", "not distinguishable", "p\u00a0=\u00a00.400"),
+        "Certified radius, L1": ("+0.0100 to +0.0300", "student", "p\u00a0<\u00a00.001"),
+        "Adversarial accuracy": ("\u22122.00 to \u22120.10", "baseline", "p\u00a0=\u00a00.030"),
+    }
+    few = cells(table, "Adversarial frequency")["In favour of"]
+    assert (few.text, few.note) == ("too few to say", "4 images")
+    # The frequency is the one measure where less is better: the student's is the higher one.
+    results["distillation"]["comparison"][-1] |= {"verdict": "worse", "p_holm": 0.01}
+    frequency = cells(distillation_table(results), "Adversarial frequency")
+    assert frequency["In favour of"].text == "baseline"
+
+
 def test_equal_measures_favour_neither(example):
     results = example(3)
     results["distillation"]["student"]["adversarial_frequency"] = 0.9433
-    row = cells(tables.distillation_table(results), "Adversarial frequency")
+    row = cells(distillation_table(results), "Adversarial frequency")
     assert (row["Difference"].text, row["In favour of"].text) == ("0.00 points", "neither")
 
 
 def test_radii_of_valid_images_get_rows_of_their_own(example):
     results = example(3)
     results["certification"]["norms_box"] = results["certification"]["norms"]
-    table = tables.distillation_table(results)
+    table = distillation_table(results)
     notes = [row[0].note for row in table.rows if row[0].text == "Certified radius, L1"]
     assert notes == ["mean over 200 images", "valid images only"]
 
@@ -104,7 +135,7 @@ def test_random_target_radii_are_named_and_stand_beside_those_of_2019(example):
             for norm in norms
         },
     }
-    table = tables.distillation_table(results)
+    table = distillation_table(results)
     found = [row for row in table.rows if row[0].text == "Certified radius, L2"]
     assert [row[0].note for row in found] == [
         "mean over 200 images",

@@ -103,11 +103,12 @@ def test_the_vote_looks_at_a_bounded_number_of_outputs_at_once(
     monkeypatch.setattr(AccuracyCounter, "add", counted)
     monkeypatch.setattr(voting, "BLOCK_VALUES", 20_000)
     names = [file.stem for file in files]
-    found = voting.accuracies_on_set(names, files, labels, "mean-softmax", 5, 0)
+    found, verdicts = voting.accuracies_on_set(names, files, labels, "mean-softmax", 5, 0)
     assert max(seen) <= 20_000
     assert sum(seen) == outputs.numel()
     monkeypatch.undo()
     assert found["accuracy_by_n"] == accuracy_by_n(outputs, labels)
+    assert float((verdicts == labels).double().mean()) == found["accuracy"]
     band = accuracy_by_n_orders(outputs, labels, orders=5)
     assert found["accuracy_by_n_orders"] == dataclasses.asdict(band)
 

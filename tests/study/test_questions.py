@@ -7,62 +7,219 @@ import pytest
 from nversion.study.questions import answer_questions
 
 
-def results(**changes: Any) -> dict[str, Any]:
-    """Return as much of a study's results as the answers rest on."""
-    baseline = {
-        "test_accuracy": 0.99,
-        "certified_l1": 0.15,
-        "certified_l2": 0.06,
-        "adversarial_accuracy": 0.95,
-        "adversarial_frequency": 0.99,
-        "attack_runs": 1000,
-    }
-    radii = [0.1 + 0.01 * place for place in range(20)]
-    further = [radius + 0.05 + 0.001 * (place % 2) for place, radius in enumerate(radii)]
-    norm = {"baseline": {"radii": radii}, "student": {"radii": further}}
+def gain(difference: float, p: float, clusters: int = 100, **more: Any) -> dict[str, Any]:
+    """Return a comparison of two shares."""
     return {
-        "study": {"test_images": 10_000},
-        "versions": [{"status": "trained", "test_accuracy": 0.97}],
-        "attacks": [
-            {"name": "gradient", "tried": 13, "succeeded": 10, "effectiveness": 10 / 13},
-            {"name": "deepfool", "tried": 13, "succeeded": 13, "effectiveness": 1.0},
+        "first": 0.9 + difference,
+        "second": 0.9,
+        "difference": difference,
+        "low": difference - 0.02,
+        "high": difference + 0.03,
+        "p_value": p,
+        "images": 10 * clusters,
+        "clusters": clusters,
+        **more,
+    }
+
+
+def row(measure: str, verdict: str, difference: float = 0.01) -> dict[str, Any]:
+    """Return a row of table III."""
+    return {
+        "measure": measure,
+        "name": measure.replace("_", " "),
+        "verdict": verdict,
+        "difference": difference,
+        "low": difference - 0.02,
+        "high": difference + 0.03,
+        "p_holm": None if verdict == "too few" else 0.012,
+        "source_images": 4 if verdict == "too few" else 200,
+    }
+
+
+def results(
+    best: dict[str, Any] | None = None,
+    baseline: dict[str, Any] | None = None,
+    rows: list[dict[str, Any]] | None = None,
+    held: tuple[float, float] = (0.9, 0.1),
+    clusters: int = 100,
+) -> dict[str, Any]:
+    """Return as much of a study's results as the answers rest on."""
+    clean = {"name": "v2", "p_picked": 1.0, **gain(-0.01, 0.2)}
+    return {
+        "versions": [
+            {"status": "trained", "test_accuracy": 0.97},
+            {"status": "trained", "test_accuracy": 0.99},
+            {"status": "failed", "test_accuracy": None},
         ],
-        "adversarial_set": {"size": 1000},
-        "program": {
-            "accuracy": 0.97,
-            "mean_individual": 0.8,
-            "best_individual": 0.9,
-            "versions": ["a", "b"],
-            "against_best": {"p_value": 0.0001},
+        "attacks": [
+            attack("gradient", 0.77, 0.6, 0.9),
+            attack("deepfool", 1.0, 0.95, 1.0),
+            attack("newtonfool", 0.99, 0.93, 0.999),
+        ],
+        "under_attack": [
+            {
+                "norm": norm,
+                "radius": radius,
+                "value": value,
+                "low": value - 0.05,
+                "high": value + 0.05,
+                "images": 130,
+                "clusters": clusters,
+            }
+            for norm, radius, value in (("linf", 8 / 255, held[0]), ("l2", 0.5, held[1]))
+        ],
+        "program": {"versions": ["v1", "v2"], "accuracy": 0.92},
+        "comparisons": {
+            "adversarial": {
+                "program_and_best_version": best,
+                "program_and_baseline": baseline or gain(0.03, 0.001),
+            },
+            "test": {
+                "program_and_best_version": clean,
+                "program_and_baseline": gain(-0.005, 0.3),
+            },
         },
-        "certification": {"norms": {"1": norm, "2": norm}},
         "distillation": {
-            "baseline": baseline,
-            "student": {**baseline, "certified_l1": 0.2, "certified_l2": 0.11, **changes},
+            "comparison": rows if rows is not None else [row("test_accuracy", "level")],
             "student_rank": 1,
             "rank_of": 3,
         },
     }
 
 
+def attack(name: str, share: float, low: float, high: float) -> dict[str, Any]:
+    return {
+        "name": name,
+        "tried": 100,
+        "succeeded": round(100 * share),
+        "effectiveness": share,
+        "test_images": 90,
+        "effectiveness_low": low,
+        "effectiveness_high": high,
+    }
+
+
+def best(difference: float, p: float, clusters: int = 97) -> dict[str, Any]:
+    return gain(difference, p, clusters, name="v1", p_picked=p)
+
+
+def answer(place: int, **given: Any) -> str:
+    return str(answer_questions(results(**{"best": best(0.02, 0.001), **given}))[place]["answer"])
+
+
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("best_version", "baseline", "verdict"),
     [
-        ({}, "Yes: the student is better than the baseline in certified L1 radius and"),
-        ({"test_accuracy": 0.97}, "Partly: the student is better than the baseline in"),
-        ({"test_accuracy": 0.97}, "worse in test accuracy, not distinguishable from it in"),
-        ({"adversarial_frequency": 0.985}, "accuracy on the adversarial set and adversarial freq"),
-        ({"adversarial_accuracy": 0.99}, "certified L2 radius and accuracy on the adversarial set"),
+        (best(0.02, 0.001), gain(0.03, 0.001), "Yes: on 970 adversarial images"),
+        (best(0.02, 0.001), gain(0.03, 0.2), "In part: "),
+        (best(-0.02, 0.001), gain(0.03, 0.001), "In part: "),
+        (best(-0.02, 0.001), gain(-0.001, 0.9), "No: "),
+        (best(0.02, 0.131), gain(0.03, 0.17), "No difference can be told from chance: "),
+        # Each alone is below 5 %; together, by Holm, neither is.
+        (best(0.02, 0.04), gain(0.03, 0.03), "No difference can be told from chance: "),
+        (best(0.02, 0.001, 8), gain(0.03, 0.001, 9), "Too few to say (8 test images; the least"),
     ],
 )
-def test_the_student_is_better_only_where_chance_does_not_explain_it(
-    changes: dict[str, float], words: str
+def test_the_program_defends_only_if_it_beats_best_version_and_baseline(
+    best_version: dict[str, Any], baseline: dict[str, Any], verdict: str
 ) -> None:
-    assert words in answer_questions(results(**changes))[3]["answer"]
+    assert answer(2, best=best_version, baseline=baseline).startswith(verdict)
 
 
-def test_every_question_is_answered_from_the_numbers() -> None:
-    answers = [question["answer"] for question in answer_questions(results())]
-    assert "fooled by 88.46 % of 26 attack runs" in answers[0]
-    assert answers[1].startswith("deepfool with 100.00 % of its runs; gradient did worst")
-    assert "gets more than the best single version (90.00 %, paired p < 0.001)" in answers[2]
+def test_the_third_answer_gives_sizes_and_what_happens_on_clean_images() -> None:
+    said = answer(2, best=best(0.02, 0.131), baseline=gain(0.03, 0.17))
+    assert "best single version (v1), from 97 test images, the program of 2 classifies" in said
+    assert "92.00 % correctly and that version 90.00 % (+2.00 points, +0.00 to +5.00, p =" in said
+    assert "Of 1,000 clean test images it classifies 89.50 % correctly, the best version" in said
+    assert "(v2) 90.00 % (\u22121.00 points, \u22123.00 to +2.00, p = 1.000), and the base" in said
+
+
+def test_a_program_of_one_version_has_no_best_version_to_beat() -> None:
+    assert answer(2, best=None).startswith("It cannot be told: a program of 2 has no version")
+    nothing = results(best=best(0.02, 0.1))
+    nothing["program"]["accuracy"] = None
+    assert answer_questions(nothing)[2]["answer"] == "There was no adversarial image to tell by."
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "test", "said"),
+    [
+        (["better", "better"], "level", "Yes: of 3 measures, the student is better than"),
+        (["better", "better"], "worse", "In part: "),
+        (["better", "level"], "level", "In part: "),
+        (["better", "worse"], "level", "In part: "),
+        (["worse", "level"], "better", "No: "),
+        (["level", "level"], "worse", "No difference can be told from chance: "),
+        (["better", "too few"], "level", "Yes: "),
+        (["too few", "too few"], "better", "Too few to say (4 test images; the least is 30): "),
+    ],
+)
+def test_the_student_is_more_robust_only_by_all_rows(
+    verdicts: list[str], test: str, said: str
+) -> None:
+    rows = [row("test_accuracy", test)]
+    rows += [row(key, v) for key, v in zip(("certified_l1", "frequency"), verdicts, strict=True)]
+    assert answer(3, rows=rows).startswith(said)
+
+
+def test_the_fourth_answer_gives_sizes_and_names_the_rows_with_too_few_images() -> None:
+    rows = [
+        row("test_accuracy", "worse", -0.03),
+        row("certified_l1", "better", 0.04),
+        row("certified_l2", "level", 0.001),
+        row("adversarial_frequency", "too few"),
+    ]
+    assert answer(3, rows=rows) == (
+        "In part: of 4 measures, the student is better than the baseline in certified l1 "
+        "(+0.0400, +0.0200 to +0.0700, p = 0.012); worse than the baseline in test "
+        "accuracy (\u22123.00 points, "
+        "\u22125.00 to +0.00, p = 0.012); not distinguishable from the baseline in certified l2 "
+        "(\u22120.0190 to +0.0310); on too few images to say in adversarial frequency. Its rank on "
+        "the adversarial set is 1 of 3, which says little: the set holds images made against each "
+        "version, and none made against the student."
+    )
+
+
+def test_how_robust_says_at_which_radius() -> None:
+    said = answer(0)
+    assert said.startswith("At L\u221e 8/255, as far as these attacks can tell, and not beyond: ")
+    assert "classify 97.00 % to 99.00 % of the test images" in said
+    assert "90.00 % (85.0 to 95.0) at L\u221e 8/255 and 10.00 % (5.0 to 15.0) at L2 0.5" in said
+    assert answer(0, held=(0.4, 0.1)).startswith("Not at any usual radius: ")
+    assert answer(0, held=(0.9, 0.5)).startswith("At every usual radius, as far as these attacks")
+    assert answer(0, clusters=12).startswith("Too few to say (12 test images")
+
+
+def test_the_most_successful_attack_is_told_from_the_others_only_by_its_interval() -> None:
+    assert answer(1) == (
+        "deepfool with 100.00 % of its runs; gradient did worst with 77.00 %; newtonfool cannot be "
+        "told from the best by these images."
+    )
+
+
+def test_every_answer_has_its_rule_beside_it() -> None:
+    for question in answer_questions(results(best=best(0.02, 0.1))):
+        assert question["rule"].endswith(".")
+        assert question["rests_on"]
+
+
+def test_results_of_older_studies_get_the_numbers_that_they_hold_and_no_verdict() -> None:
+    older = results(best=best(0.02, 0.001))
+    del older["comparisons"], older["under_attack"], older["distillation"]["comparison"]
+    for attack_row in older["attacks"]:
+        del attack_row["test_images"]
+    for place, version in enumerate(older["versions"]):
+        version |= {"name": f"v{place}", "adversarial_accuracy_others": (0.97, 0.9854, None)[place]}
+    older["program"] |= {"accuracy": 0.9715, "test_accuracy": 0.9868}
+    older["distillation"]["baseline"] = {"adversarial_accuracy": 0.973, "test_accuracy": 0.991}
+    radii = [0.1 + 0.001 * n for n in range(40)]
+    pair = {"student": {"radii": [r + 0.1 for r in radii]}, "baseline": {"radii": radii}}
+    older |= {"study": {"seed": 7}, "certification": {"norms": {"2": pair}}}
+    robust, attacks, voting, twins = (one["answer"] for one in answer_questions(older))
+    assert robust.startswith("It cannot be told at which radius from these results, which hold no")
+    assert "gradient and newtonfool cannot be told from the best" in attacks
+    assert voting.startswith("It cannot be told from these results")
+    assert "program of 2 classifies 97.15 % of the adversarial set correctly, the base" in voting
+    assert "baseline 97.30 %, and the best single version (v1) 98.54 % of the images" in voting
+    assert twins.startswith("It cannot be told from these results")
+    assert "better than the baseline in certified L2 radius (+0.1000, +0.1000 to" in twins

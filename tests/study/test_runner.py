@@ -97,6 +97,69 @@ def test_the_numbers_are_what_the_artefacts_say(study: tuple[Path, dict[str, Any
     assert results["program"]["accuracy_by_n"][-1] == results["program"]["accuracy"]
 
 
+def test_images_from_one_test_image_count_once_in_every_comparison(
+    study: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, results = study
+    place = StudyFolder(folder)
+    adversarial = AdversarialSet.load(place.adversarial)
+    sources = len(set(adversarial.test_indices.tolist()))
+    assert sources < len(adversarial)
+    assert results["adversarial_set"]["source_images"] == sources
+    compared = results["comparisons"]["adversarial"]
+    assert compared["shares"]["program"]["clusters"] == sources
+    assert compared["shares"]["program"]["value"] == results["program"]["accuracy"]
+    assert compared["program_and_baseline"]["clusters"] == sources
+    assert compared["program_and_baseline"]["images"] == len(adversarial)
+    assert results["program"]["accuracy_low"] <= results["program"]["accuracy"]
+    best = compared["program_and_best_version"]
+    others = adversarial.versions.index(best["name"])
+    judged = adversarial.select(adversarial.version_ids != others)
+    predictions = predict(Version.load(place.version(best["name"])).model, judged.images)
+    assert best["images"] == len(judged)
+    assert best["second"] == float((predictions == judged.labels).double().mean())
+    row = next(row for row in results["versions"] if row["name"] == best["name"])
+    assert best["second"] == pytest.approx(row["adversarial_accuracy_others"])
+    for role in ("baseline", "student"):
+        value = compared["shares"][role]["value"]
+        assert value == pytest.approx(results["distillation"][role]["adversarial_accuracy"])
+
+
+def test_accuracy_under_attack_is_that_of_the_runs(study: tuple[Path, dict[str, Any]]) -> None:
+    folder, results = study
+    place = StudyFolder(folder)
+    names = [row["name"] for row in results["attacks"]]
+    for row in results["under_attack"]:
+        held = []
+        for version in results["program"]["versions"]:
+            runs = [AttackRun.load(place.run(version, name)) for name in names]
+            least = torch.stack([getattr(run, row["norm"]) for run in runs]).amin(dim=0)
+            held.append(least > row["radius"])
+        assert row["value"] == pytest.approx(float(torch.cat(held).double().mean()))
+
+
+def test_what_the_page_says_of_the_data_is_in_the_results(
+    study: tuple[Path, dict[str, Any]],
+) -> None:
+    section = study[1]["study"]
+    assert section["shape"] == [1, 8, 8]
+    assert section["class_names"] == [str(digit) for digit in range(10)]
+
+
+def test_student_and_baseline_are_compared_in_every_row(
+    study: tuple[Path, dict[str, Any]],
+) -> None:
+    distillation = study[1]["distillation"]
+    rows = {row["measure"]: row for row in distillation["comparison"]}
+    for key in NETWORK.split():
+        for role in ("student", "baseline"):
+            assert rows[key][role] == pytest.approx(distillation[role][key])
+    # Five images are certified, four are attacked: too few to say anything.
+    assert rows["certified_l1"]["verdict"] == "too few"
+    assert rows["adversarial_frequency"]["verdict"] == "too few"
+    assert "Too few to say" in study[1]["questions"][3]["answer"]
+
+
 def test_the_example_is_what_the_attack_runs_hold(study: tuple[Path, dict[str, Any]]) -> None:
     folder, results = study
     place, example = StudyFolder(folder), results["example"]

@@ -10,12 +10,13 @@ all attacks made of one image; a :class:`SetRecord` says how a set came about.
 from nversion.adversarial.adversarial_set import AdversarialSet
 from nversion.adversarial.build import build
 from nversion.adversarial.example import AttackExample, choose_example
+from nversion.adversarial.intervals import wilson_interval, wilson_of_share
 from nversion.adversarial.perceptibility import Medians, PerceptibilityRule
 from nversion.adversarial.pictures import attack_grid, comparison, contact_sheet
 from nversion.adversarial.record import SetRecord
 from nversion.adversarial.runs import AttackRun, StoredRuns, draw_indices
 from nversion.adversarial.similarity import structural_similarity
-from nversion.adversarial.summary import AttackSummary, AttackTally, summarise, wilson_interval
+from nversion.adversarial.summary import AttackSummary, AttackTally, summarise
 from nversion.adversarial.transfer import Transfer, transfer_matrix
 
 __all__ = [
@@ -39,4 +40,5 @@ __all__ = [
     "summarise",
     "transfer_matrix",
     "wilson_interval",
+    "wilson_of_share",
 ]

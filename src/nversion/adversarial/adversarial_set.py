@@ -143,6 +143,11 @@ class AdversarialSet:
         return self.images.shape[0]
 
     @property
+    def source_images(self) -> int:
+        """How many different test images its images were made from."""
+        return len(set(self.test_indices.tolist()))
+
+    @property
     def per_attack(self) -> dict[str, int]:
         """How many images each attack made."""
         return _counts(self.attacks, self.attack_ids)

@@ -5,44 +5,17 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nversion.adversarial.intervals import wilson_of_share
 from nversion.adversarial.perceptibility import Medians, PerceptibilityRule
 from nversion.adversarial.runs import AttackRun
 from nversion.errors import InputError
 
-__all__ = ["AttackSummary", "AttackTally", "summarise", "wilson_interval"]
-
-
-def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the Wilson score interval for a share, (low, high); (0, 1) without trials.
-
-    Wilson, "Probable inference, the law of succession, and statistical inference", Journal of the
-    American Statistical Association 22 (1927); recommended for few trials and for shares near 0 or
-    1 by Brown, Cai and DasGupta (Statistical Science 16, 2001).
-
-    Raises:
-        InputError: the counts or the confidence are impossible.
-    """
-    if not 0 <= successes <= trials:
-        raise InputError(f"successes must lie in [0, {trials}], not {successes}")
-    if not 0.0 < confidence < 1.0:
-        raise InputError(f"confidence must lie in (0, 1), not {confidence!r}")
-    if trials == 0:
-        return 0.0, 1.0
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    share = successes / trials
-    centre = share + z**2 / (2 * trials)
-    spread = z * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    scale = 1 + z**2 / trials
-    # At 0 and at all successes the bound is exact; rounding must not carry it past the share.
-    low = 0.0 if successes == 0 else (centre - spread) / scale
-    high = 1.0 if successes == trials else (centre + spread) / scale
-    return low, high
+__all__ = ["AttackSummary", "AttackTally", "summarise"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +30,9 @@ class AttackSummary:
         already_misclassified: images that were wrong before; counted neither as tried nor as
             succeeded.
         effectiveness: succeeded / tried; None if none was tried.
-        effectiveness_low: lower end of the 95 % Wilson interval.
+        test_images: different test images among those tried; versions may share them.
+        effectiveness_low: lower end of the 95 % Wilson interval of as many tries as there are
+            different test images.
         effectiveness_high: upper end.
         medians: over the successful images; None if there are none.
         seconds: wall time, all versions together.
@@ -71,6 +46,7 @@ class AttackSummary:
     succeeded: int
     already_misclassified: int
     effectiveness: float | None
+    test_images: int
     effectiveness_low: float
     effectiveness_high: float
     medians: Medians | None
@@ -172,6 +148,7 @@ class _Counts:
         self.versions: set[str] = set()
         self.seconds: list[float] = []
         self.tried = self.succeeded = self.misclassified = 0
+        self.test_images: set[int] = set()
         self.distances: dict[str, list[npt.NDArray[np.float32]]] = {
             name: [] for name in ("l0", "l1", "l2", "linf", "ssim")
         }
@@ -182,12 +159,14 @@ class _Counts:
         wrong = int(run.already_misclassified.sum())
         self.misclassified += wrong
         self.tried += len(run) - wrong
+        self.test_images.update(run.test_indices[~run.already_misclassified].tolist())
         self.succeeded += int(run.success.sum())
         for name, columns in self.distances.items():
             columns.append(getattr(run, name)[run.success].numpy())
 
     def row(self, name: str, rule: PerceptibilityRule, values_per_image: int) -> AttackSummary:
-        low, high = wilson_interval(self.succeeded, self.tried)
+        share = self.succeeded / self.tried if self.tried else None
+        low, high = wilson_of_share(share or 0.0, len(self.test_images))
         medians = self._medians(values_per_image) if self.succeeded else None
         kept, reason = rule.decide(medians)
         return AttackSummary(
@@ -196,7 +175,8 @@ class _Counts:
             tried=self.tried,
             succeeded=self.succeeded,
             already_misclassified=self.misclassified,
-            effectiveness=self.succeeded / self.tried if self.tried else None,
+            effectiveness=share,
+            test_images=len(self.test_images),
             effectiveness_low=low,
             effectiveness_high=high,
             medians=medians,

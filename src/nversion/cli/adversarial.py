@@ -253,6 +253,7 @@ def _show(folder: Path, as_json: bool) -> AdversarialSet:
 def _facts(adversarial: AdversarialSet, record: SetRecord | None) -> dict[str, Any]:
     return {
         "size": len(adversarial),
+        "source_images": adversarial.source_images,
         "shape": list(adversarial.images.shape[1:]),
         "storable": adversarial.storable,
         "digest": adversarial.digest,
@@ -283,7 +284,10 @@ def _table_of(adversarial: AdversarialSet) -> list[dict[str, Any]]:
 def _print(folder: Path, adversarial: AdversarialSet, record: SetRecord | None) -> None:
     shape = "x".join(map(str, adversarial.images.shape[1:]))
     stored = "still adversarial in 8 bits a value" if adversarial.storable else "float32"
-    typer.echo(f"{folder}: {len(adversarial)} images of {shape}, {stored}")
+    typer.echo(
+        f"{folder}: {len(adversarial)} images of {shape}, {stored}, "
+        f"from {adversarial.source_images} test images"
+    )
     if record:
         typer.echo(
             f"made from {record.dataset} with seed {record.seed}, "
@@ -316,6 +320,8 @@ def _print(folder: Path, adversarial: AdversarialSet, record: SetRecord | None) 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     share, tried = row.get("effectiveness"), row.get("tried")
+    # A record of an older version holds intervals that take all runs for independent.
+    known = share is not None and "test_images" in row
     medians = [row.get(f"median_{key}") for key in MEDIANS]
     return (
         row["name"],
@@ -323,8 +329,8 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         str(row["succeeded"]),
         "-" if tried is None else str(tried),
         "-" if share is None else f"{100 * share:.2f} %",
-        "-"
-        if share is None
-        else f"{100 * row['effectiveness_low']:.1f}-{100 * row['effectiveness_high']:.1f} %",
+        f"{100 * row['effectiveness_low']:.1f}-{100 * row['effectiveness_high']:.1f} %"
+        if known
+        else "-",
         *("-" if value is None else f"{value:.3g}" for value in medians),
     )

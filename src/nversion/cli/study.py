@@ -232,7 +232,7 @@ def _run(config: Any, folder: Path, as_json: bool) -> None:
     study, page = results["study"], write_report(results, folder / "report")
     say("")
     for question in results["questions"]:
-        say(f"{question['question']}\n  {question['answer']}")
+        say(f"{question['question']}\n  {question['answer']}\n  Rule: {question['rule']}")
     say("\n" + stage_times(study["wall_seconds"], study["discarded_seconds"]))
     say(f"\nreport: {page}")
     if as_json:

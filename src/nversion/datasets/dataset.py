@@ -64,10 +64,11 @@ class Dataset:
         test: the split that they are measured on.
         classes: how many classes there are; labels are 0 .. classes - 1.
         shape: (channels, height, width) of every image.
+        class_names: what the classes are called; by default their numbers.
 
     Raises:
-        DatasetError: the splits do not fit each other, the shape or the number of classes, or a
-            class has no training image.
+        DatasetError: the splits do not fit each other, the shape, the number of classes or their
+            names, or a class has no training image.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Dataset:
     test: Split
     classes: int
     shape: tuple[int, int, int]
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.classes < 2:
@@ -82,11 +84,17 @@ class Dataset:
                 f"{self.name}: {self.classes} class(es); a dataset needs two or more"
             )
         if self.classes > len(self.train):
-            # Before anything is counted: a label near 2^31 would have two billion counts.
+            # Before anything is counted or named: a label near 2^31 would have two billion counts.
             raise DatasetError(
                 f"{self.name}: labels go up to {self.classes - 1:,}, but there are only "
                 f"{len(self.train):,} training images, and no training image has many of the "
                 f"labels below; {NUMBERING}"
+            )
+        if not self.class_names:
+            object.__setattr__(self, "class_names", tuple(map(str, range(self.classes))))
+        if len(self.class_names) != self.classes:
+            raise DatasetError(
+                f"{self.name}: {len(self.class_names)} class names for {self.classes} classes"
             )
         for title, split in (("train", self.train), ("test", self.test)):
             if tuple(split.images.shape[1:]) != tuple(self.shape):
@@ -110,7 +118,8 @@ class Dataset:
     def digest(self) -> str:
         """SHA-256 (hexadecimal) of the content: images, labels and number of classes.
 
-        The name is left out: the same content under another name is the same data.
+        The names, its own and those of the classes, are left out: the same content under other
+        names is the same data.
         """
         return digest_of(
             *(self.train.images, self.train.labels, self.test.images, self.test.labels),

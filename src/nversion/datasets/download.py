@@ -38,6 +38,7 @@ class Source:
             "content", the unpacked file, by SHA-256.
         folders: the folder names under which a data folder may hold the files.
         classes: how many classes there are.
+        class_names: what they are called; () if they are numbers.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Source:
     checksum_of: Literal["archive", "content"]
     folders: tuple[str, ...]
     classes: int = 10
+    class_names: tuple[str, ...] = ()
 
     def matches(self, path: Path, file_name: str) -> bool:
         """Tell whether the archive at `path` is the published `file_name`."""
@@ -103,6 +105,10 @@ FASHION_MNIST = Source(
         "bb300cfdad3c16e7a12a480ee83cd310",
     ),
     folders=("fashion-mnist", "FashionMNIST/raw"),
+    class_names=(
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ),
 )
 
 # Clanuwat et al., arXiv:1812.01718; checksums as in torchvision (datasets/mnist.py). The authors
@@ -123,6 +129,7 @@ KMNIST = Source(
         "7320c461ea6c1c855c0b718fb2a4b134",
     ),
     folders=("kmnist", "KMNIST/raw"),
+    class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
 )
 
 

@@ -84,7 +84,14 @@ def load_image_folder(folder: Path, name: str | None = None) -> Dataset:
             raise DatasetError(f"{folder} ({_numbering(names)}): {error}") from error
     channels, height, width = train.images.shape[1:]
     try:
-        return Dataset(name or folder.name, train, test, len(names), (channels, height, width))
+        return Dataset(
+            name or folder.name,
+            train,
+            test,
+            len(names),
+            (channels, height, width),
+            tuple(names),
+        )
     except DatasetError as error:
         raise DatasetError(f"{folder} ({_numbering(names)}): {error}") from error
 

@@ -152,13 +152,16 @@ def _guess(content: bytes, magic: int) -> str:
     return "It is not an IDX file of bytes, or it is damaged"
 
 
-def load_idx_folder(folder: Path, name: str, classes: int | None = None) -> Dataset:
+def load_idx_folder(
+    folder: Path, name: str, classes: int | None = None, class_names: tuple[str, ...] = ()
+) -> Dataset:
     """Load a dataset from its four IDX files (:data:`FILE_NAMES`), plain or gzip-compressed.
 
     Args:
         folder: where they lie.
         name: what to call the dataset.
         classes: how many classes there are; by default the largest training label plus one.
+        class_names: what they are called; by default their numbers.
 
     Raises:
         DatasetError: a file is missing or malformed, or they do not fit each other.
@@ -173,7 +176,7 @@ def load_idx_folder(folder: Path, name: str, classes: int | None = None) -> Data
     count = classes or int(train.labels.max()) + 1
     height, width = train.images.shape[2:]
     try:
-        return Dataset(name, train, test, classes=count, shape=(1, height, width))
+        return Dataset(name, train, test, count, (1, height, width), class_names)
     except DatasetError as error:
         raise DatasetError(f"{folder}: {error}") from error
 

@@ -145,8 +145,8 @@ def load_published(
                 f"{source.name} is not on this machine and may not be downloaded; "
                 f"{_where_to_put(source)} and name it with --data-dir or {ENVIRONMENT_VARIABLE}"
             )
-        return load_idx_folder(cache, source.name, source.classes)
-    return load_idx_folder(fetch(source, cache), source.name, source.classes)
+        return load_idx_folder(cache, source.name, source.classes, source.class_names)
+    return load_idx_folder(fetch(source, cache), source.name, source.classes, source.class_names)
 
 
 def _find(source: Source, root: Path) -> Path | None:
@@ -159,7 +159,7 @@ def _find(source: Source, root: Path) -> Path | None:
 
 def _load_from(source: Source, folder: Path) -> Dataset:
     _refuse_another(source, folder)
-    return load_idx_folder(folder, source.name, source.classes)
+    return load_idx_folder(folder, source.name, source.classes, source.class_names)
 
 
 def _refuse_another(source: Source, folder: Path) -> None:

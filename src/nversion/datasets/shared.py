@@ -30,6 +30,7 @@ class SharedDataset:
         name: of the dataset.
         classes: how many.
         shape: (channels, height, width).
+        class_names: what the classes are called.
         digest: of the content.
         arrays: train images, train labels, test images, test labels; in memory, or the files
             that hold them.
@@ -38,6 +39,7 @@ class SharedDataset:
     name: str
     classes: int
     shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
     digest: str
     arrays: tuple[npt.NDArray[Any] | Path, ...]
 
@@ -50,7 +52,7 @@ class SharedDataset:
             data.test.images.numpy(),
             data.test.labels.numpy(),
         )
-        return cls(data.name, data.classes, data.shape, data.digest, arrays)
+        return cls(data.name, data.classes, data.shape, data.class_names, data.digest, arrays)
 
     @classmethod
     def stored(cls, data: Dataset, folder: Path) -> SharedDataset:
@@ -75,6 +77,7 @@ class SharedDataset:
             test=Split(test_images, test_labels),
             classes=self.classes,
             shape=self.shape,
+            class_names=self.class_names,
         )
         data.__dict__["digest"] = self.digest
         return data

@@ -1,11 +1,11 @@
 """When two numbers differ by more than chance: intervals, paired differences, correlation.
 
-One thing is said to beat another only where the data support it. Shares are compared
-by whether their 95 % Wilson intervals overlap, which is cautious: two intervals that just touch
-belong to a difference that is significant at well under 1 %, and for shares of the same images
-the difference is known better still. Radii are compared image by image.
-
-The sentences of a study's answers and of its report rest on these.
+One thing is said to beat another only where the data support it. These are for images that are
+independent of each other, such as test images; for adversarial images, many of which come from one
+test image, there is :mod:`nversion.evaluation.clustered`. Shares are compared by whether their 95 %
+Wilson intervals overlap, which is cautious: two intervals that just touch belong to a difference
+that is significant at well under 1 %, and for shares of the same images the difference is known
+better still. Radii are compared image by image.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from nversion.adversarial import wilson_interval
+from nversion.adversarial import wilson_of_share
 from nversion.evaluation.ranks import spearman
 
 __all__ = ["Correlation", "distinguishable", "paired_difference", "rank_correlation", "wilson"]
@@ -43,7 +43,7 @@ def wilson(share: float, tries: float) -> tuple[float, float]:
         share: successes by tries, in [0, 1].
         tries: how many there were; at least 1.
     """
-    return wilson_interval(round(share * tries), round(tries), _LEVEL)
+    return wilson_of_share(share, tries, _LEVEL)
 
 
 def distinguishable(first: float, second: float, tries: float) -> bool:

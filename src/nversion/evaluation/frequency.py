@@ -12,7 +12,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from nversion.adversarial import wilson_interval
+from nversion.adversarial import wilson_of_share
 
 __all__ = ["Attacked", "Frequency", "adversarial_frequency"]
 
@@ -38,9 +38,9 @@ class Frequency:
         tried: runs on images that were classified correctly before.
         already_misclassified: runs on images that were wrong before; counted nowhere else.
         share: succeeded / tried; None if none was tried.
-        low: lower end of the share's 95 % Wilson interval. The interval takes runs for
-            independent, which several attacks on one image are not: it is a lower bound of the
-            uncertainty.
+        images: how many images were tried: the most that one result tried.
+        low: lower end of the share's 95 % Wilson interval of as many tries as there are images,
+            for several attacks on one image are not independent.
         high: its upper end.
     """
 
@@ -48,18 +48,25 @@ class Frequency:
     tried: int
     already_misclassified: int
     share: float | None
+    images: int
     low: float
     high: float
 
 
 def adversarial_frequency(results: Iterable[Attacked]) -> Frequency:
-    """Return the share of attack runs that succeeded, over all `results` together."""
-    succeeded = tried = wrong = 0
+    """Return the share of attack runs that succeeded, over all `results` together.
+
+    Args:
+        results: what each attack did to the same images. Of results on different images the share
+            is right too, and the interval wider than need be.
+    """
+    succeeded = tried = wrong = images = 0
     for result in results:
         right = ~result.already_misclassified
         succeeded += int((result.success & right).sum())
         tried += int(right.sum())
+        images = max(images, int(right.sum()))
         wrong += int(result.already_misclassified.sum())
-    low, high = wilson_interval(succeeded, tried)
     share = succeeded / tried if tried else None
-    return Frequency(succeeded, tried, wrong, share, low, high)
+    low, high = wilson_of_share(share or 0.0, images)
+    return Frequency(succeeded, tried, wrong, share, images, low, high)

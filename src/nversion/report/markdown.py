@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nversion.files import write_json, write_text
-from nversion.report import sentences, summary, tables
+from nversion.report import sentences, summary, tables, twins
 from nversion.report.figures import FIGURES
 from nversion.report.page import FIGURE_FOLDER, write_report
+from nversion.report.table_three import distillation_table
 from nversion.report.tables import Cell, Table
 from nversion.report.values import Results, cleaned
 
@@ -22,7 +23,7 @@ __all__ = ["publish", "render_markdown"]
 
 _TABLES: tuple[tuple[Callable[[Results], Table | None], Callable[[Results], str | None]], ...] = (
     (tables.attack_table, sentences.attack_effectiveness),
-    (tables.distillation_table, sentences.student_against_baseline),
+    (distillation_table, twins.student_against_baseline),
     (tables.frequency_table, lambda results: None),
     (tables.stage_table, sentences.stage_times),
     (tables.version_table, sentences.version_sizes),
@@ -77,7 +78,11 @@ def render_markdown(
         parts += ["## What failed", "\n".join(lines)]
     if asked := summary.questions(known):
         parts.append("## The study's questions")
-        parts += [f"**{_plain(entry.question)}** {_plain(entry.answer)}" for entry in asked]
+        for one in asked:
+            parts += [
+                f"**{_plain(one.question)}** {_plain(one.answer)}",
+                f"Rule: {_plain(one.rule)}",
+            ]
     for make, finding in _TABLES:
         table = make(known)
         if table is not None:

@@ -17,12 +17,13 @@ from markupsafe import Markup
 
 from nversion.errors import ArtefactError
 from nversion.files import replacing, write_text
-from nversion.report import sentences, summary, tables, votes
+from nversion.report import sentences, summary, tables, twins, votes
 from nversion.report.drawing import NARROW, WIDE, Drawing
 from nversion.report.figures import FIGURES, draw
 from nversion.report.palette import ROLES
 from nversion.report.reference import figure_note, reference_for
 from nversion.report.svg import inline_svg
+from nversion.report.table_three import distillation_table
 from nversion.report.tables import Table
 from nversion.report.values import Results, cleaned, rows
 
@@ -41,7 +42,7 @@ _SENTENCES: dict[str, Callable[[Results], str | None]] = {
     "figure-5-program": sentences.program_gain,
     "figure-6-student": sentences.student_rank,
     "figure-7-transfer": sentences.transfer,
-    "figure-8-certified": sentences.certified_radii,
+    "figure-8-certified": twins.certified_radii,
 }
 
 
@@ -208,8 +209,8 @@ def _sections(results: Results, drawings: Drawings) -> list[Section]:
                 *figure("figure-6-student"),
                 *_table(
                     "table-3-student",
-                    tables.distillation_table(results),
-                    sentences.student_against_baseline(results),
+                    distillation_table(results),
+                    twins.student_against_baseline(results),
                 ),
                 *_table(
                     "table-frequency",

@@ -9,25 +9,23 @@ from __future__ import annotations
 
 import statistics
 
-from nversion.evaluation.comparisons import (
-    Correlation,
-    distinguishable,
-    paired_difference,
-    rank_correlation,
-)
+from nversion.evaluation.comparisons import Correlation, rank_correlation
 from nversion.report.example import example_of
+from nversion.report.twins import told_apart
 from nversion.report.values import (
+    MISSING,
     Results,
+    change,
     count,
     decimal,
     duration,
     finite,
     join,
     lookup,
-    norm_name,
     number,
     numbers,
     ordinal,
+    p_value,
     percent,
     plural,
     points,
@@ -41,11 +39,10 @@ __all__ = [
     "adversarial_drop",
     "attack_effectiveness",
     "attack_example",
-    "certified_radii",
     "correlation",
+    "effectiveness_interval",
     "program_gain",
     "stage_times",
-    "student_against_baseline",
     "student_rank",
     "test_accuracy",
     "transfer",
@@ -134,8 +131,8 @@ def correlation(results: Results) -> str | None:
 
 
 def _correlation(found: Correlation) -> str:
-    p = "<\u00a00.001" if found.p < 0.001 else f"=\u00a0{found.p:.3f}"
-    shown = f"Spearman's \u03c1\u00a0=\u00a0{_rho(found.rho)}, p\u00a0{p}, {found.pairs} versions"
+    rho = f"Spearman's \u03c1\u00a0=\u00a0{_rho(found.rho)}"
+    shown = f"{rho}, {p_value(found.p)}, {found.pairs} versions"
     if found.p >= _SIGNIFICANT:
         few = " (so few versions could hide a moderate one)" if found.pairs < 30 else ""
         return f"No correlation can be told from chance{few}: {shown}."
@@ -161,29 +158,42 @@ def program_gain(results: Results) -> str | None:
             "adversarial images."
         )
     images = number(results, "adversarial_set.size")
-    said = [f"The program of {size} versions is right on {percent(program)} of the "]
-    said.append(f"{count(images)} adversarial images" if images else "adversarial images")
-    mean, best = (number(results, f"program.{key}_individual") for key in ("mean", "best"))
+    said = f"The program of {size} versions is right on {percent(program)} of the "
+    said += f"{count(images)} adversarial images" if images else "adversarial images"
+    mean = number(results, "program.mean_individual")
     if mean is not None:
         side = "above" if program >= mean else "below"
-        said.append(f", {points(program - mean)} {side} the mean of its single versions")
-    if best is not None:
-        name = text(results, "program.best_individual_name")
-        who = (
-            f"the best of them ({name}, {percent(best)})" if name else f"the best ({percent(best)})"
+        said += f", {points(program - mean)} {side} the mean of its single versions, on which "
+        said += "images made against each of them weigh"
+    return f"{said}. {_against_best(results, program)}".strip()
+
+
+def _against_best(results: Results, program: float) -> str:
+    """Say how the program does beside its best version, on images not made against that one."""
+    path = "comparisons.adversarial.program_and_best_version"
+    ours, theirs, gain, p = (
+        number(results, f"{path}.{key}") for key in ("first", "second", "difference", "p_picked")
+    )
+    if ours is not None and theirs is not None and gain is not None and p is not None:
+        sure = "more than chance" if p < _SIGNIFICANT else "not distinguishable from chance"
+        low, high = (number(results, f"{path}.{key}") for key in ("low", "high"))
+        return (
+            f"On the {count(number(results, f'{path}.images'))} that were not made against the "
+            f"best version ({text(results, f'{path}.name') or MISSING}), it is right on "
+            f"{percent(ours)} and that version on {percent(theirs)}: "
+            f"{change(gain, low, high)}, {sure} ({p_value(p)})."
         )
-        said.append(_against_best(program, best, who, images))
-    return "".join(said) + "."
-
-
-def _against_best(program: float, best: float, who: str, images: float | None) -> str:
-    if program == best:
-        return f", and exactly as often as {who}"
+    best = number(results, "program.best_individual")
+    if best is None:
+        return ""
+    name = text(results, "program.best_individual_name")
     side = "above" if program > best else "below"
-    gap = f"{points(program - best)} {side} {who}"
-    if images and not distinguishable(program, best, images):
-        return f"; it is {gap}, but not distinguishable from it: their 95\u202f% intervals overlap"
-    return f", and {gap}"
+    gap = "as good as" if program == best else f"{points(program - best)} {side}"
+    return (
+        f"It is {gap} the best of them ({f'{name}, ' if name else ''}{percent(best)}) on the whole "
+        "set, of which that version's share includes images made against it; no interval by test "
+        "image is known."
+    )
 
 
 def student_rank(results: Results) -> str | None:
@@ -194,18 +204,23 @@ def student_rank(results: Results) -> str | None:
     rank, of = (number(results, f"distillation.{key}") for key in ("student_rank", "rank_of"))
     said = f"The student is right on {percent(student)} of the adversarial images"
     if rank is not None and of is not None:
-        said += f", the {ordinal(int(rank))} of {int(of)} when it is ranked among the versions"
+        said += (
+            f", the {ordinal(int(rank))} of {int(of)} when it is ranked among the versions, which "
+            "carry the images made against themselves"
+        )
     baseline = number(results, "distillation.baseline.adversarial_accuracy")
     if baseline is None:
         return f"{said}."
     twin = f"the baseline ({percent(baseline)})"
-    images = number(results, "adversarial_set.size")
     if student == baseline:
-        return f"{said}, exactly as often as {twin}."
+        return f"{said}; it is right exactly as often as {twin}."
     gap = f"{points(student - baseline)} {'above' if student > baseline else 'below'} {twin}"
-    if images and not distinguishable(student, baseline, images):
-        return f"{said}; it is {gap}, but not distinguishable from it: the intervals overlap."
-    return f"{said}; it is {gap}."
+    sure = {
+        None: "; no interval by test image is known",
+        False: ", but not distinguishable from it",
+    }
+    closing = sure.get(told_apart(results, "adversarial_accuracy"), "")
+    return f"{said}; it is {gap}{closing}."
 
 
 def attack_effectiveness(results: Results) -> str | None:
@@ -226,12 +241,13 @@ def attack_effectiveness(results: Results) -> str | None:
         return f"Each of the {len(known)} attacks succeeds in {percent(best)} of its runs."
     mean = statistics.fmean(share for share, _ in known)
     said = f"The {len(known)} attacks succeed in {percent(mean)} of their runs on average"
-    floor = finite(top.get("effectiveness_low"))
+    floor, _ = effectiveness_interval(top)
+    if floor is None:
+        return f"{said}, {name} in {percent(best)}; no interval by test image is known."
     leading = [
         attack
         for share, attack in known
-        if share == best
-        or (floor is not None and (finite(attack.get("effectiveness_high")) or 0.0) >= floor)
+        if share == best or (effectiveness_interval(attack)[1] or 0.0) >= floor
     ]
     behind = [text(attack, "name") or "?" for _, attack in known if attack not in leading]
     if not behind:
@@ -247,111 +263,14 @@ def attack_effectiveness(results: Results) -> str | None:
     return f"{said}; {name} leads with {percent(best)}."
 
 
-_TRIES = {
-    "test_accuracy": "study.test_images",
-    "adversarial_accuracy": "adversarial_set.size",
-    "adversarial_frequency": "distillation.student.attack_runs",
-}
-"""Where the results say how many images, or attack runs, a share rests on."""
+def effectiveness_interval(attack: Results) -> tuple[float | None, float | None]:
+    """Return the ends of the interval of an attack's effectiveness, None where it is not known.
 
-_MEASURES = (
-    ("test_accuracy", "test accuracy", True),
-    ("certified_l1", "certified L1 radius", True),
-    ("certified_l2", "certified L2 radius", True),
-    ("adversarial_accuracy", "adversarial accuracy", True),
-    ("adversarial_frequency", "adversarial frequency", False),
-)
-
-
-def student_against_baseline(results: Results) -> str | None:
-    """Say in which measures the student is better and in which worse (table III)."""
-    better: list[str] = []
-    worse: list[str] = []
-    level: list[str] = []
-    unsure: list[str] = []
-    for key, name, more_is_better in _MEASURES:
-        student, baseline = (
-            number(results, f"distillation.{who}.{key}") for who in ("student", "baseline")
-        )
-        if student is None or baseline is None:
-            continue
-        if student == baseline or verdict(results, key) is False:
-            level.append(name)
-            continue
-        (better if (student > baseline) == more_is_better else worse).append(name)
-        if verdict(results, key) is None:
-            unsure.append(name)
-    if not better and not worse and not level:
-        return None
-    parts = [
-        f"{word} {join(names)}"
-        for word, names in (("better in", better), ("worse in", worse))
-        if names
-    ]
-    if level:
-        parts.append(f"not distinguishable in {join(level)}")
-    closing = "; the measures disagree" if better and worse else ""
-    if unsure:
-        closing += f" (no interval is known for {join(unsure)})"
-    return f"Against the baseline the student is {'; '.join(parts)}{closing}."
-
-
-def verdict(results: Results, key: str) -> bool | None:
-    """Return whether student and baseline can be told apart in one measure of table III.
-
-    None where the results do not hold what it takes to say so.
+    Older results hold one that takes all runs for independent; it is not shown.
     """
-    student, baseline = (
-        number(results, f"distillation.{who}.{key}") for who in ("student", "baseline")
-    )
-    if student is None or baseline is None:
-        return None
-    if key in _TRIES:
-        tries = number(results, _TRIES[key])
-        return distinguishable(student, baseline, tries) if tries else None
-    if key.startswith("certified_l"):
-        return radii_differ(results, f"certification.norms.{key.removeprefix('certified_l')}")
-    return None
-
-
-def radii_differ(results: Results, path: str) -> bool | None:
-    """Return whether the radii of student and baseline at a path can be told apart.
-
-    None where the results do not hold the radii of the same images for both.
-    """
-    student, baseline = (numbers(results, f"{path}.{who}.radii") for who in ("student", "baseline"))
-    if len(student) != len(baseline):
-        return None
-    pairs = [
-        (ours, theirs)
-        for ours, theirs in zip(student, baseline, strict=True)
-        if ours is not None and theirs is not None
-    ]
-    difference = paired_difference([ours for ours, _ in pairs], [theirs for _, theirs in pairs])
-    return None if difference is None else difference[1] > 0 or difference[2] < 0
-
-
-def certified_radii(results: Results) -> str | None:
-    """Say how the student's certified radii compare with the baseline's (figure 8)."""
-    norms = lookup(results, "certification.norms")
-    said = []
-    for norm in sorted(map(str, norms)) if isinstance(norms, dict) else ():
-        path = f"certification.norms.{norm}"
-        student, baseline = (
-            number(results, f"{path}.{who}.mean") for who in ("student", "baseline")
-        )
-        if student is None or baseline is None:
-            continue
-        name = norm_name(norm)
-        pair = f"{decimal(student)} against {decimal(baseline)}"
-        if student != baseline and radii_differ(results, path) is False:
-            said.append(f"not distinguishable in {name} ({pair})")
-        else:
-            word = "larger" if student > baseline else "smaller" if student < baseline else "equal"
-            said.append(f"{word} in {name} ({pair})")
-    if not said:
-        return None
-    return f"The student's mean certified radius, against the baseline's, is {join(said)}."
+    if finite(attack.get("test_images")) is None:
+        return None, None
+    return finite(attack.get("effectiveness_low")), finite(attack.get("effectiveness_high"))
 
 
 def transfer(results: Results) -> str | None:

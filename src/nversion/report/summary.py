@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from nversion.evaluation.comparisons import wilson
 from nversion.report.reference import Study2019, reference_for
 from nversion.report.tables import one_line
 from nversion.report.values import (
@@ -20,6 +19,7 @@ from nversion.report.values import (
     join,
     lookup,
     number,
+    numbers,
     ordinal,
     percent,
     plural,
@@ -42,12 +42,21 @@ __all__ = [
 ]
 
 
+NO_RULE = (
+    "not recorded. This answer is of an older version of nversion, which took adversarial images "
+    "from one test image for independent and judged versions on images made against them; run the "
+    "study again for an answer by the present rules."
+)
+"""What stands in the place of the rule in results of older studies."""
+
+
 @dataclass(frozen=True)
 class Question:
-    """One of the study's questions, its answer, and the values that the answer rests on."""
+    """One of the study's questions, its answer, the rule behind it, and the values it rests on."""
 
     question: str
     answer: str
+    rule: str
     rests_on: list[tuple[str, str]]
 
 
@@ -96,6 +105,8 @@ def facts(results: Results) -> list[tuple[str, str]]:
     ]
     known = (
         ("Dataset", text(results, "study.dataset")),
+        ("Images", _images(results)),
+        ("Classes", _classes(results)),
         ("Versions", f"{count(versions)}{f', {failed} failed' if failed else ''}"),
         ("Recipe", text(results, "study.recipe")),
         ("Voter", text(results, "study.voter")),
@@ -115,6 +126,28 @@ def _wall_clock(results: Results) -> str:
     return f"{taken}, and {duration(lost)} of work thrown away" if lost >= 1 else taken
 
 
+def _images(results: Results) -> str:
+    """Return how many images there are to learn from and to test on, and how large they are."""
+    train, test = (number(results, f"study.{split}_images") for split in ("train", "test"))
+    parts = [f"{count(train)} for training"] if train is not None else []
+    parts += [f"{count(test)} for testing"] if test is not None else []
+    shape = numbers(results, "study.shape")
+    if len(shape) == 3 and None not in shape:
+        channels, height, width = (count(side) for side in shape)
+        colour = {"1": "greyscale", "3": "colour"}.get(channels, f"{channels} channels")
+        parts.append(f"each {width}\u00d7{height} pixels, {colour}")
+    return ", ".join(parts)
+
+
+def _classes(results: Results) -> str:
+    names = lookup(results, "study.class_names")
+    if not isinstance(names, list) or not names:
+        return ""
+    shown = [str(name) for name in names]
+    listed = ", ".join(shown if len(shown) <= 20 else [*shown[:20], "..."])
+    return f"{len(shown)}: {listed}"
+
+
 def failures(results: Results) -> list[tuple[str, str]]:
     """Return the units of work that failed, each with its error."""
     return [
@@ -132,6 +165,7 @@ def questions(results: Results) -> list[Question]:
             Question(
                 text(row, "question") or MISSING,
                 text(row, "answer") or "No answer was given.",
+                text(row, "rule") or NO_RULE,
                 [(str(key), _as_stored(results, str(key))) for key in keys]
                 if isinstance(keys, list)
                 else [],
@@ -150,42 +184,74 @@ def key_numbers(results: Results) -> list[KeyNumber]:
 def _program_numbers(results: Results, then: Study2019 | None) -> list[KeyNumber]:
     versions = lookup(results, "program.versions")
     program = f"Program of {len(versions)}" if isinstance(versions, list) else "Program"
-    accuracy, images = number(results, "program.accuracy"), number(results, "adversarial_set.size")
-    sure = ""
-    if accuracy is not None and images:
-        sure = f"95\u202f% interval {interval(*wilson(accuracy, images))}"
+    ends = [number(results, f"program.accuracy_{end}") for end in ("low", "high")]
+    sure = "" if None in ends else f"95\u202f% interval by test image {interval(*ends)}"
     return [
         KeyNumber(
             f"{program}, adversarial images",
-            percent(accuracy),
+            percent(number(results, "program.accuracy")),
             sure,
             percent(then.program) if then else "",
             "program",
         ),
-        KeyNumber(
-            "Best single version, adversarial images",
-            percent(number(results, "program.best_individual")),
-            text(results, "program.best_individual_name") or "",
-            percent(then.best_individual) if then else "",
-            "versions",
-        ),
+        *_best_version(results, then),
         KeyNumber(
             "Mean of the single versions, adversarial images",
             percent(number(results, "program.mean_individual")),
-            then=percent(then.mean_individual) if then else "",
-            role="versions",
+            "images made against each of them included",
+            percent(then.mean_individual) if then else "",
+            "versions",
+        ),
+        KeyNumber(
+            "Baseline, adversarial images",
+            percent(number(results, "distillation.baseline.adversarial_accuracy")),
+            "one network trained alone",
+            percent(then.baseline["adversarial_accuracy"]) if then else "",
+            "baseline",
         ),
         KeyNumber(
             f"{program}, test images",
             percent(number(results, "program.test_accuracy")),
+            _baseline_on_test(results),
             role="program",
         ),
+    ]
+
+
+def _baseline_on_test(results: Results) -> str:
+    baseline = number(results, "distillation.baseline.test_accuracy")
+    return "" if baseline is None else f"baseline {percent(baseline)}"
+
+
+def _best_version(results: Results, then: Study2019 | None) -> list[KeyNumber]:
+    """Return the best version's accuracy on images not made against it, where that is known."""
+    path = "comparisons.adversarial.program_and_best_version"
+    if (others := number(results, f"{path}.second")) is not None:
+        return [
+            KeyNumber(
+                "Best single version, images not made against it",
+                percent(others),
+                f"{text(results, f'{path}.name') or MISSING}; the program on the same images "
+                f"{percent(number(results, f'{path}.first'))}",
+                role="versions",
+            )
+        ]
+    name = text(results, "program.best_individual_name")
+    return [
+        KeyNumber(
+            "Best single version, adversarial images",
+            percent(number(results, "program.best_individual")),
+            f"{f'{name}; ' if name else ''}images made against it included",
+            percent(then.best_individual) if then else "",
+            "versions",
+        )
     ]
 
 
 def _other_numbers(results: Results, then: Study2019 | None) -> list[KeyNumber]:
     shares = [finite(attack.get("effectiveness")) for attack in rows(results, "attacks")]
     known = [share for share in shares if share is not None]
+    sources = number(results, "adversarial_set.source_images")
     rank, of = (number(results, f"distillation.{key}") for key in ("student_rank", "rank_of"))
     student, baseline = (
         number(results, f"distillation.{who}.certified_l2") for who in ("student", "baseline")
@@ -197,11 +263,15 @@ def _other_numbers(results: Results, then: Study2019 | None) -> list[KeyNumber]:
             plural(len(known), "attack"),
             percent(then.mean_effectiveness, 1) if then else "",
         ),
-        KeyNumber("Adversarial set", count(number(results, "adversarial_set.size")), "images"),
+        KeyNumber(
+            "Adversarial set",
+            count(number(results, "adversarial_set.size")),
+            "images" if sources is None else f"images, from {count(sources)} test images",
+        ),
         KeyNumber(
             "Rank of the student, adversarial images",
             MISSING if rank is None else ordinal(int(rank)),
-            "" if of is None else f"of {int(of)}",
+            "" if of is None else f"of {int(of)}; the versions carry the images made against them",
             f"{ordinal(then.student_rank)} of {then.rank_of}" if then else "",
             "student",
         ),

@@ -6,11 +6,11 @@ they show its own numbers beside ours, in a muted column.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nversion.report.reference import Study2019, reference_for
-from nversion.report.sentences import radii_differ, verdict
+from nversion.report.sentences import effectiveness_interval
 from nversion.report.values import (
     MISSING,
     Results,
@@ -21,8 +21,6 @@ from nversion.report.values import (
     interval,
     lookup,
     norm_name,
-    number,
-    ordinal,
     percent,
     rounded_percent,
     rows,
@@ -30,12 +28,12 @@ from nversion.report.values import (
 )
 
 __all__ = [
+    "THEN",
     "Cell",
     "Column",
     "Table",
     "attack_table",
     "certificate_method",
-    "distillation_table",
     "frequency_table",
     "one_line",
     "stage_table",
@@ -117,10 +115,10 @@ def attack_table(results: Results) -> Table | None:
     ]
     body = [_attack_row(attack, [key for key, _ in distances], then) for attack in attacks]
     notes = [
-        "Effectiveness is the share of runs that succeeded, with its 95\u202f% Wilson interval; an "
-        "image that the version already gets wrong is no success. Distances are in "
-        "pixels of [0, 1]; RMS is the root mean square change per pixel, SSIM the structural "
-        "similarity to the original."
+        "Effectiveness is the share of runs that succeeded, with its 95\u202f% Wilson interval, in "
+        "which a test image that several versions were attacked on counts once; an image that the "
+        "version already gets wrong is no success. Distances are in pixels of [0, 1]; RMS is the "
+        "root mean square change per pixel, SSIM the structural similarity to the original."
     ]
     rule = text(results, "adversarial_set.perceptibility_rule")
     if rule:
@@ -136,7 +134,7 @@ def attack_table(results: Results) -> Table | None:
 
 def _attack_row(attack: Results, distances: Sequence[str], then: Study2019 | None) -> list[Cell]:
     share = finite(attack.get("effectiveness"))
-    low, high = finite(attack.get("effectiveness_low")), finite(attack.get("effectiveness_high"))
+    low, high = effectiveness_interval(attack)
     wrong = finite(attack.get("already_misclassified"))
     name = text(attack, "name") or MISSING
     norm, seconds = text(attack, "norm"), finite(attack.get("seconds"))
@@ -166,156 +164,6 @@ def _membership(attack: Results) -> Cell:
     if included:
         return Cell("yes")
     return Cell("no", text(attack, "reason") or "", style="left-out")
-
-
-def distillation_table(results: Results) -> Table | None:
-    """Return table III: the baseline against the student in every measure."""
-    if not any(lookup(results, f"distillation.{who}") for who in ("baseline", "student")):
-        return None
-    then = reference_for(results)
-    columns = [
-        Column("Measure", numeric=False),
-        Column("Baseline"),
-        Column("Student"),
-        Column("Difference"),
-        Column("In favour of", numeric=False),
-        *(Column(who, group=THEN, muted=True) for who in ("Baseline", "Student") if then),
-    ]
-    method = certificate_method(results)
-    images = count(number(results, "certification.images"))
-    # Where radii against one random target are there, the numbers of 2019 stand beside those.
-    shown = then and (then.without_radii() if _drawn(results) else then)
-    certified = f"mean over {images} images" if images != MISSING else ""
-    body = [
-        _measure(results, then, "test_accuracy", "Test accuracy"),
-        _measure(results, shown, "certified_l1", "Certified radius, L1", certified),
-        _measure(results, shown, "certified_l2", "Certified radius, L2", certified),
-        *_random_target_measures(results, then),
-        *_box_measures(results, then),
-        _measure(results, then, "adversarial_accuracy", "Adversarial accuracy"),
-        _measure(
-            results, then, "adversarial_frequency", "Adversarial frequency", "lower is better"
-        ),
-    ]
-    rank, of = (number(results, f"distillation.{key}") for key in ("student_rank", "rank_of"))
-    if rank is not None and of is not None:
-        place = f"{ordinal(int(rank))} of {int(of)}"
-        row = [Cell("Rank", "by adversarial accuracy"), Cell(""), Cell(place), Cell(""), Cell("")]
-        if then:
-            row += [Cell(""), Cell(f"{ordinal(then.student_rank)} of {then.rank_of}")]
-        body.append(row)
-    notes = []
-    if method:
-        notes.append(
-            f"Certificates by {method}. A radius is a lower bound on the distance to the nearest "
-            "misclassified image, in pixel range [0, 1]; it is 0 where the image is misclassified."
-        )
-    if _drawn(results):
-        notes.append(
-            "Against one random target: the protocol of 2019. One class is drawn for each image, "
-            "never the runner-up nor the least likely, and only it has to stay below the label. "
-            "Such a radius is larger and no proof that the class stays; it is given in the plain "
-            "ball, with the untargeted mean on the same images."
-        )
-    if then:
-        notes.append(
-            "The radii of 2019 are CNN-Cert's, for one random target class an image, misclassified "
-            "images left out. Its script fed CNN-Cert images shifted to [-0.5, 0.5] while the "
-            "networks had learnt [0, 1], so they bound another function than the one that was "
-            "deployed."
-        )
-    return Table("Table III", "Baseline and student", columns, body, notes)
-
-
-def _measure(
-    results: Results, then: Study2019 | None, key: str, title: str, note: str = ""
-) -> list[Cell]:
-    baseline, student = (
-        number(results, f"distillation.{who}.{key}") for who in ("baseline", "student")
-    )
-    cells = _pair(title, note, baseline, student, key, verdict(results, key))
-    if then:
-        cells += [_then(who, key) for who in (then.baseline, then.student)]
-    return cells
-
-
-def _then(who: Mapping[str, float], key: str) -> Cell:
-    if key not in who:
-        return Cell(MISSING)
-    return Cell(f"{who[key]:.4f}" if key.startswith("certified") else percent(who[key]))
-
-
-def _drawn(results: Results) -> list[str]:
-    """Return the norms with radii against one random target."""
-    norms = lookup(results, "certification.norms_random_target")
-    return sorted(map(str, norms)) if isinstance(norms, dict) else []
-
-
-def _random_target_measures(results: Results, then: Study2019 | None) -> list[list[Cell]]:
-    """Return the rows of the radii by the protocol of 2019, where they were computed."""
-    images = count(number(results, "certification.random_target_images"))
-    body = []
-    for norm in _drawn(results):
-        path = f"certification.norms_random_target.{norm}"
-        baseline, student = (
-            number(results, f"{path}.{who}.mean") for who in ("baseline", "student")
-        )
-        same = [number(results, f"{path}.{who}.untargeted_mean") for who in ("baseline", "student")]
-        note = f"against one random target; mean over {images} images"
-        if None not in same:
-            note += f"; untargeted there {decimal(same[0])} and {decimal(same[1])}"
-        title = f"Certified radius, {norm_name(norm)}"
-        row = _pair(title, note, baseline, student, "certified", radii_differ(results, path))
-        if then:
-            row += [_then(who, f"certified_l{norm}") for who in (then.baseline, then.student)]
-        body.append(row)
-    return body
-
-
-def _box_measures(results: Results, then: Study2019 | None) -> list[list[Cell]]:
-    """Return the rows of the radii that hold for valid images only, where they were computed."""
-    norms = lookup(results, "certification.norms_box")
-    body = []
-    for norm in sorted(map(str, norms)) if isinstance(norms, dict) else ():
-        baseline, student = (
-            number(results, f"certification.norms_box.{norm}.{who}.mean")
-            for who in ("baseline", "student")
-        )
-        title = f"Certified radius, {norm_name(norm)}"
-        told_apart = radii_differ(results, f"certification.norms_box.{norm}")
-        row = _pair(title, "valid images only", baseline, student, "certified", told_apart)
-        body.append(row + [Cell(MISSING)] * (2 if then else 0))
-    return body
-
-
-def _pair(
-    title: str,
-    note: str,
-    baseline: float | None,
-    student: float | None,
-    key: str,
-    told_apart: bool | None,
-) -> list[Cell]:
-    """Return the row of one measure: the two values, their difference, and whom it favours."""
-    radius = key.startswith("certified")
-    values = [
-        (MISSING if value is None else f"{value:.4f}") if radius else percent(value)
-        for value in (baseline, student)
-    ]
-    cells = [Cell(title, note), Cell(values[0]), Cell(values[1])]
-    if baseline is None or student is None:
-        return [*cells, Cell(MISSING), Cell(MISSING)]
-    difference = student - baseline
-    sign = "+" if difference else ""
-    written = f"{difference:{sign}.4f}" if radius else f"{100 * difference:{sign}.2f} points"
-    better = "student" if (difference > 0) != (key == "adversarial_frequency") else "baseline"
-    if difference == 0:
-        favour = Cell("neither")
-    elif told_apart is False:
-        favour = Cell("not distinguishable")
-    else:
-        favour = Cell(better, "" if told_apart else "no interval known", style=better)
-    return [*cells, Cell(written.replace("-", "\u2212")), favour]
 
 
 def frequency_table(results: Results) -> Table | None:

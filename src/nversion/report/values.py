@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 __all__ = [
     "MISSING",
     "Results",
+    "change",
     "cleaned",
     "count",
     "decimal",
@@ -28,6 +29,7 @@ __all__ = [
     "number",
     "numbers",
     "ordinal",
+    "p_value",
     "percent",
     "plural",
     "points",
@@ -135,6 +137,19 @@ def points(difference: float) -> str:
     """Write the size of a difference of two shares in percentage points."""
     size = f"{abs(100 * difference):.2f}"
     return f"{size} percentage point{'' if size == '1.00' else 's'}"
+
+
+def p_value(p: float) -> str:
+    """Write a p-value: p = 0.012, p < 0.001."""
+    return "p\u00a0<\u00a00.001" if p < 0.001 else f"p\u00a0=\u00a0{p:.3f}"
+
+
+def change(difference: float, low: float | None, high: float | None) -> str:
+    """Write a difference of shares with its interval: +1.97 points, −0.3 to +4.5."""
+    written = f"{100 * difference:+.2f} points"
+    if low is not None and high is not None:
+        written += f", {100 * low:+.1f} to {100 * high:+.1f}"
+    return written.replace("-", _MINUS)
 
 
 def interval(low: float | None, high: float | None) -> str:

@@ -70,6 +70,21 @@ class StudyFolder:
         return self.root / "program" / "summary.json"
 
     @property
+    def verdicts(self) -> Path:
+        """The program's verdicts on the adversarial set and on the test images."""
+        return self.root / "program" / "verdicts.safetensors"
+
+    @property
+    def under_attack(self) -> Path:
+        """The versions' accuracy under attack at the usual radii."""
+        return self.adversarial / "under-attack.json"
+
+    @property
+    def comparisons(self) -> Path:
+        """Program, best version, baseline and student against each other."""
+        return self.root / "program" / "comparisons.json"
+
+    @property
     def teacher(self) -> Path:
         """The teacher's labels: the program's mean softmax on the training images."""
         return self.root / "distillation" / "teacher.safetensors"

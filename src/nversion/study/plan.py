@@ -182,7 +182,7 @@ class _Work:
                 teaching + 2 * student,
                 student,
             ),
-            "evaluation": (("evaluation",), 2 + 2 * attacks, 2 * sum(frequency), max(frequency)),
+            "evaluation": (("evaluation",), 4 + 2 * attacks, 2 * sum(frequency), max(frequency)),
             "certification": (
                 ("certificates",),
                 certificate_units,

@@ -87,6 +87,7 @@ def measure_program(
             "orders": config.program.orders,
             "seed": derive_seed(config.seed, "orders"),
             "path": folder.program_summary,
+            "verdicts": folder.verdicts,
         },
         inputs={
             "outputs": [_only_output(entry) for entry in entries.values()],
@@ -99,7 +100,7 @@ def measure_program(
             "orders": config.program.orders,
             "seed": config.seed,
         },
-        outputs=(folder.relative(folder.program_summary),),
+        outputs=(folder.relative(folder.program_summary), folder.relative(folder.verdicts)),
         uses=(create_voter(config.program.voter),),
     )
     engine.require("voting", [summary])

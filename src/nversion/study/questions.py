@@ -1,17 +1,33 @@
-"""The study's four questions, each answered in one sentence made from the numbers."""
+"""The study's four questions, each answered from the numbers by a rule that is printed beside it.
+
+An answer claims a difference only where it is more than chance, by test image and after correction
+for the number of comparisons, and says how large it is. Where there are fewer test images than
+:data:`~nversion.evaluation.clustered.FEWEST`, it says that these are too few to tell.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nversion.evaluation.comparisons import distinguishable, paired_difference
+from nversion.evaluation.clustered import FEWEST, holm
+from nversion.study.twins import SIGNIFICANT, compare_twins
 
 __all__ = ["answer_questions"]
 
+_TEST = (
+    "A difference counts if it is more than chance at 5 %: whole test images change sides in a "
+    "permutation test, and Holm's correction is made for the number of comparisons. Below "
+    f"{FEWEST} test images there are too few to say."
+)
+
+
+_OLDER = "these results, which hold no comparison by test image"
+
 
 def answer_questions(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the questions with their answers and the keys of the results they rest on.
+    """Return the questions, each with answer, rule, and the keys of the results they rest on.
 
     Args:
         results: everything but the key "questions".
@@ -20,26 +36,38 @@ def answer_questions(results: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "question": "How robust are neural networks?",
             "answer": _how_robust(results),
-            "rests_on": ["versions", "attacks", "program.mean_individual"],
+            "rule": "At each radius, the share of attacked images on which no attack of the study "
+            "found a change within the radius that alters the prediction; all of them were right "
+            "before. What the attacks did not find may exist, so it is at most that. Robust at a "
+            "radius means that at least half of the images hold. Intervals are by test image.",
+            "rests_on": ["under_attack", "versions", "attacks"],
         },
         {
             "question": "Which type of adversarial attack is most successful?",
             "answer": _which_attack(results),
+            "rule": "By the share of runs that succeed, however large the change. An attack can be "
+            "told from the best if the 95 % intervals of the two lie apart; an interval counts "
+            "each test image as one try.",
             "rests_on": ["attacks"],
         },
         {
             "question": "Can N-version programming defend against adversarial attacks?",
             "answer": _does_voting_defend(results),
-            "rests_on": [
-                "program.accuracy",
-                "program.mean_individual",
-                "program.best_individual",
-            ],
+            "rule": "Yes if the program beats both the best single version, on images that were "
+            "not made against that version, and the baseline, one network trained alone, on the "
+            "same images; no if it loses to one of them and beats neither; in part if it beats "
+            "only one. The best version is picked on the images that it is judged on, which "
+            "flatters it: to beat it is harder than need be, and to lose to it counts only after "
+            f"its p-value is multiplied by the number of versions. {_TEST}",
+            "rests_on": ["comparisons"],
         },
         {
             "question": "Can N-version programming make one more robust network?",
             "answer": _does_distilling_transfer(results),
-            "rests_on": ["distillation"],
+            "rule": "Yes if the student beats the baseline in every measure of robustness in table "
+            "III and does not lose test accuracy; no if it loses in some of them and wins in none; "
+            f"in part if it wins in some. {_TEST}",
+            "rests_on": ["distillation.comparison", "distillation.student_rank"],
         },
     ]
 
@@ -53,15 +81,45 @@ def _how_robust(results: Mapping[str, Any]) -> str:
     tests = [row["test_accuracy"] for row in results["versions"] if row["status"] == "trained"]
     tried = sum(row["tried"] for row in results["attacks"])
     succeeded = sum(row["succeeded"] for row in results["attacks"])
-    single = results["program"]["mean_individual"]
-    share = f"{percent(succeeded / tried)} of {tried:,}" if tried else "none of 0"
-    text = (
-        f"Not very: single networks that classify {percent(min(tests))} to {percent(max(tests))} "
-        f"of the test images correctly were fooled by {share} attack runs"
+    rows = results.get("under_attack", [])
+    known = (
+        f"single networks classify {percent(min(tests))} to {percent(max(tests))} of the test "
+        "images correctly"
     )
-    if single is None:
-        return text + "; no adversarial image was left to test them on."
-    return text + f", and classify {percent(single)} of the adversarial set correctly on average."
+    if not tried:
+        return f"It cannot be told: {known}, but no attack was run on them."
+    unbounded = (
+        f"Without a bound on the change, {percent(succeeded / tried)} of {tried:,} attack runs "
+        "succeed."
+    )
+    if not rows:
+        return f"It cannot be told at which radius from {_OLDER}: {known}. {unbounded}"
+    clusters = rows[0]["clusters"]
+    verdict = _too_few(clusters) if clusters < FEWEST else _where_robust(rows)
+    shares = _list([f"{percent(row['value'])} {_range(row)} at {_radius(row)}" for row in rows])
+    return (
+        f"{verdict}: {known}; of {rows[0]['images']:,} images that they had right (from "
+        f"{clusters:,} test images), at most these shares hold under attack: {shares}. {unbounded}"
+    )
+
+
+def _where_robust(rows: Sequence[Mapping[str, Any]]) -> str:
+    holding = [row for row in rows if row["value"] >= 0.5]
+    if not holding:
+        return "Not at any usual radius"
+    if len(holding) == len(rows):
+        return "At every usual radius, as far as these attacks can tell"
+    where = _list([_radius(row) for row in holding])
+    return f"At {where}, as far as these attacks can tell, and not beyond"
+
+
+def _radius(row: Mapping[str, Any]) -> str:
+    radius = "8/255" if row["radius"] == 8 / 255 else f"{row['radius']:g}"
+    return f"{'L∞' if row['norm'] == 'linf' else 'L2'} {radius}"
+
+
+def _range(row: Mapping[str, Any]) -> str:
+    return f"({100 * row['low']:.1f} to {100 * row['high']:.1f})"
 
 
 def _which_attack(results: Mapping[str, Any]) -> str:
@@ -70,97 +128,165 @@ def _which_attack(results: Mapping[str, Any]) -> str:
         return "No attack was run."
     best = max(row["effectiveness"] for row in rows)
     winners = [row["name"] for row in rows if row["effectiveness"] == best]
-    worst = min(rows, key=lambda row: row["effectiveness"])
+    floor = max(_ends(row)[0] for row in rows if row["effectiveness"] == best)
     text = (
-        f"{_list(winners)} with {percent(best)} of its runs"
-        if len(winners) == 1
-        else (f"{_list(winners)}, each with {percent(best)} of its runs")
+        f"{_list(winners)}{', each' if len(winners) > 1 else ''} with {percent(best)} of its runs"
     )
-    if worst["effectiveness"] == best:
+    if len(winners) == len(rows):
         return text + "; no attack did worse."
-    return text + f"; {worst['name']} did worst with {percent(worst['effectiveness'])}."
+    worst = min(rows, key=lambda row: row["effectiveness"])
+    level = [row["name"] for row in rows if row["effectiveness"] < best and _ends(row)[1] >= floor]
+    text += f"; {worst['name']} did worst with {percent(worst['effectiveness'])}"
+    if level:
+        text += f"; {_list(level)} cannot be told from the best by these images"
+    return text + "."
+
+
+def _ends(attack: Mapping[str, Any]) -> tuple[float, float]:
+    """Return an attack's interval; all there is where it is not known by test image."""
+    if "test_images" not in attack:
+        return 0.0, 1.0
+    return attack["effectiveness_low"], attack["effectiveness_high"]
 
 
 def _does_voting_defend(results: Mapping[str, Any]) -> str:
-    program = results["program"]
-    if program["accuracy"] is None:
+    if results["program"]["accuracy"] is None:
         return "There was no adversarial image to tell by."
+    if "comparisons" not in results:
+        return _defence_in_older_results(results)
+    program, compared = results["program"], results["comparisons"]["adversarial"]
     versions = len(program["versions"])
-    accuracy, best = program["accuracy"], program["best_individual"]
-    p = program["against_best"]["p_value"]
-    sure = "" if accuracy == best else f", paired p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
-    against = "more than" if accuracy > best else "as much as" if accuracy == best else "less than"
-    verdict = (
-        "Yes, against images made for its members"
-        if accuracy > program["mean_individual"]
-        else "Not here"
-    )
+    best, baseline = compared["program_and_best_version"], compared["program_and_baseline"]
+    if best is None:
+        return (
+            f"It cannot be told: a program of {versions} has no version to be compared with on "
+            "images that were not made against it."
+        )
+    corrected = holm([best["p_picked"], baseline["p_value"]])
+    fewest = min(best["clusters"], baseline["clusters"])
+    outcomes = [_outcome(gain, p) for gain, p in zip((best, baseline), corrected, strict=True)]
+    verdict = _too_few(fewest) if fewest < FEWEST else _verdict(outcomes)
     return (
-        f"{verdict}: the program of {versions} classifies {percent(accuracy)} of the adversarial "
-        f"set correctly, a single version {percent(program['mean_individual'])} on average, and it "
-        f"gets {against} the best single version ({percent(best)}{sure}); the program itself was "
+        f"{verdict}: on {best['images']:,} adversarial images that were not made against the best "
+        f"single version ({best['name']}), from {best['clusters']:,} test images, the "
+        f"program of {versions} classifies {percent(best['first'])} correctly and that version "
+        f"{percent(best['second'])} ({_size(best, corrected[0])}); on all {baseline['images']:,}, "
+        f"the program {percent(baseline['first'])} and the baseline {percent(baseline['second'])} "
+        f"({_size(baseline, corrected[1])}). {_on_clean_images(results)} The program itself was "
         "not the target of these attacks."
     )
 
 
-def _does_distilling_transfer(results: Mapping[str, Any]) -> str:
-    baseline = results["distillation"]["baseline"]
-    student = results["distillation"]["student"]
-    better: list[str] = []
-    worse: list[str] = []
-    level: list[str] = []
-    for key, name, larger_is_better in (
-        ("test_accuracy", "test accuracy", True),
-        ("certified_l1", "certified L1 radius", True),
-        ("certified_l2", "certified L2 radius", True),
-        ("adversarial_accuracy", "accuracy on the adversarial set", True),
-        ("adversarial_frequency", "adversarial frequency", False),
-    ):
-        ours, theirs = student.get(key), baseline.get(key)
-        if ours is None or theirs is None:
-            continue
-        if not _told_apart(results, key, ours, theirs):
-            level.append(name)
-        else:
-            (better if (ours > theirs) == larger_is_better else worse).append(name)
-    rank = results["distillation"]["student_rank"]
-    of = results["distillation"]["rank_of"]
-    verdict = "Yes" if better and not worse else "No" if worse and not better else "Partly"
-    if not better and not worse:
-        verdict = "No difference was seen"
-    parts = []
-    if better:
-        parts.append(f"better than the baseline in {_list(better)}")
-    if worse:
-        parts.append(f"worse in {_list(worse)}")
-    if level:
-        parts.append(f"not distinguishable from it in {_list(level)}")
-    place = (
-        f"ranks {rank} of {of} on the adversarial set, in which no image was made against it"
-        if rank
-        else "was not ranked"
+def _defence_in_older_results(results: Mapping[str, Any]) -> str:
+    """Return what can be said where nothing was compared by test image: no verdict."""
+    program, baseline = results["program"], results["distillation"]["baseline"]
+    versions = [row for row in results["versions"] if row["adversarial_accuracy_others"]]
+    best = max(versions, key=lambda row: row["adversarial_accuracy_others"])
+    return (
+        f"It cannot be told from {_OLDER}: the program of {len(program['versions'])} classifies "
+        f"{percent(program['accuracy'])} of the adversarial set correctly, the baseline "
+        f"{percent(baseline['adversarial_accuracy'])}, and the best single version "
+        f"({best['name']}) {percent(best['adversarial_accuracy_others'])} of the images that were "
+        f"not made against it. Of the clean test images the program classifies "
+        f"{percent(program['test_accuracy'])} correctly and the baseline "
+        f"{percent(baseline['test_accuracy'])}."
     )
-    return f"{verdict}: the student is {', '.join(parts) or 'like the baseline'}, and {place}."
 
 
-def _told_apart(results: Mapping[str, Any], key: str, ours: float, theirs: float) -> bool:
-    """Return whether student and baseline differ by more than chance in one measure.
-
-    Shares do if their 95 % intervals lie apart, radii if the mean difference's leaves out 0.
-    """
-    if key.startswith("certified_l"):
-        radii = results["certification"].get("norms", {}).get(key.removeprefix("certified_l"))
-        if radii is None:
-            return ours != theirs
-        found = paired_difference(radii["student"]["radii"], radii["baseline"]["radii"])
-        return found is not None and (found[1] > 0 or found[2] < 0)
-    tries = {
-        "test_accuracy": results["study"]["test_images"],
-        "adversarial_accuracy": results["adversarial_set"]["size"],
-        "adversarial_frequency": results["distillation"]["student"]["attack_runs"],
-    }[key]
-    return bool(tries) and distinguishable(ours, theirs, tries)
+def _on_clean_images(results: Mapping[str, Any]) -> str:
+    compared = results["comparisons"]["test"]
+    best, baseline = compared["program_and_best_version"], compared["program_and_baseline"]
+    corrected = holm([best["p_picked"], baseline["p_value"]])
+    return (
+        f"Of {baseline['images']:,} clean test images it classifies {percent(baseline['first'])} "
+        f"correctly, the best version on these ({best['name']}) {percent(best['second'])} "
+        f"({_size(best, corrected[0])}), and the baseline {percent(baseline['second'])} "
+        f"({_size(baseline, corrected[1])})."
+    )
 
 
-def _list(names: list[str]) -> str:
+def _does_distilling_transfer(results: Mapping[str, Any]) -> str:
+    older = "comparison" not in results["distillation"]
+    rows = compare_twins(results) if older else results["distillation"]["comparison"]
+    robustness = [row for row in rows if row["measure"] != "test_accuracy"]
+    known = [row["verdict"] for row in robustness if row["verdict"] != "too few"]
+    if known:
+        verdict = _verdict(known)
+        if verdict == "Yes" and any(row["verdict"] == "worse" for row in rows):
+            verdict = "In part"
+    else:
+        verdict = _too_few(max((row["source_images"] for row in robustness), default=0))
+    if older:
+        verdict = f"It cannot be told from {_OLDER} of all measures"
+    parts = [
+        f"{words} {_list([_measure(row) for row in rows if row['verdict'] == kind])}"
+        for kind, words in (
+            ("better", "better than the baseline in"),
+            ("worse", "worse than the baseline in"),
+            ("level", "not distinguishable from the baseline in"),
+        )
+        if any(row["verdict"] == kind for row in rows)
+    ]
+    unknown = [row["name"] for row in rows if row["verdict"] == "too few"]
+    if unknown:
+        parts.append(f"on too few images to say in {_list(unknown)}")
+    said = f"of {len(rows)} measures, the student is {'; '.join(parts)}. " if parts else ""
+    return f"{verdict}: {said}{_place(results)}"
+
+
+def _place(results: Mapping[str, Any]) -> str:
+    rank, of = (results["distillation"][key] for key in ("student_rank", "rank_of"))
+    if not rank:
+        return "It was not ranked among the versions."
+    return (
+        f"Its rank on the adversarial set is {rank} of {of}, which says little: the set holds "
+        "images made against each version, and none made against the student."
+    )
+
+
+def _measure(row: Mapping[str, Any]) -> str:
+    """Return a row's name with the size of the difference, its interval and p-value."""
+    radius = row["measure"].startswith("certified")
+    digits, scale, unit = (4, 1, "") if radius else (2, 100, " points")
+    low, high = (f"{scale * row[key]:+.{digits}f}" for key in ("low", "high"))
+    if row["verdict"] == "level":
+        return _minus(f"{row['name']} ({low} to {high}{unit})")
+    size = f"{scale * row['difference']:+.{digits}f}{unit}"
+    return _minus(f"{row['name']} ({size}, {low} to {high}, {_p(row['p_holm'])})")
+
+
+def _size(gain: Mapping[str, Any], corrected: float) -> str:
+    """Return the size of a difference of shares, its interval and p-value."""
+    difference, low, high = (100 * gain[key] for key in ("difference", "low", "high"))
+    return _minus(f"{difference:+.2f} points, {low:+.2f} to {high:+.2f}, {_p(corrected)}")
+
+
+def _minus(written: str) -> str:
+    return re.sub(r"-(?=\d)", "\u2212", written)
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def _outcome(gain: Mapping[str, Any], corrected: float) -> str:
+    if corrected >= SIGNIFICANT:
+        return "level"
+    return "better" if gain["difference"] > 0 else "worse"
+
+
+def _verdict(outcomes: Sequence[str]) -> str:
+    """Return the word for what all comparisons say together."""
+    if all(outcome == "better" for outcome in outcomes):
+        return "Yes"
+    if "better" in outcomes:
+        return "In part"
+    return "No" if "worse" in outcomes else "No difference can be told from chance"
+
+
+def _too_few(images: int) -> str:
+    return f"Too few to say ({images} test images; the least is {FEWEST})"
+
+
+def _list(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]

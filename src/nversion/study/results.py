@@ -53,6 +53,8 @@ def study_section(
         "dataset": config.dataset,
         "train_images": len(data.train),
         "test_images": len(data.test),
+        "shape": list(data.shape),
+        "class_names": list(data.class_names),
         "seed": config.seed,
         "versions": versions,
         "recipe": config.versions.recipe,

@@ -8,6 +8,7 @@ running a study again after an interruption, or with another setting, does only 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from nversion.study.attack_stage import (
     build_set,
 )
 from nversion.study.certify_stage import certify_networks
+from nversion.study.compare_stage import compare, compare_frequencies
 from nversion.study.config import StudyConfig, load_config, make_config, save_config
 from nversion.study.distil_stage import distil
 from nversion.study.engine import Engine
@@ -38,6 +40,8 @@ from nversion.study.train_stage import (
     study_architectures,
     train_versions,
 )
+from nversion.study.twins import compare_twins
+from nversion.study.under_attack_stage import measure_under_attack
 from nversion.study.units.voting import read_outputs
 from nversion.study.vote_stage import certify_vote
 from nversion.versions import load_recipe
@@ -149,7 +153,11 @@ def _run(
     with engine.stage("distillation"):
         networks = distil(config, place, data, shared, versions, engine)
     with engine.stage("evaluation"):
-        measured = _evaluate(config, place, data, shared, networks, adversarial, engine)
+        measured, frequencies = _evaluate(
+            config, place, data, shared, networks, adversarial, engine
+        )
+        holding = measure_under_attack(place, runs, config.seed, engine)
+        compared = compare(config, place, data, versions, networks, adversarial, engine)
     with engine.stage("certification"), engine.on_processor():
         certification = certify_networks(config, place, data, networks, engine)
         certification["program"] = certify_vote(config, place, data, versions, engine)
@@ -174,16 +182,20 @@ def _run(
         "attacks": [row.to_json() for row in built.table],
         "adversarial_set": {
             "size": len(adversarial),
+            "source_images": adversarial.source_images,
             "per_attack": adversarial.per_attack,
             "per_version": adversarial.per_version,
             "storable": adversarial.storable,
             "perceptibility_rule": plan.rule.explain(),
         },
+        "under_attack": holding,
         "transfer": transfer,
-        "program": program,
+        "program": program | _against_best(compared),
+        "comparisons": compared | {"frequency": frequencies},
         "distillation": _distillation(config, place, measured, accuracies),
         "certification": certification,
     }
+    results["distillation"]["comparison"] = compare_twins(results)
     results["questions"] = answer_questions(results)
     results["example"] = built.example and built.example.to_json(built.table)
     write_json(place.results, results)
@@ -198,8 +210,11 @@ def _evaluate(
     networks: Mapping[str, TrainedVersion],
     adversarial: AdversarialSet,
     engine: Engine,
-) -> dict[str, dict[str, Any]]:
-    """Return accuracies and adversarial frequency of baseline and student, by role."""
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any] | None]:
+    """Return accuracies and adversarial frequency of baseline and student, by role.
+
+    With them, how the two frequencies differ; None if there is none.
+    """
     units = [
         outputs_unit(
             f"evaluation/{role}",
@@ -228,10 +243,23 @@ def _evaluate(
             "adversarial_frequency_low": frequency.low,
             "adversarial_frequency_high": frequency.high,
             "attack_runs": frequency.tried,
+            "attacked_images": frequency.images,
             "attacks": {run.attack: adversarial_frequency([run]).share for run in runs[role]},
             "seconds": record["seconds"],
         }
-    return measured
+    gain = compare_frequencies(runs, config.seed)
+    return measured, None if gain is None else dataclasses.asdict(gain)
+
+
+def _against_best(compared: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the key "program" says of the program and the best version on the whole set."""
+    found = compared["adversarial"] and compared["adversarial"]["program_and_best_individual"]
+    shares = compared["adversarial"] and compared["adversarial"]["shares"]["program"]
+    return {
+        "against_best": found,
+        "accuracy_low": shares and shares["low"],
+        "accuracy_high": shares and shares["high"],
+    }
 
 
 def _transfer(

@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nversion.evaluation import paired_comparison
-from nversion.files import read_rows, read_tensor, write_json
+from nversion.files import read_rows, read_tensor, write_json, write_tensors
 from nversion.program import AccuracyCounter, vote_outputs
 
 __all__ = ["accuracies_on_set", "read_outputs", "summarise"]
@@ -28,58 +27,75 @@ def summarise(
     orders: int,
     seed: int,
     path: Path,
+    verdicts: Path,
 ) -> None:
-    """Write what the program gets right, of the test images and of the adversarial set."""
+    """Write what the program gets right of the test images and the adversarial set, and its labels.
+
+    Args:
+        labels: int64 [images of the set].
+        test_labels: int64 [test images].
+        outputs: of each version the name, the file of its outputs on the set, and its folder.
+        voter: the program's.
+        orders: orders of the versions to draw.
+        seed: of the orders.
+        path: where the accuracies go.
+        verdicts: where the program's labels of both kinds of images go.
+    """
     truth, test_truth = torch.from_numpy(labels), torch.from_numpy(test_labels)
     names = [name for name, _, _ in outputs]
     logits = [version / "test-logits.safetensors" for *_, version in outputs]
-    voted = [
-        vote_outputs(block.softmax(dim=2), voter).labels
-        for _, block in _blocks(logits, "logits", len(test_truth))
-    ]
+    voted = torch.cat(
+        [
+            vote_outputs(block.softmax(dim=2), voter).labels
+            for _, block in _blocks(logits, "logits", len(test_truth))
+        ]
+    )
     summary: dict[str, Any] = {
         "voter": voter,
         "versions": names,
-        "test_accuracy": _share(torch.cat(voted) == test_truth),
+        "test_accuracy": _share(voted == test_truth),
         "accuracy_by_n": [],
         "accuracy_by_n_orders": None,
         "mean_individual": None,
         "best_individual": None,
         "best_individual_name": None,
-        "against_best": None,
         "accuracy": None,
     }
+    voted_on_set = torch.zeros(0, dtype=torch.int64)
     if len(truth):
-        summary |= accuracies_on_set(
-            names, [file for _, file, _ in outputs], truth, voter, orders, seed
-        )
+        files = [file for _, file, _ in outputs]
+        found, voted_on_set = accuracies_on_set(names, files, truth, voter, orders, seed)
+        summary |= found
+    write_tensors(verdicts, {"adversarial": voted_on_set, "test": voted})
     write_json(path, summary)
 
 
 def accuracies_on_set(
     names: Sequence[str], files: Sequence[Path], truth: Tensor, voter: str, orders: int, seed: int
-) -> dict[str, Any]:
-    """Return what the program and its versions get right of the set, in one pass over the files."""
+) -> tuple[dict[str, Any], Tensor]:
+    """Return what the program and its versions get right of the set, and the program's labels.
+
+    The files are gone through once.
+    """
     counter = AccuracyCounter(len(files), voter, orders, seed)
     right = torch.zeros(len(files), dtype=torch.int64)
-    program_right = torch.zeros(len(truth), dtype=torch.bool)
+    verdicts = torch.zeros(len(truth), dtype=torch.int64)
     for rows, block in _blocks(files, "probabilities", len(truth)):
         counter.add(block, truth[rows])
         right += (block.argmax(dim=2) == truth[rows]).sum(dim=1)
-        program_right[rows] = vote_outputs(block, voter).labels == truth[rows]
+        verdicts[rows] = vote_outputs(block, voter).labels
     single = right.double() / len(truth)
     best = int(single.argmax())
-    best_right = read_outputs(files[best]).argmax(dim=1) == truth
     band, by_n = counter.over_orders(), counter.in_order()
-    return {
+    measured = {
         "accuracy_by_n": by_n,
         "accuracy_by_n_orders": dataclasses.asdict(band),
         "mean_individual": float(single.mean()),
         "best_individual": float(single[best]),
         "best_individual_name": names[best],
-        "against_best": paired_comparison(program_right, best_right),
         "accuracy": by_n[-1],
     }
+    return measured, verdicts
 
 
 def read_outputs(path: Path) -> Tensor:
