@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +282,21 @@ def test_versions_of_one_name_are_told_apart_by_folder(versions: Path, tmp_path:
     other = Version.load(versions / "a").save(tmp_path / "copy")
     values = facts(versions / "a", other, "--images", "2", "--norm", "2", "--ball")
     assert values["models"] == [str(versions / "a"), str(other)]
+
+
+def test_infinite_radii_are_counted_apart_and_are_finite_json(
+    versions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    radii = torch.tensor([0.5, math.inf, 0.0, math.inf])
+    monkeypatch.setattr("nversion.cli.radii.certify", lambda *given, **options: radii)
+    words = (versions / "a", "--images", "4", "--norm", "2")
+    printed = output(*words)
+    assert "infinite radii are counted apart" in printed
+    found = facts(*words)["norms"]["2"]
+    assert found["radii"] == [0.5, None, 0.0, None]
+    assert (found["mean"], found["median"], found["infinite"]) == (0.25, 0.25, 2)
+    output(*words, "--out", tmp_path / "radii.npz")
+    assert np.load(tmp_path / "radii.npz")["radii_2"].tolist() == radii.tolist()
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -102,6 +102,19 @@ def test_certified_accuracy_is_the_share_of_radii_at_least_as_large(example):
     assert list(lines["baseline"].get_ydata()) == [0.0]
 
 
+def test_infinite_radii_keep_the_certified_accuracy_up(example):
+    results = example(2)
+    results["certification"]["norms"] = {
+        "2": {"student": {"radii": [0.3, None, 0.1, 0.0]}, "baseline": {"radii": [None, None]}}
+    }
+    drawing = figures(results)["figure-8-certified"]
+    (axes,) = drawing.axes
+    lines = {line.get_label(): line for line in axes.lines}
+    steps = [(round(x, 2), y) for x, y in lines["student"].get_xydata()]
+    assert steps == [(0, 0.75), (0.1, 0.75), (0.3, 0.5), (0.3, 0.25), (0.3, 0.25)]
+    assert [tuple(step) for step in lines["baseline"].get_xydata()] == [(0.0, 1.0), (0.3, 1.0)]
+
+
 def test_transfer_shows_the_matrix_and_scales_to_the_other_versions(example):
     results = example(5)
     axes = figures(results)["figure-7-transfer"].axes[0]

@@ -174,3 +174,14 @@ def test_stage_table_adds_up(example):
     table = tables.stage_table(example(3))
     assert table.rows[-1][1].text == "10\u202fmin 10\u202fs"
     assert sum(row[2].bar for row in table.rows[:-1]) == pytest.approx(1.0)
+
+
+def test_table_three_says_how_many_radii_its_means_leave_out(example):
+    results = example(3)
+    norms = results["certification"]["norms"]
+    norms["2"]["student"] |= {"radii": [0.5, None, None, 0.25], "infinite": 2}
+    table = distillation_table(results)
+    assert cells(table, "Certified radius, L2")["Measure"].note.endswith(
+        "; infinite and left out: 2 of 4 of the student"
+    )
+    assert "infinite" not in cells(table, "Certified radius, L1")["Measure"].note

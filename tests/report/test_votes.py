@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 from nversion.report.votes import certified_votes, vote_table
 
 CERTIFIED = {
@@ -39,3 +41,15 @@ def test_without_certified_votes_there_is_nothing() -> None:
     for results in ({}, {"certification": {"program": None}}):
         assert vote_table(results) is None
         assert certified_votes(results) is None
+
+
+def test_infinite_radii_are_counted_beside_the_means() -> None:
+    results = copy.deepcopy(RESULTS)
+    vote = results["certification"]["program"]["norms"]["2"]["program"]
+    vote |= {"radii": [0.05, None, None], "infinite": 2}
+    table = vote_table(results)
+    assert table is not None
+    assert table.notes[1] == "Infinite radii are not in the means: 2 of 3 of the vote in L2."
+    said = certified_votes(results)
+    assert said is not None
+    assert said.endswith("the median version to 0.0450, infinite radii left out.")

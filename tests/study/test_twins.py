@@ -75,5 +75,15 @@ def test_rows_on_few_images_are_neither_judged_nor_counted() -> None:
     assert rows["test_accuracy"]["p_holm"] == pytest.approx(0.09)
 
 
+def test_infinite_radii_are_left_out_of_a_row_and_the_row_says_so() -> None:
+    found = results()
+    found["certification"]["norms"]["1"]["student"]["radii"][:3] = [None] * 3
+    found["certification"]["norms"]["2"]["baseline"]["radii"] = [None] * 80
+    rows = {row["measure"]: row for row in compare_twins(found)}
+    assert rows["certified_l1"]["images"] == 77
+    assert rows["certified_l1"]["name"] == "certified L1 radius, where both are finite"
+    assert "certified_l2" not in rows
+
+
 def test_the_same_results_give_the_same_rows() -> None:
     assert compare_twins(results()) == compare_twins(results())

@@ -264,15 +264,20 @@ def _title(facts: Mapping[str, Any]) -> str:
 
 
 def _print_norm(facts: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    shares = [f"at {entry['radius']:g}" for entry in found["certified"]]
-    heads = ("", "mean", "median", *shares, "images", "seconds an image")
-    rows = [_cells(_title(facts), facts, found)]
+    shown = {_title(facts): found}
     comparison = found.get("comparison")
     if comparison:
         best = comparison["best_version"]
-        rows.append(_cells(f"best version ({best})", facts, found["versions"][best]))
-        rows.append(_cells("median of the versions", facts, comparison["median_version"]))
+        shown[f"best version ({best})"] = found["versions"][best]
+        shown["median of the versions"] = comparison["median_version"]
+    infinite = any(one["infinite"] for one in shown.values())
+    shares = [f"at {entry['radius']:g}" for entry in found["certified"]]
+    apart = ("infinite",) if infinite else ()
+    heads = ("", "mean", "median", *apart, *shares, "images", "seconds an image")
+    rows = [_cells(name, facts, one, infinite) for name, one in shown.items()]
     print_table(heads, rows, numbers=heads[1:])
+    if infinite:
+        typer.echo("  infinite radii are counted apart; mean and median are of the others")
     if comparison:
         typer.echo(
             f"  the vote is certified further than the best version on "
@@ -281,11 +286,13 @@ def _print_norm(facts: Mapping[str, Any], found: Mapping[str, Any]) -> None:
         )
 
 
-def _cells(name: str, facts: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, ...]:
+def _cells(
+    name: str, facts: Mapping[str, Any], found: Mapping[str, Any], infinite: bool
+) -> tuple[str, ...]:
     return (
         name,
-        f"{found['mean']:.4f}",
-        f"{found['median']:.4f}",
+        *("-" if found[key] is None else f"{found[key]:.4f}" for key in ("mean", "median")),
+        *((f"{found['infinite']:g}",) if infinite else ()),
         *(f"{entry['share']:.1%}" for entry in found["certified"]),
         str(facts["images"]),
         f"{found['seconds_per_image']:.3f}",

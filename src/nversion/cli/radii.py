@@ -13,10 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from nversion.certification.certify import random_targets
+from nversion.certification.infinite import (
+    count_infinite,
+    finite_radii,
+    mean_radius,
+    radii_as_json,
+)
 from nversion.certification.smoothing import SmoothingResult, certify_smoothing
 from nversion.cli.request import CONFIDENCE, SAMPLES, SIGMA, Request
 from nversion.errors import NVersionError, UnsupportedModuleError
@@ -44,12 +51,16 @@ def write(out: Path, facts: Mapping[str, Any]) -> None:
         "facts": np.array(json.dumps(facts)),
     }
     for norm, found in facts["norms"].items():
-        arrays[f"radii_{norm}"] = np.array(found["radii"], dtype=np.float32)
+        arrays[f"radii_{norm}"] = _array(found["radii"])
         if "versions" in found:
-            radii = [one["radii"] for one in found["versions"].values()]
-            arrays[f"versions_radii_{norm}"] = np.array(radii, dtype=np.float32)
+            radii = [_array(one["radii"]) for one in found["versions"].values()]
+            arrays[f"versions_radii_{norm}"] = np.stack(radii)
     with replacing(out) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
+
+
+def _array(radii: Sequence[float | None]) -> npt.NDArray[np.float32]:
+    return np.array([np.inf if radius is None else radius for radius in radii], dtype=np.float32)
 
 
 def predictions(model: nn.Module, images: Tensor) -> Tensor:
@@ -125,14 +136,17 @@ def _zipped(done: Sequence[Any]) -> list[tuple[Any, slice]]:
 
 
 def _summary(radii: Tensor, seconds: float, at: Sequence[float]) -> dict[str, Any]:
+    """Return the facts of one network's radii; infinite ones are counted apart, and null."""
+    finite = finite_radii(radii)
     return {
-        "mean": float(radii.double().mean()),
-        "median": float(radii.double().quantile(0.5)),
+        "mean": mean_radius(radii),
+        "median": float(finite.quantile(0.5)) if len(finite) else None,
+        "infinite": count_infinite(radii),
         "certified": [
             {"radius": radius, "share": float((radii >= radius).double().mean())} for radius in at
         ],
         "seconds_per_image": seconds / len(radii),
-        "radii": [float(radius) for radius in radii],
+        "radii": radii_as_json(radii),
     }
 
 
@@ -142,8 +156,9 @@ def _compared(
     """Return how a program's radii, the first, compare with its versions'."""
     comparison = RadiusComparison(radii[0], torch.stack(list(radii[1:])))
 
-    def middle(values: Sequence[float]) -> float:
-        return float(np.median(values))
+    def middle(values: Sequence[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return float(np.median(known)) if known else None
 
     shares = [[entry["share"] for entry in one["certified"]] for one in summaries]
     return {
@@ -154,6 +169,7 @@ def _compared(
         "median_version": {
             "mean": comparison.median_mean,
             "median": middle([one["median"] for one in summaries]),
+            "infinite": middle([one["infinite"] for one in summaries]),
             "certified": [
                 {"radius": entry["radius"], "share": middle([row[place] for row in shares])}
                 for place, entry in enumerate(summaries[0]["certified"])

@@ -28,6 +28,7 @@ from nversion.report.drawing import (
     version_axis,
 )
 from nversion.report.values import (
+    MISSING,
     Results,
     decimal,
     finite,
@@ -170,11 +171,12 @@ def certified_accuracy(results: Results, canvas: Canvas) -> Drawing | None:
     said = []
     for axes, (norm, pair) in zip(panels, curves.items(), strict=True):
         handles: list[Artist] = []
+        end = max((r for radii in pair.values() for r in radii if math.isfinite(r)), default=1.0)
         for name, radii in pair.items():
             colour, style = (
                 (palette.STUDENT, "-") if name == "student" else (palette.BASELINE, DASHED)
             )
-            x, y = _survival(radii)
+            x, y = _survival(radii, end)
             (line,) = axes.plot(
                 x,
                 y,
@@ -185,7 +187,7 @@ def certified_accuracy(results: Results, canvas: Canvas) -> Drawing | None:
                 label=name,
             )
             handles.append(line)
-            said.append(f"{name} in {norm_name(norm)} {decimal(float(np.median(radii)))}")
+            said.append(f"{name} in {norm_name(norm)} {_median(radii)}")
         axes.set_ylim(0, 1.02)
         axes.set_xlim(left=0)
         axes.grid(visible=True, axis="both")
@@ -201,15 +203,27 @@ def certified_accuracy(results: Results, canvas: Canvas) -> Drawing | None:
     return drawing
 
 
-def _survival(radii: list[float]) -> tuple[list[float], list[float]]:
+def _median(radii: list[float]) -> str:
+    """Write the median of the finite radii, and how many are infinite."""
+    finite = [radius for radius in radii if math.isfinite(radius)]
+    written = decimal(float(np.median(finite))) if finite else MISSING
+    infinite = len(radii) - len(finite)
+    return f"{written} ({infinite} of {len(radii)} are infinite)" if infinite else written
+
+
+def _survival(radii: list[float], end: float) -> tuple[list[float], list[float]]:
     """Return the steps of the share of images certified up to r, as r grows from 0.
 
     A radius of 0 says that there is no certificate, so it never counts. The share falls by one
-    image just past that image's radius.
+    image just past that image's radius; infinite radii keep it up as far as `end`.
     """
-    certified = sorted(radius for radius in radii if radius > 0)
-    shares = [(len(certified) - passed) / len(radii) for passed in range(len(certified) + 1)]
-    return [0.0, *certified, *certified[-1:]], [shares[0], *shares[:-1], *([0.0] * bool(certified))]
+    certified = sorted(radius for radius in radii if 0 < radius < math.inf)
+    left = sum(radius == math.inf for radius in radii)
+    shares = [(left + len(certified) - passed) / len(radii) for passed in range(len(certified) + 1)]
+    x, y = [0.0, *certified, *certified[-1:]], [shares[0], *shares[:-1], *shares[-1:]]
+    if not certified:
+        x, y = [0.0], shares
+    return ([*x, end], [*y, shares[-1]]) if left else (x, y)
 
 
 def _single_accuracies(results: Results) -> list[tuple[int, str, float]]:
@@ -328,8 +342,10 @@ def _radii(results: Results) -> dict[str, dict[str, list[float]]]:
     found: dict[str, dict[str, list[float]]] = {}
     for norm in sorted(map(str, norms)) if isinstance(norms, dict) else ():
         for name in ("student", "baseline"):
-            radii = numbers(results, f"certification.norms.{norm}.{name}.radii")
-            known = [radius for radius in radii if radius is not None]
+            radii = lookup(results, f"certification.norms.{norm}.{name}.radii")
+            # An infinite radius is null in JSON; what else is no number counts for nothing.
+            read = [math.inf if one is None else finite(one) for one in radii or ()]
+            known = [radius for radius in read if radius is not None]
             if known:
                 found.setdefault(norm, {})[name] = known
     return found

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 
 from nversion.report.reference import Study2019, reference_for
 from nversion.report.tables import THEN, Cell, Column, Table, certificate_method
-from nversion.report.twins import comparison_of, favour
+from nversion.report.twins import comparison_of, favour, radii_path
 from nversion.report.values import (
     MISSING,
     Results,
     count,
     decimal,
     finite,
+    infinite_radii,
+    join,
     lookup,
     norm_name,
     number,
@@ -59,8 +61,16 @@ def distillation_table(results: Results) -> Table | None:
     certified = f"mean over {images} images" if images != MISSING else ""
     body = [
         _measure(results, then, "test_accuracy", "Test accuracy"),
-        _measure(results, shown, "certified_l1", "Certified radius, L1", certified),
-        _measure(results, shown, "certified_l2", "Certified radius, L2", certified),
+        *(
+            _measure(
+                results,
+                shown,
+                f"certified_l{norm}",
+                f"Certified radius, L{norm}",
+                certified + _infinite(results, f"certified_l{norm}"),
+            )
+            for norm in (1, 2)
+        ),
         *_random_target_measures(results, then),
         *_box_measures(results, then),
         _measure(results, then, "adversarial_accuracy", "Adversarial accuracy"),
@@ -150,6 +160,7 @@ def _random_target_measures(results: Results, then: Study2019 | None) -> list[li
             note += f"; untargeted there {decimal(same[0])} and {decimal(same[1])}"
         title = f"Certified radius, {norm_name(norm)}"
         key = f"certified_l{norm}_random_target"
+        note += _infinite(results, key)
         row = _pair(results, Measured(key, title, note, baseline, student))
         if then:
             row += [_then(who, f"certified_l{norm}") for who in (then.baseline, then.student)]
@@ -168,9 +179,21 @@ def _box_measures(results: Results, then: Study2019 | None) -> list[list[Cell]]:
         )
         title = f"Certified radius, {norm_name(norm)}"
         key = f"certified_l{norm}_box"
-        row = _pair(results, Measured(key, title, "valid images only", baseline, student))
+        note = "valid images only" + _infinite(results, key)
+        row = _pair(results, Measured(key, title, note, baseline, student))
         body.append(row + [Cell(MISSING)] * (2 if then else 0))
     return body
+
+
+def _infinite(results: Results, measure: str) -> str:
+    """Return how many radii of a row are infinite and left out of its means, if any."""
+    path = radii_path(measure)
+    said = [
+        f"{share} {word}"
+        for who, word in (("baseline", "of the baseline"), ("student", "of the student"))
+        if (share := infinite_radii(results, f"{path}.{who}"))
+    ]
+    return f"; infinite and left out: {join(said)}" if said else ""
 
 
 def _pair(results: Results, row: Measured) -> list[Cell]:

@@ -13,6 +13,7 @@ from nversion.report.values import (
     count,
     decimal,
     finite,
+    infinite_radii,
     join,
     lookup,
     norm_name,
@@ -172,6 +173,8 @@ def certified_radii(results: Results) -> str | None:
             continue
         name = norm_name(norm)
         pair = f"{decimal(student)} against {decimal(baseline)}"
+        if any(infinite_radii(results, f"{path}.{who}") for who in ("student", "baseline")):
+            pair += ", infinite ones left out"
         if student != baseline and told_apart(results, f"certified_l{norm}") is False:
             said.append(f"not distinguishable in {name} ({pair})")
         else:

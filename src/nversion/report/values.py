@@ -22,6 +22,7 @@ __all__ = [
     "decimal",
     "duration",
     "finite",
+    "infinite_radii",
     "interval",
     "join",
     "lookup",
@@ -113,6 +114,12 @@ def text(results: Results, path: str) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return str(value) if str(value).strip() else None
+
+
+def infinite_radii(results: Results, path: str) -> str:
+    """Say how many of the radii at a path are infinite and so not in their mean; "" if none is."""
+    infinite = number(results, f"{path}.infinite")
+    return f"{count(infinite)} of {len(numbers(results, f'{path}.radii'))}" if infinite else ""
 
 
 def trained(results: Results) -> list[tuple[int, Results]]:

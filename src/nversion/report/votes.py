@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nversion.report.tables import Cell, Column, Table
 from nversion.report.values import (
     MISSING,
     Results,
     count,
     decimal,
+    infinite_radii,
+    join,
     lookup,
     norm_name,
     number,
@@ -63,9 +67,21 @@ def vote_table(results: Results) -> Table | None:
         f"times as much as certifying each of its versions; {who}, by "
         f"{text(results, 'certification.program.voter') or MISSING}; "
         f"{'changed images stay in [0, 1]' if valid else 'the plain ball'}. A radius is 0 where "
-        "the image is misclassified."
+        "the image is misclassified.",
+        *_infinite(results, sorted(map(str, norms))),
     ]
     return Table("", "Certified votes", columns, body, notes)
+
+
+def _infinite(results: Results, norms: Sequence[str]) -> list[str]:
+    """Return a note on the infinite radii, which the means leave out, if there are any."""
+    said = []
+    for norm in norms:
+        path = f"certification.program.norms.{norm}"
+        for who, words in (("program", "of the vote"), ("best_version", "of the best version")):
+            if share := infinite_radii(results, f"{path}.{who}"):
+                said.append(f"{share} {words} in {norm_name(norm)}")
+    return [f"Infinite radii are not in the means: {join(said)}."] if said else []
 
 
 def certified_votes(results: Results) -> str | None:
@@ -82,5 +98,6 @@ def certified_votes(results: Results) -> str | None:
             said.append(
                 f"in {norm_name(norm)} to {decimal(voted)} on average, the best version to "
                 f"{decimal(best)}, the median version to {decimal(median)}"
+                + (", infinite radii left out" if _infinite(results, [norm]) else "")
             )
     return f"The vote is certified {'; '.join(said)}." if said else None

@@ -14,6 +14,12 @@ from typing import Any
 
 import torch
 
+from nversion.certification.infinite import (
+    count_infinite,
+    finite_radii,
+    mean_radius,
+    radii_as_json,
+)
 from nversion.datasets import Dataset
 from nversion.files import read_tensor
 from nversion.randomness import derive_seed
@@ -144,21 +150,28 @@ def _compare_protocols(results: dict[str, Any]) -> None:
     """Add to the random-target means what they compare to, on the same images."""
     for norm, roles in results["norms_random_target"].items():
         for role, drawn in roles.items():
-            right = [radius for radius in drawn["radii"] if radius > 0]
+            right = [radius for radius in drawn["radii"] if radius]
             # The script of 2019 skipped misclassified images; elsewhere they count as 0.
             drawn["mean_where_right"] = sum(right) / len(right) if right else None
             untargeted = results.get("norms", {}).get(norm, {}).get(role)
             if untargeted:
                 same = untargeted["radii"][: len(drawn["radii"])]
-                drawn["untargeted_mean"] = sum(same) / len(same)
+                finite = [radius for radius in same if radius is not None]
+                drawn["untargeted_mean"] = sum(finite) / len(finite) if finite else None
 
 
 def summary(radii: torch.Tensor) -> dict[str, Any]:
-    """Return mean and median over all images (0 where misclassified) and the radii themselves."""
+    """Return mean and median of the finite radii, how many are infinite, and the radii themselves.
+
+    A radius is 0 where the image is misclassified, and null where it is infinite; mean and median
+    are None if all are infinite.
+    """
+    finite = finite_radii(radii)
     return {
-        "mean": float(radii.double().mean()),
-        "median": float(radii.double().median()),
-        "radii": [float(radius) for radius in radii],
+        "mean": mean_radius(radii),
+        "median": float(finite.median()) if len(finite) else None,
+        "infinite": count_infinite(radii),
+        "radii": radii_as_json(radii),
     }
 
 

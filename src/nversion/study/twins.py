@@ -60,11 +60,17 @@ def _measures(results: Mapping[str, Any]) -> Iterator[Measure]:
         yield Measure("test_accuracy", "test accuracy", gain)
     for protocol, ending, words in _PROTOCOLS:
         for norm, roles in results["certification"].get(protocol, {}).items():
-            student, baseline = (roles[role]["radii"] for role in ("student", "baseline"))
+            pairs = [roles[role]["radii"] for role in ("student", "baseline")]
+            # What is infinite has no difference; how many are stands with the radii.
+            finite = [pair for pair in zip(*pairs, strict=True) if None not in pair]
+            if not finite:
+                continue
+            student, baseline = zip(*finite, strict=True)
+            some = "" if len(finite) == len(pairs[0]) else ", where both are finite"
             draws = numpy_generator(results["study"]["seed"], "twins", protocol, norm)
             yield Measure(
                 f"certified_l{norm}{ending}",
-                f"certified L{'∞' if norm == 'inf' else norm} radius{words}",
+                f"certified L{'∞' if norm == 'inf' else norm} radius{words}{some}",
                 clustered_gain(student, baseline, range(len(student)), draws),
             )
     if compared.get("adversarial"):

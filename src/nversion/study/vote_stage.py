@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from nversion.certification.infinite import middle_radii
 from nversion.datasets import Dataset
 from nversion.files import read_tensor
 from nversion.program import RadiusComparison, create_voter
@@ -99,6 +100,7 @@ def _compared(comparison: RadiusComparison, members: Sequence[TrainedVersion]) -
         "best_version": {"name": members[best].name, **summary(comparison.versions[best])},
         "median_version_mean": comparison.median_mean,
         "version_means": comparison.version_means,
+        "version_infinite": comparison.version_infinite,
         "share_above_best": comparison.share_above_best,
         "share_above_median": comparison.share_above_median,
     }
@@ -126,7 +128,7 @@ def _unit(
     """
     rows = slice(part * PART, min((part + 1) * PART, found.shape[1]))
     path = plan.folder.certificates("program", norm, domain, part)
-    start = found[:, rows].double().quantile(0.5, dim=0)
+    start = middle_radii(found[:, rows])
     choices = {
         "voter": config.program.voter,
         "norm": norm,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nversion.certification import certify
+from nversion.certification.infinite import count_infinite, mean_radius, middle_radii
 from nversion.program.certificates.certified import certify_program
 from nversion.program.model import Program
 
@@ -19,38 +20,49 @@ class RadiusComparison:
     """Certified radii of a program and of its versions, on the same images.
 
     Attributes:
-        program: float32 [count].
-        versions: float32 [versions, count].
+        program: float32 [count]; infinite where no change changes the verdict.
+        versions: float32 [versions, count], likewise.
     """
 
     program: Tensor
     versions: Tensor
 
     @property
-    def mean(self) -> float:
-        """The program's mean radius."""
-        return float(self.program.double().mean())
+    def mean(self) -> float | None:
+        """The mean of the program's finite radii; None if there are none."""
+        return mean_radius(self.program)
 
     @property
-    def version_means(self) -> list[float]:
-        """Each version's mean radius."""
-        means: list[float] = self.versions.double().mean(dim=1).tolist()
-        return means
+    def version_means(self) -> list[float | None]:
+        """The mean of each version's finite radii; None where there are none."""
+        return [mean_radius(radii) for radii in self.versions]
+
+    @property
+    def version_infinite(self) -> list[int]:
+        """How many of each version's radii are infinite."""
+        return [count_infinite(radii) for radii in self.versions]
 
     @property
     def best_version(self) -> int:
-        """The place of the version with the largest mean radius, the first of equals."""
-        return int(torch.tensor(self.version_means).argmax())
+        """The place of the version with the largest mean radius, the first of equals.
+
+        Infinite radii count first, as they would in the mean: more of them are better, and of as
+        many the mean of the others decides.
+        """
+        ranked = zip(self.version_infinite, self.version_means, strict=True)
+        keys = [(infinite, mean or 0.0) for infinite, mean in ranked]
+        return keys.index(max(keys))
 
     @property
-    def best_mean(self) -> float:
-        """The largest mean radius of a single version."""
-        return max(self.version_means)
+    def best_mean(self) -> float | None:
+        """The mean of the best version's finite radii; None if there are none."""
+        return self.version_means[self.best_version]
 
     @property
-    def median_mean(self) -> float:
-        """The median of the versions' mean radii."""
-        return float(torch.tensor(self.version_means, dtype=torch.float64).quantile(0.5))
+    def median_mean(self) -> float | None:
+        """The median of the versions' means, of those that have one; None if none has."""
+        known = [mean for mean in self.version_means if mean is not None]
+        return float(torch.tensor(known, dtype=torch.float64).quantile(0.5)) if known else None
 
     @property
     def share_above_best(self) -> float:
@@ -60,8 +72,7 @@ class RadiusComparison:
     @property
     def share_above_median(self) -> float:
         """The share of images whose radius exceeds the median of the versions' on that image."""
-        middle = self.versions.double().quantile(0.5, dim=0)
-        return float((self.program.double() > middle).double().mean())
+        return float((self.program.double() > middle_radii(self.versions)).double().mean())
 
 
 def compare_with_versions(
@@ -84,8 +95,14 @@ def compare_with_versions(
         for model in program.models
     ]
     radii = torch.stack(versions)
-    start = radii.double().quantile(0.5, dim=0)
     voted = certify_program(
-        program, images, labels, norm, method=method, box=box, steps=steps, start=start
+        program,
+        images,
+        labels,
+        norm,
+        method=method,
+        box=box,
+        steps=steps,
+        start=middle_radii(radii),
     )
     return RadiusComparison(voted, radii)
