@@ -1,4 +1,4 @@
-"""Every error that nversion raises on purpose, in one tree, and its one warning.
+"""Every error that nversion raises on purpose, in one tree, and its two warnings.
 
 All derive from :class:`NVersionError`, so that a caller can catch the family; the ones that
 describe a wrong argument also derive from :class:`ValueError`. Messages name the file, line or
@@ -20,6 +20,7 @@ __all__ = [
     "MissingExtraError",
     "NVersionError",
     "OutputsWarning",
+    "PluginWarning",
     "StudyError",
     "ThinLeadWarning",
     "TrainingError",
@@ -83,6 +84,10 @@ class OutputsWarning(UserWarning):
 
 class ThinLeadWarning(UserWarning):
     """Rounding in the evaluation of a model may alone change its class on some images."""
+
+
+class PluginWarning(UserWarning):
+    """A plugin cannot be loaded and is left out; the message names it and says why."""
 
 
 class WorkerKilledError(NVersionError):
