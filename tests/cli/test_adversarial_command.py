@@ -157,7 +157,7 @@ def _folder(parent: Path) -> Path:
 def test_an_attack_that_breaks_down_leaves_the_rest_and_exit_code_1(
     versions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(registry._ATTACKS, "broken", Broken)
+    monkeypatch.setitem(registry.ATTACKS._makers, "broken", Broken)
     words = ("--attacks", "broken,gradient", "--images", "2", "--workers", "1", "--no-storable")
     result = run("build", versions / "a", *words, "--out", tmp_path / "set")
     assert result.exit_code == 1

@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 
 from nversion.attacks import Attack, create, names, registry
 from nversion.cli.app import app
-from nversion.cli.attack import PAPERS
 from nversion.datasets import load_dataset
 from nversion.errors import ArtefactError, DatasetError, InputError, NVersionError
 from nversion.models import predict
@@ -143,7 +142,7 @@ def test_an_image_that_is_wrong_already_is_not_attacked(model: Path) -> None:
 def test_an_attack_that_breaks_down_is_reported_and_the_rest_goes_on(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(registry._ATTACKS, "broken", Broken)
+    monkeypatch.setitem(registry.ATTACKS._makers, "broken", Broken)
     words = ("attack", model, "--attack", "broken,gradient")
     result = run(*words)
     assert result.exit_code == 1
@@ -241,7 +240,8 @@ def test_every_attack_is_listed_with_its_paper_and_options() -> None:
     listed = json.loads(result.stdout)
     assert [entry["name"] for entry in listed] == names()
     for entry in listed:
-        assert entry["paper"] == PAPERS[entry["name"]]
+        assert entry["paper"] == create(entry["name"]).paper
+        assert entry["paper"], f"{entry['name']} says nowhere who published it"
         assert entry["options"] == create(entry["name"]).options()
     rows = [line.split() for line in run("attacks").stdout.splitlines() if line.strip()]
     assert [row[0] for row in rows[2:]] == names()

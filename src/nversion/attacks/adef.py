@@ -84,6 +84,7 @@ class ADef(Attack):
 
     name: ClassVar[str] = "adef"
     norm: ClassVar[str] = "l2"
+    paper: ClassVar[str] = "Alaifari et al. 2018"
 
     def __post_init__(self) -> None:
         check_count("max_iter", self.max_iter)

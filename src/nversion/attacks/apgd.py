@@ -122,6 +122,7 @@ class AutoPGD(BallAttack):
     momentum: float = 0.75
 
     name: ClassVar[str] = "apgd"
+    paper: ClassVar[str] = "Croce & Hein 2020"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -49,6 +49,7 @@ class AutoAttack(BallAttack):
     queries: int = 5000
 
     name: ClassVar[str] = "auto"
+    paper: ClassVar[str] = "Croce & Hein 2020"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -87,10 +87,12 @@ class Attack(abc.ABC):
     Class attributes:
         name: the name in the registry.
         norm: the distance the attack makes small: "l0", "l1", "l2" or "linf".
+        paper: where it was published, in short; its module's docstring has the whole reference.
     """
 
     name: ClassVar[str]
     norm: ClassVar[str]
+    paper: ClassVar[str] = ""
 
     @abc.abstractmethod
     def propose(self, oracle: Oracle, images: Tensor, labels: Tensor, noise: Noise) -> Tensor:

@@ -96,6 +96,7 @@ class CarliniWagner(Attack):
 
     name: ClassVar[str] = "carlini-wagner"
     norm: ClassVar[str] = "l2"
+    paper: ClassVar[str] = "Carlini & Wagner 2017"
 
     def __post_init__(self) -> None:
         check_count("binary_search_steps", self.binary_search_steps)

@@ -124,6 +124,7 @@ class FastAdaptiveBoundary(Attack):
     enough: float | None = None
 
     name: ClassVar[str] = "fab"
+    paper: ClassVar[str] = "Croce & Hein 2020"
 
     def __post_init__(self) -> None:
         check_norm(self.norm)

@@ -103,6 +103,7 @@ class Gradient(_SingleStep):
 
     name: ClassVar[str] = "gradient"
     norm: ClassVar[str] = "l2"
+    paper: ClassVar[str] = "Goodfellow et al. 2014"
 
     def _direction(self, gradients: Tensor) -> Tensor:
         return math.sqrt(gradients[0].numel()) * steepest(gradients, "l2")
@@ -121,6 +122,7 @@ class GradientSign(_SingleStep):
 
     name: ClassVar[str] = "gradient-sign"
     norm: ClassVar[str] = "linf"
+    paper: ClassVar[str] = "Goodfellow et al. 2014"
 
     def propose(self, oracle: Oracle, images: Tensor, labels: Tensor, noise: Noise) -> Tensor:
         """Return the images at the first adversarial magnitude."""

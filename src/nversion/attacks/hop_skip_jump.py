@@ -69,6 +69,7 @@ class HopSkipJump(Attack):
     gamma: float = 1.0
 
     name: ClassVar[str] = "hop-skip-jump"
+    paper: ClassVar[str] = "Chen et al. 2020"
 
     def __post_init__(self) -> None:
         check_norm(self.norm)

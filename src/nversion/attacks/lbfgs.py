@@ -100,6 +100,7 @@ class LBFGS(Attack):
 
     name: ClassVar[str] = "lbfgs"
     norm: ClassVar[str] = "l2"
+    paper: ClassVar[str] = "Tabacof & Valle 2016"
 
     def __post_init__(self) -> None:
         check_option("tolerance", self.tolerance)

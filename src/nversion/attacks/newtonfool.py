@@ -47,6 +47,7 @@ class NewtonFool(Attack):
 
     name: ClassVar[str] = "newtonfool"
     norm: ClassVar[str] = "l2"
+    paper: ClassVar[str] = "Jang et al. 2017"
 
     def __post_init__(self) -> None:
         check_count("iterations", self.iterations)

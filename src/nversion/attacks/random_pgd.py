@@ -75,6 +75,7 @@ class RandomPGD(Attack):
 
     name: ClassVar[str] = "random-pgd"
     norm: ClassVar[str] = "linf"
+    paper: ClassVar[str] = "Madry et al. 2017"
 
     def __post_init__(self) -> None:
         check_option("epsilon", self.epsilon)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 from nversion.attacks.base import Attack
-from nversion.errors import InputError
-from nversion.naming import did_you_mean
+from nversion.registry import Registry
 
 __all__ = ["create", "names", "register", "register_prefix"]
 
@@ -25,14 +23,19 @@ STUDY_ORDER = (
     "lbfgs",
 )
 
-_ATTACKS: dict[str, type[Attack]] = {}
 _PREFIXES: dict[str, Callable[[str], type[Attack]]] = {}
 
 
-def register(attack: type[Attack]) -> type[Attack]:
-    """Enter an attack class under its name (a class decorator)."""
-    _ATTACKS[attack.name] = attack
-    return attack
+def _of_other_libraries() -> str:
+    listed = ", ".join(f"{prefix}:NAME" for prefix in _PREFIXES)
+    return f"; and those of other libraries, as {listed}"
+
+
+ATTACKS: Registry[Attack] = Registry(
+    "attack", "nversion.attacks", Attack, first=STUDY_ORDER, beside=_of_other_libraries
+)
+
+register = ATTACKS.register
 
 
 def register_prefix(prefix: str, attack_class: Callable[[str], type[Attack]]) -> None:
@@ -45,8 +48,7 @@ def register_prefix(prefix: str, attack_class: Callable[[str], type[Attack]]) ->
 
 def names() -> list[str]:
     """Return the names of all attacks: the study's ten first, in its order, then the others."""
-    study = [name for name in STUDY_ORDER if name in _ATTACKS]
-    return study + [name for name in _ATTACKS if name not in STUDY_ORDER]
+    return ATTACKS.names()
 
 
 def create(name: str, **options: Any) -> Attack:
@@ -58,33 +60,7 @@ def create(name: str, **options: Any) -> Attack:
         InputError: no attack has that name, or it has no such option.
         MissingExtraError: the other library is not installed.
     """
-    attack = _attack_class(name)
-    defaults = {field.name: field.default for field in dataclasses.fields(attack)}  # type: ignore[arg-type]
-    known = list(defaults)
-    unknown = [option for option in options if option not in known]
-    if unknown:
-        raise InputError(
-            f"{name} has no option {', '.join(map(repr, unknown))}"
-            f"{did_you_mean(unknown[0], known)}; it has: {', '.join(known) or 'none'}"
-        )
-    try:
-        return attack(**options)
-    except TypeError as error:
-        given = ", ".join(f"{option}={value!r}" for option, value in options.items())
-        usual = ", ".join(f"{option}={defaults[option]!r}" for option in defaults)
-        raise InputError(
-            f"{name} with {given}: a value of the wrong type; the defaults are {usual}"
-        ) from error
-
-
-def _attack_class(name: str) -> type[Attack]:
     prefix, colon, rest = name.partition(":")
     if colon and prefix in _PREFIXES:
-        return _PREFIXES[prefix](rest)
-    if name not in _ATTACKS:
-        raise InputError(
-            f"no attack is called {name!r}{did_you_mean(name, _ATTACKS)}; there are: "
-            f"{', '.join(names())}; and those of other "
-            f"libraries, as {', '.join(f'{prefix}:NAME' for prefix in _PREFIXES)}"
-        )
-    return _ATTACKS[name]
+        return ATTACKS.made(name, _PREFIXES[prefix](rest), options)
+    return ATTACKS.create(name, **options)

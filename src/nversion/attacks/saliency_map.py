@@ -73,6 +73,7 @@ class SaliencyMap(Attack):
 
     name: ClassVar[str] = "saliency-map"
     norm: ClassVar[str] = "l0"
+    paper: ClassVar[str] = "Papernot et al. 2016"
 
     def __post_init__(self) -> None:
         check_count("iterations", self.iterations)

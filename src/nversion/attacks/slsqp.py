@@ -62,6 +62,7 @@ class SLSQP(Attack):
 
     name: ClassVar[str] = "slsqp"
     norm: ClassVar[str] = "l2"
+    paper: ClassVar[str] = "Kraft 1988"
 
     def __post_init__(self) -> None:
         check_count("iterations", self.iterations)

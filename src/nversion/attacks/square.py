@@ -92,6 +92,7 @@ class Square(BallAttack):
     restarts: int = 1
 
     name: ClassVar[str] = "square"
+    paper: ClassVar[str] = "Andriushchenko et al. 2020"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -33,26 +33,7 @@ if TYPE_CHECKING:
     from nversion.attacks import Attack
     from nversion.datasets import TestImages
 
-__all__ = ["PAPERS", "attack", "attacks"]
-
-PAPERS: Mapping[str, str] = {
-    "gradient": "Goodfellow et al. 2014",
-    "gradient-sign": "Goodfellow et al. 2014",
-    "deepfool": "Moosavi-Dezfooli et al. 2016",
-    "adef": "Alaifari et al. 2018",
-    "saliency-map": "Papernot et al. 2016",
-    "carlini-wagner": "Carlini & Wagner 2017",
-    "newtonfool": "Jang et al. 2017",
-    "random-pgd": "Madry et al. 2017",
-    "slsqp": "Kraft 1988",
-    "lbfgs": "Tabacof & Valle 2016",
-    "apgd": "Croce & Hein 2020",
-    "fab": "Croce & Hein 2020",
-    "square": "Andriushchenko et al. 2020",
-    "auto": "Croce & Hein 2020",
-    "hop-skip-jump": "Chen et al. 2020",
-}
-"""Where each attack was published, in short; its module's docstring has the whole reference."""
+__all__ = ["attack", "attacks"]
 
 DISTANCES = ("l0", "l1", "l2", "linf")
 
@@ -337,7 +318,7 @@ def attacks(
             {
                 "name": one.name,
                 "norm": one.norm,
-                "paper": PAPERS.get(one.name),
+                "paper": one.paper or None,
                 "options": one.options(),
             }
             for one in chosen
@@ -348,10 +329,7 @@ def attacks(
     else:
         print_table(
             ("attack", "makes small", "published in", "options and their defaults"),
-            [
-                (one.name, one.norm.capitalize(), PAPERS.get(one.name, ""), _options(one))
-                for one in chosen
-            ],
+            [(one.name, one.norm.capitalize(), one.paper, _options(one)) for one in chosen],
         )
 
 
