@@ -8,7 +8,7 @@ import pytest
 from nversion.datasets import load_dataset, load_test_images, names
 from nversion.datasets.download import KMNIST, MNIST
 from nversion.datasets.idx import FILE_NAMES
-from nversion.datasets.registry import load_published
+from nversion.datasets.registry import DATASETS, load_published
 from nversion.errors import DatasetError, DownloadError
 
 NAMED_FOLDER = os.environ.get("NVERSION_DATA")
@@ -152,3 +152,45 @@ def test_the_images_to_test_on_of_a_name_are_its_test_split():
     found, data = load_test_images("digits"), load_dataset("digits")
     assert (found.name, found.digest, found.held) == ("digits", data.digest, 1797)
     assert len(found.test) == len(data.test)
+
+
+PLUGIN = """
+from nversion.datasets import load_dataset
+import dataclasses
+
+seen = []
+
+def mine(root):
+    seen.append(root)
+    return dataclasses.replace(load_dataset("digits"), name="mine")
+
+def other():
+    return load_dataset("digits")
+
+def nothing():
+    return None
+"""
+
+
+@pytest.fixture
+def plugin(install, monkeypatch):
+    """A plugin with a dataset, and two that are none of that name."""
+    monkeypatch.setattr(DATASETS, "_makers", dict(DATASETS._makers))
+    names = ("mine", "other", "nothing")
+    entries = {name: f"with_datasets:{name}" for name in names}
+    install("with_datasets", PLUGIN, {"nversion.datasets": entries})
+
+
+def test_a_plugins_dataset_is_loaded_by_name_from_the_folder_it_is_given(plugin, tmp_path):
+    assert load_dataset("mine").name == "mine"
+    assert load_test_images("mine", tmp_path).name == "mine"
+    import with_datasets
+
+    assert with_datasets.seen == [None, tmp_path]
+    assert names()[4:] == ["mine", "nothing", "other"]
+
+
+@pytest.mark.parametrize(("name", "given"), [("other", "'digits'"), ("nothing", "a NoneType")])
+def test_a_plugin_that_gives_something_else_is_refused(plugin, name, given):
+    with pytest.raises(DatasetError, match=f"{name!r}: .* a Dataset of that name, not {given}"):
+        load_dataset(name)

@@ -1,19 +1,21 @@
 """Values of options that are checked while the command line is read, before anything is imported.
 
 The names are written down here a second time, since the library's own lists take seconds to
-import; tests hold one to the other.
+import; tests hold one to the other. Plugins' names are known from what is installed, without
+importing any.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import typer
 
 from nversion.errors import ConfigError, DatasetError, InputError
 from nversion.naming import did_you_mean
+from nversion.registry import plugin_names
 
 __all__ = [
     "ATTACKS",
@@ -95,10 +97,12 @@ def workers(param: typer.CallbackParam, value: str | None) -> str | None:
 def voter(param: typer.CallbackParam, value: str | None) -> str | None:
     """Check a voter's name."""
     if value is not None and value not in VOTERS:
-        raise InputError(
-            f"{_option(param)}: no voter is called {value!r}{did_you_mean(value, VOTERS)}; there "
-            f"are: {', '.join(VOTERS)}"
-        )
+        known = _with_plugins(VOTERS, "nversion.voters")
+        if value not in known:
+            raise InputError(
+                f"{_option(param)}: no voter is called {value!r}{did_you_mean(value, known)}; "
+                f"there are: {', '.join(known)}"
+            )
     return value
 
 
@@ -128,17 +132,20 @@ def attack_names(param: typer.CallbackParam, value: str | None) -> str | None:
         return value
     names = [part.strip() for part in value.split(",") if part.strip()]
     if not names:
+        known = _with_plugins(ATTACKS, "nversion.attacks")
         raise InputError(
-            f"{_option(param)}: no attack is named; there are: all, {', '.join(ATTACKS)}"
+            f"{_option(param)}: no attack is named; there are: all, {', '.join(known)}"
         )
     # Where the attacks are imported already there may be more, and their registry is asked later.
     foreign = "nversion.attacks" in sys.modules
     for name in names:
         if name not in ATTACKS and ":" not in name and not foreign:
-            raise InputError(
-                f"{_option(param)}: no attack is called {name!r}{did_you_mean(name, ATTACKS)}; "
-                f"there are: {', '.join(ATTACKS)}, and foolbox:NAME"
-            )
+            known = _with_plugins(ATTACKS, "nversion.attacks")
+            if name not in known:
+                raise InputError(
+                    f"{_option(param)}: no attack is called {name!r}{did_you_mean(name, known)}; "
+                    f"there are: {', '.join(known)}, and foolbox:NAME"
+                )
         if names.count(name) > 1:
             raise InputError(f"{_option(param)}: {name} is named twice")
     return value
@@ -147,10 +154,12 @@ def attack_names(param: typer.CallbackParam, value: str | None) -> str | None:
 def dataset(param: typer.CallbackParam, value: str | None) -> str | None:
     """Check a dataset's name, or the path of a file or folder that must be there."""
     if value is not None and value not in DATASETS and not Path(value).expanduser().exists():
-        raise DatasetError(
-            f"{_option(param)}: {value!r} is neither a dataset's name nor the path of a .npz file "
-            f"or a folder{did_you_mean(value, DATASETS)}; the names are: {', '.join(DATASETS)}"
-        )
+        known = _with_plugins(DATASETS, "nversion.datasets")
+        if value not in known:
+            raise DatasetError(
+                f"{_option(param)}: {value!r} is neither a dataset's name nor the path of a .npz "
+                f"file or a folder{did_you_mean(value, known)}; the names are: {', '.join(known)}"
+            )
     return value
 
 
@@ -162,6 +171,10 @@ def recipe(param: typer.CallbackParam, value: str | None) -> str | None:
             f"{did_you_mean(value, RECIPES)}; recipes: {', '.join(RECIPES)}; or name a .toml file"
         )
     return value
+
+
+def _with_plugins(names: Sequence[str], group: str) -> list[str]:
+    return list(dict.fromkeys([*names, *plugin_names(group)]))
 
 
 def _option(param: typer.CallbackParam) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -41,6 +41,7 @@ __all__ = [
     "save_picture",
     "test_images_of",
     "voter_from",
+    "voter_text",
 ]
 
 T = TypeVar("T")
@@ -76,7 +77,7 @@ DataDirOption = Annotated[
     ),
 ]
 
-VOTERS = f"{', '.join(choices.VOTERS[:-1])} or {choices.VOTERS[-1]}"
+VOTERS = f"{', '.join(choices.VOTERS)}, or a plugin's"
 """For help texts."""
 
 
@@ -206,6 +207,12 @@ def voter_from(name: str | None, k: int | None) -> Voter:
     return create_voter(name or "mean-softmax", **({} if k is None else {"k": k}))
 
 
+def voter_text(facts: Mapping[str, Any]) -> str:
+    """Return a voter's name and those of its options that were chosen, such as "k-of-n, k=2"."""
+    chosen = {key: value for key, value in facts.items() if key != "name" and value is not None}
+    return ", ".join([str(facts["name"]), *(f"{key}={value}" for key, value in chosen.items())])
+
+
 def first_test_images(data: TestImages, count: int | None) -> tuple[Tensor, Tensor]:
     """Return the first `count` test images, or all if there are fewer, and their labels."""
     return data.test.images[:count], data.test.labels[:count]
@@ -270,7 +277,7 @@ def _loaded(
 def _check_fit(versions: Sequence[Version], data: TestImages, name: str | None) -> None:
     """Raise unless the versions take the images; say what is not to be expected of them."""
     from nversion.architectures import shape_text
-    from nversion.datasets import names
+    from nversion.datasets import is_named
     from nversion.errors import InputError
 
     for version in versions:
@@ -287,7 +294,7 @@ def _check_fit(versions: Sequence[Version], data: TestImages, name: str | None) 
                 f"note: {version.name} was trained on {record.dataset}, not on these images",
                 err=True,
             )
-    if name is not None and name not in names():
+    if name is not None and not is_named(name):
         # Of one's own file one may not know that a part of it is set aside to train on.
         taken = len(data.test)
         if taken == data.held:

@@ -1,12 +1,13 @@
 """Images and labels: embedded digits, the MNIST family, and the user's own files."""
 
 from nversion.datasets.dataset import Dataset, Split, TestImages, split_by_class
-from nversion.datasets.registry import load_dataset, load_test_images, names
+from nversion.datasets.registry import is_named, load_dataset, load_test_images, names
 
 __all__ = [
     "Dataset",
     "Split",
     "TestImages",
+    "is_named",
     "load_dataset",
     "load_test_images",
     "names",

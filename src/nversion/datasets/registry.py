@@ -1,11 +1,18 @@
-"""Datasets by name or path: the one entry to this package."""
+"""Datasets by name or path: the one entry to this package.
+
+A dataset with a name is a function that gives it. A plugin adds one as an entry point of the group
+``nversion.datasets``: a function that may take ``root`` (the folder of ``--data-dir``, or None) and
+``download`` (whether it may download what it lacks), and returns a :class:`Dataset` of that name.
+"""
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from nversion.datasets.arrays import load_npz, load_npz_to_test
 from nversion.datasets.dataset import Dataset, TestImages
@@ -16,9 +23,11 @@ from nversion.datasets.idx import holds_any, load_idx_folder
 from nversion.errors import DatasetError
 from nversion.naming import did_you_mean
 from nversion.reading import check_name
+from nversion.registry import Registry
 
 __all__ = [
     "ENVIRONMENT_VARIABLE",
+    "is_named",
     "load_dataset",
     "load_published",
     "load_test_images",
@@ -31,6 +40,8 @@ ENVIRONMENT_VARIABLE = "NVERSION_DATA"
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {source.name: source for source in (MNIST, FASHION_MNIST, KMNIST)}
 )
+
+DATASETS: Registry[Dataset] = Registry("dataset", "nversion.datasets", error=DatasetError)
 
 RAW_FOLDERS = ("raw", *(path for source in SOURCES.values() for path in source.folders))
 """Where under a folder the IDX files may lie, as torchvision and this package lay them out."""
@@ -60,8 +71,13 @@ TELLING_FILE = "t10k-labels-idx1-ubyte"
 
 
 def names() -> list[str]:
-    """Return the names of the datasets that come with nversion or that it can download."""
-    return ["digits", *SOURCES]
+    """Return the names of the datasets: nversion's own, those it can download, and plugins'."""
+    return DATASETS.names()
+
+
+def is_named(name: str | Path) -> bool:
+    """Return whether a dataset has that name, and is no path of the user's own files."""
+    return DATASETS.knows(str(name))
 
 
 def load_dataset(
@@ -79,14 +95,13 @@ def load_dataset(
         download: whether to download what is not there.
 
     Raises:
-        DatasetError: the name is unknown, or the files are missing or malformed.
+        DatasetError: the name is unknown, the files are missing or malformed, or a plugin's
+            dataset cannot be loaded.
         DownloadError: no mirror gave the files.
     """
-    name = str(name_or_path)
-    if name == "digits":
-        return load_digits()
-    if name in SOURCES:
-        return load_published(SOURCES[name], None if root is None else Path(root), download)
+    if is_named(name_or_path):
+        folder = None if root is None else Path(root)
+        return _load_named(str(name_or_path), {"root": folder, "download": download})
     return _load_own(Path(name_or_path).expanduser())
 
 
@@ -102,8 +117,7 @@ def load_test_images(name_or_path: str | Path, root: str | Path | None = None) -
         DatasetError, DownloadError: as in :func:`load_dataset`.
     """
     path = Path(name_or_path).expanduser()
-    named = str(name_or_path) in names()
-    if not named and path.suffix.lower() == ".npz" and path.is_file():
+    if not is_named(name_or_path) and path.suffix.lower() == ".npz" and path.is_file():
         return load_npz_to_test(path)
     return TestImages.of(load_dataset(name_or_path, root))
 
@@ -147,6 +161,24 @@ def load_published(
             )
         return load_idx_folder(cache, source.name, source.classes, source.class_names)
     return load_idx_folder(fetch(source, cache), source.name, source.classes, source.class_names)
+
+
+DATASETS.add("digits", load_digits)
+for _source in SOURCES.values():
+    DATASETS.add(_source.name, functools.partial(load_published, _source))
+
+
+def _load_named(name: str, given: Mapping[str, Any]) -> Dataset:
+    """Return what the function of a name gives, with those of `given` that it takes."""
+    load = DATASETS.maker(name)
+    takes = DATASETS.options(name)
+    data = load(**{option: value for option, value in given.items() if option in takes})
+    if not isinstance(data, Dataset) or data.name != name:
+        what = f"{data.name!r}" if isinstance(data, Dataset) else f"a {type(data).__name__}"
+        raise DatasetError(
+            f"the dataset {name!r}: its function must give a Dataset of that name, not {what}"
+        )
+    return data
 
 
 def _find(source: Source, root: Path) -> Path | None:
