@@ -22,6 +22,7 @@ from nversion.cli.options import (
     load_versions,
     test_images_of,
     voter_from,
+    voter_text,
 )
 from nversion.cli.printing import print_table
 from nversion.cli.request import CONFIDENCE, SAMPLES, SIGMA, STEPS, Request, check_file
@@ -229,12 +230,11 @@ def _model(networks: Mapping[str, nn.Module], request: Request) -> nn.Module:
 
 
 def _voter_facts(model: nn.Module) -> dict[str, Any] | None:
-    from nversion.program import KOfN, Program
+    from nversion.program import Program
 
     if not isinstance(model, Program):
         return None
-    k = {"k": model.voter.k} if isinstance(model.voter, KOfN) else {}
-    return {"name": model.voter.name, **k}
+    return {"name": model.voter.name, **model.voter.options()}
 
 
 def _print(facts: Mapping[str, Any]) -> None:
@@ -259,8 +259,7 @@ def _print(facts: Mapping[str, Any]) -> None:
 def _title(facts: Mapping[str, Any]) -> str:
     if facts["voter"] is None:
         return str(facts["models"][0])
-    k = facts["voter"].get("k")
-    return f"program of {len(facts['models'])} ({facts['voter']['name']}{f', k={k}' if k else ''})"
+    return f"program of {len(facts['models'])} ({voter_text(facts['voter'])})"
 
 
 def _print_norm(facts: Mapping[str, Any], found: Mapping[str, Any]) -> None:

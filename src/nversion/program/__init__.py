@@ -9,6 +9,7 @@ from nversion.program.accuracy import (
 from nversion.program.certificates.certified import certify_program
 from nversion.program.certificates.comparison import RadiusComparison, compare_with_versions
 from nversion.program.certificates.leads import certified_vote_radii
+from nversion.program.certificates.registry import certificate_of
 from nversion.program.certificates.smoothed import certify_program_smoothing
 from nversion.program.model import Program
 from nversion.program.verdict import Verdict, vote_outputs
@@ -19,6 +20,8 @@ from nversion.program.voters import (
     MeanSoftmax,
     MedianSoftmax,
     Outputs,
+    SoftVoter,
+    VoteCounter,
     Voter,
     create_voter,
     voter_names,
@@ -35,10 +38,13 @@ __all__ = [
     "Outputs",
     "Program",
     "RadiusComparison",
+    "SoftVoter",
     "Verdict",
+    "VoteCounter",
     "Voter",
     "accuracy_by_n",
     "accuracy_by_n_orders",
+    "certificate_of",
     "certified_vote_radii",
     "certify_program",
     "certify_program_smoothing",

@@ -143,6 +143,10 @@ class AccuracyCounter:
     ) -> None:
         self._voter = create_voter(voter)
         self._weights = check_weights(weights, versions)
+        self._voter.check_weights(self._weights)
+        # What a winner needs after 1, 2, ... versions; None for a voter that asks for nothing.
+        needed = [self._voter.threshold(n) for n in range(1, versions + 1)]
+        self._needed = needed if np.isfinite(needed).any() else None
         randomness = generator("accuracy-by-n", seed)
         drawn = [torch.randperm(versions, generator=randomness).numpy() for _ in range(orders)]
         self._orders: Counts = np.stack([np.arange(versions), *drawn])
@@ -212,18 +216,17 @@ class AccuracyCounter:
     ) -> None:
         leads, head_start = self._leads(ballots.numpy(), labels.numpy())
         settled = (leads > 0).all(axis=(0, 1))
-        if not np.isfinite(self._voter.threshold(1)):
+        if self._needed is None:
             # Images that every version gets right stay right in every sum; those on which one
             # other class beats the label in every version stay wrong.
             counts += int(settled.sum())
             settled |= (leads < 0).all(axis=0).any(axis=0)
             leads, head_start = leads[:, :, ~settled], head_start[:, ~settled]
-        needed = self._needed(len(ballots))
         for start in range(0, leads.shape[2], TILE):
             tile = np.ascontiguousarray(leads[:, :, start : start + TILE])
             offset = head_start[:, start : start + TILE]
             for place, order in enumerate(orders):
-                counts[place] += _positive(tile, offset, order, needed)
+                counts[place] += _positive(tile, offset, order, self._needed)
 
     def _leads(self, ballots: Doubles, labels: npt.NDArray[np.int64]) -> tuple[Doubles, Doubles]:
         """Return what the label is ahead of each other class, and half a grid step for ties.
@@ -240,15 +243,10 @@ class AccuracyCounter:
         half = self._voter.step / 2
         wins_ties = (others > labels[:, None]) & (not self._voter.abstains_on_ties)
         head_start = np.where(wins_ties, half, 0.0).T
-        if np.isfinite(self._voter.threshold(1)):
+        if self._needed is not None:
             leads = np.concatenate([leads, own[:, None]], axis=1)
             head_start = np.concatenate([head_start, np.full((1, images), half)])
         return np.ascontiguousarray(leads), np.ascontiguousarray(head_start)
-
-    def _needed(self, versions: int) -> list[float] | None:
-        if not np.isfinite(self._voter.threshold(1)):
-            return None
-        return [self._voter.threshold(n) for n in range(1, versions + 1)]
 
 
 def _positive(

@@ -25,7 +25,8 @@ from nversion.models import (
 from nversion.modes import ordinary
 from nversion.outputs import asked, check_outputs
 from nversion.program.verdict import Verdict, blocks, check_weights, join, vote
-from nversion.program.voters import MOST_VERSIONS, KOfN, Outputs, Voter, create_voter
+from nversion.program.voters import Outputs, Voter, create_voter
+from nversion.program.voters.base import MOST_VERSIONS
 from nversion.recognition import reader
 
 __all__ = ["Program"]
@@ -72,16 +73,10 @@ class Program(nn.Module):
                 )
         self.models = nn.ModuleList(members)
         self.voter = create_voter(voter)
-        if isinstance(self.voter, KOfN) and (self.voter.k or 1) > len(members):
-            raise InputError(f"k is {self.voter.k}, but there are {len(members)} versions only")
         self._weights = check_weights(weights, len(members))
+        self.voter.check(len(members), self._weights)
         # The versions and what gives their logits, once it is known; no modules of the program's.
         self._read: list[tuple[nn.Module, nn.Module]] = []
-        if self._weights is not None:
-            # A voter that takes no weights says so here rather than at the first vote.
-            self.voter.ballots(
-                Outputs.from_logits([torch.zeros(1, 2)] * len(members)), self._weights
-            )
 
     @property
     def weights(self) -> Tensor | None:

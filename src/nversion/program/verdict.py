@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from nversion.errors import InputError
-from nversion.program.voters import MOST_VERSIONS, Outputs, Voter, create_voter
+from nversion.program.voters import Outputs, Voter, create_voter
+from nversion.program.voters.base import MOST_VERSIONS
 
 __all__ = ["Verdict", "vote_outputs"]
 
@@ -125,6 +126,7 @@ def vote_outputs(
     check_probabilities(probabilities)
     voter = create_voter(voter)
     shares = check_weights(weights, probabilities.shape[0])
+    voter.check_weights(shares)
     stored = probabilities.detach().cpu()
     versions, count, classes = stored.shape
     if count == 0:

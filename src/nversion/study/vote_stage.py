@@ -15,7 +15,7 @@ import torch
 from nversion.certification.infinite import middle_radii
 from nversion.datasets import Dataset
 from nversion.files import read_tensor
-from nversion.program import RadiusComparison, create_voter
+from nversion.program import RadiusComparison, certificate_of, create_voter
 from nversion.study.certify_stage import RadiiPlan, summary
 from nversion.study.config import StudyConfig
 from nversion.study.engine import Engine
@@ -136,6 +136,7 @@ def _unit(
         "method": plan.method,
         "steps": plan.steps,
     }
+    voter = create_voter(config.program.voter)
     return Unit(
         name=f"certificates/program/l{norm}-{domain}-{part:03d}",
         function=certify_vote_on_images,
@@ -155,5 +156,5 @@ def _unit(
             **choices,
         },
         outputs=(plan.folder.relative(path),),
-        uses=(create_voter(config.program.voter),),
+        uses=(voter, certificate_of(voter)),
     )

@@ -30,8 +30,9 @@ members' bounds, class by class, by Jonas and Evans, "Certifying joint adversari
 model ensembles", 2020, arXiv:2004.10250. Adding up what each version may lose by itself is sound
 and not tight: no one image need be the worst for all versions.
 
-**Median softmax.** The median is monotone in every version's probability, so its value at the
-lower bounds of p[label] less its value at the upper bounds of p[j] is a lower bound.
+**Monotone scores.** Where a class's score never falls as a version's probability of it rises, as
+the median does not, its value at the lower bounds of p[label] less its value at the upper bounds of
+p[j] is a lower bound.
 
 **Votes.** A version is sure of its class c while n[j] > 0 for all j != c, and cannot vote for j
 while n[j] > 0. So the label has at least the votes of those that are sure of it, and j at the
@@ -42,16 +43,19 @@ A tie is an abstention, so the lead must be positive; k-of-n also asks for k sur
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from nversion.program.voters import PROBABILITY_STEP
+from nversion.program.voters.base import PROBABILITY_STEP, on_grid
+from nversion.program.voters.median import median
 
 __all__ = [
     "certified_vote_radii",
     "mean_softmax_leads",
     "median_softmax_leads",
+    "monotone_leads",
     "vote_leads",
 ]
 
@@ -90,12 +94,33 @@ def median_softmax_leads(margins: Tensor, own: Tensor, labels: Tensor, classes: 
 
     The arguments are those of :func:`mean_softmax_leads`.
     """
+    return monotone_leads(median, margins, own, labels, classes)
+
+
+def monotone_leads(
+    scores: Callable[[Tensor], Tensor],
+    margins: Tensor,
+    own: Tensor,
+    labels: Tensor,
+    classes: Tensor,
+) -> Tensor:
+    """Return lower bounds of the lead in a score of each class's probabilities, float64 [count].
+
+    Args:
+        scores: takes the versions' probabilities of one or more classes, [versions, ...], and gives
+            each its score, [...]. No score may fall where a probability rises, nor move by more
+            than the probability that moves most, so that rounding is accounted for.
+        margins: as for :func:`mean_softmax_leads`, like the other arguments.
+        own: likewise.
+        labels: likewise.
+        classes: likewise.
+    """
     rivals = _rivals(margins, labels)
     m, n = _finite(margins), _finite(own)
     lower = _label_probabilities(m, rivals)
     upper = torch.sigmoid(-m)
     upper = torch.where(_rivals(own, classes), torch.minimum(upper, torch.sigmoid(-n)), upper)
-    leads = _median(lower)[:, None] - _median(upper)
+    leads = scores(lower)[:, None] - scores(upper)
     return leads.masked_fill(~rivals[0], torch.inf).amin(dim=1) - VOTE_ROUNDING
 
 
@@ -115,7 +140,7 @@ def vote_leads(
     others = _rivals(own, classes)
     possible = ~(own > 0) | ~others
     certain = (~possible | ~others).all(dim=2) & (classes == labels)
-    votes = _as_counted(weights)[:, None]
+    votes = on_grid(weights, None, PROBABILITY_STEP)[:, None]
     sure = (certain * votes).sum(dim=0)
     against = (possible * votes[:, :, None]).sum(dim=0)
     leads = sure[:, None] - against
@@ -152,7 +177,9 @@ def certified_vote_radii(
         needed: votes that the winner needs.
     """
     versions, count = radii.shape
-    worth = _as_counted(torch.ones(versions) if weights is None else weights)
+    # On the voters' grid, where sums are exact: sums of the weights themselves may round to a lead
+    # where the count has a tie.
+    worth = on_grid(torch.ones(versions) if weights is None else weights, None, PROBABILITY_STEP)
     size = int(torch.maximum(classes.max(), labels.max())) + 1
     best = torch.zeros(count, dtype=radii.dtype)
     for row in range(count):
@@ -166,14 +193,6 @@ def certified_vote_radii(
                 best[row] = radius
                 break
     return best
-
-
-def _as_counted(weights: Tensor) -> Tensor:
-    """Return what votes are worth when they are counted: on the voters' grid, where sums are exact.
-
-    Sums of the weights themselves may round to a lead where the count has a tie.
-    """
-    return (weights.double() / PROBABILITY_STEP).round() * PROBABILITY_STEP
 
 
 def _rivals(bounds: Tensor, classes: Tensor) -> Tensor:
@@ -190,9 +209,3 @@ def _label_probabilities(m: Tensor, rivals: Tensor) -> Tensor:
     """Return the lower bounds 1 / (1 + sum_k exp(-m[k])) of p[label], [versions, count]."""
     odds = torch.where(rivals, torch.exp(-m), 0.0).sum(dim=2)
     return 1 / (1 + odds)
-
-
-def _median(values: Tensor) -> Tensor:
-    ordered = values.sort(dim=0).values
-    count = values.shape[0]
-    return (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
