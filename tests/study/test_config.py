@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from nversion.adversarial import PerceptibilityRule
 from nversion.errors import ConfigError
+from nversion.program import SoftVoter
+from nversion.program.voters.registry import VOTERS
 from nversion.study import AttackPlan
 from nversion.study.config import config_text, load_config, make_config, save_config
 
@@ -72,6 +75,10 @@ def test_the_perceptibility_rule_is_read_and_written(tmp_path: Path) -> None:
         ({"attacks": {"perceptibility": {"largest_rms": 2}}}, "attacks.perceptibility.largest_rms"),
         ({"attacks": {"perceptibility": {"smallest_ssim": "of"}}}, "smallest_ssim"),
         ({"program": {"voter": "loudest"}}, "loudest"),
+        (
+            {"distillation": {"objective": "mse"}},
+            "distillation.objective: no objective is called 'mse'",
+        ),
         ({"certification": {"norms": [3]}}, "certification.norms"),
         ({"certification": {"method": "magic"}}, "certification.method"),
         ({"run": {"workers": 0}}, "run.workers"),
@@ -108,3 +115,18 @@ def test_an_unreadable_file_is_refused_by_its_name(tmp_path: Path, text: str) ->
         load_config(path)
     with pytest.raises(ConfigError, match="no such file"):
         load_config(tmp_path / "other.toml")
+
+
+def test_a_vote_that_cannot_be_certified_is_refused_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Uncertified(SoftVoter):
+        name: ClassVar[str] = "uncertified"
+
+    monkeypatch.setitem(VOTERS._makers, "uncertified", Uncertified)
+    values: dict[str, Any] = {"program": {"voter": "uncertified"}}
+    with pytest.raises(ConfigError, match=r"mine.toml: program.voter: there is no certificate"):
+        make_config(values, "mine.toml")
+    values["certification"] = {"program_images": 0}
+    assert make_config(values).program.voter == "uncertified"

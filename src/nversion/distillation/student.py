@@ -21,7 +21,7 @@ from nversion.distillation.teacher import teacher_labels
 from nversion.modes import ordinary
 from nversion.program import Program
 from nversion.randomness import derive_seed
-from nversion.versions import Objective, Precision, Recipe, Version, load_recipe, train
+from nversion.versions import Precision, Recipe, Version, create_objective, load_recipe, train
 
 __all__ = ["ROLES", "Distilled", "Role", "distil", "recipes", "role_seed"]
 
@@ -45,12 +45,14 @@ class Distilled:
     labels: Tensor
 
 
-def recipes(recipe: str | Recipe, objective: Objective) -> dict[Role, Recipe]:
+def recipes(recipe: str | Recipe, objective: str) -> dict[Role, Recipe]:
     """Return each role's recipe: the same but for the student's objective.
 
     Raises:
         ConfigError: there is no such recipe.
+        InputError: there is no such objective.
     """
+    create_objective(objective)
     base = load_recipe(recipe)
     return {"baseline": base, "student": base.model_copy(update={"objective": objective})}
 
@@ -66,7 +68,7 @@ def distil(
     data: Dataset,
     architecture: Architecture | None = None,
     recipe: str | Recipe = "study",
-    objective: Objective = "mean-squared-error",
+    objective: str = "mean-squared-error",
     seed: int = 0,
     *,
     precision: Precision = "auto",
@@ -82,7 +84,8 @@ def distil(
         data: the dataset whose train split both learn on.
         architecture: of both; by default the 2019 study's student.
         recipe: how both are trained.
-        objective: what the student minimises between the teacher's labels and its outputs.
+        objective: what the student minimises between the teacher's labels and its outputs, by
+            name (``nversion.versions.objective_names()``).
         seed: decides weights, order and dropout of both.
         precision: of the arithmetic of training (see :func:`nversion.train`).
         advance: called after each epoch of either.
@@ -91,7 +94,7 @@ def distil(
         TrainingError: one of them did not learn.
         ArchitectureError: the architecture does not fit the images.
         ConfigError: the recipe is wrong.
-        InputError: the program does not fit the data.
+        InputError: the program does not fit the data, or there is no such objective.
     """
     chosen = architecture or student_architecture()
     chosen.check(data.shape, data.classes)

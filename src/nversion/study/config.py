@@ -22,9 +22,9 @@ from nversion.device import Device
 from nversion.errors import ConfigError, InputError, NVersionError
 from nversion.files import write_text
 from nversion.naming import did_you_mean
-from nversion.program import create_voter
+from nversion.program import certificate_of, create_voter
 from nversion.reading import describe_validation_error, read_toml
-from nversion.versions import Objective, Precision, load_recipe
+from nversion.versions import Precision, create_objective, load_recipe
 from nversion.workers import Engine
 
 __all__ = [
@@ -168,7 +168,13 @@ class DistillationSection(_Section):
     """
 
     recipe: str = ""
-    objective: Objective = "mean-squared-error"
+    objective: str = "mean-squared-error"
+
+    @field_validator("objective")
+    @classmethod
+    def _known_objective(cls, value: str) -> str:
+        create_objective(value)
+        return value
 
 
 class EvaluationSection(_Section):
@@ -298,7 +304,20 @@ def make_config(
     except NVersionError as error:
         raise ConfigError(f"{source}: {error}") from error
     config.create_attacks()
+    _check_certificate(config, source)
     return config
+
+
+def _check_certificate(config: StudyConfig, source: str) -> None:
+    """Raise unless the vote can be certified, or is not to be: hours before it is."""
+    if config.certification.program_images == 0:
+        return
+    try:
+        certificate_of(create_voter(config.program.voter))
+    except InputError as error:
+        raise ConfigError(
+            f"{source}: program.voter: {error}; or set certification.program_images to 0"
+        ) from error
 
 
 def load_config(path: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from nversion.study.engine import Engine
 from nversion.study.folder import StudyFolder
 from nversion.study.ledger import Entry, Unit
 from nversion.study.units.training import train_version
-from nversion.versions import Precision, Recipe, load_recipe, resolve_precision
+from nversion.versions import Precision, Recipe, create_objective, load_recipe, resolve_precision
 from nversion.versions.many import version_seed
 from nversion.versions.version import read_logits
 
@@ -170,4 +170,5 @@ def train_unit(
         },
         outputs=tuple(root.relative(folder / output) for output in OUTPUTS),
         cost=cost,
+        uses=(create_objective(recipe.objective),),
     )

@@ -1,7 +1,8 @@
 """Versions: train one or many, save and load them."""
 
 from nversion.versions.many import Outcome, train_each, train_many
-from nversion.versions.recipe import Objective, Recipe, load_recipe, recipe_names
+from nversion.versions.objectives import Objective, create_objective, objective_names
+from nversion.versions.recipe import Recipe, load_recipe, recipe_names
 from nversion.versions.training import Precision, resolve_precision, train
 from nversion.versions.version import Record, Version
 
@@ -12,7 +13,9 @@ __all__ = [
     "Recipe",
     "Record",
     "Version",
+    "create_objective",
     "load_recipe",
+    "objective_names",
     "recipe_names",
     "resolve_precision",
     "train",

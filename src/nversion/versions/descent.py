@@ -14,12 +14,12 @@ import math
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
 from torch import Tensor, nn
 
 from nversion.device import Recorder
 from nversion.errors import TrainingError
 from nversion.models import device_of
+from nversion.versions.objectives import create_objective
 from nversion.versions.recipe import Recipe
 
 __all__ = ["Step", "descend"]
@@ -115,6 +115,7 @@ class Step:
         if record is not None:
             self._rate = torch.tensor(recipe.learning_rate, device=self.device)
         self._optimiser = _optimiser(network, recipe, self._rate)
+        self._objective = create_objective(recipe.objective)
         self._rows = torch.zeros(recipe.batch_size, dtype=torch.int64, device=self.device)
         self._taken = 0
 
@@ -138,7 +139,7 @@ class Step:
     def _take(self, rows: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half):
             logits = self._network(self._images[rows])
-        loss = _loss(logits.float(), self._targets[rows], self._recipe)
+        loss = self._objective(logits.float(), self._targets[rows])
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
@@ -202,11 +203,3 @@ def _factor(recipe: Recipe, step: int, total: int) -> float:
 
 def _cosine(start: float, end: float, position: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * position)) / 2
-
-
-def _loss(logits: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
-    if recipe.objective == "cross-entropy":
-        return F.cross_entropy(logits, targets)
-    if targets.ndim == 1:
-        targets = F.one_hot(targets, logits.shape[1]).float()
-    return F.mse_loss(logits.softmax(dim=1), targets)

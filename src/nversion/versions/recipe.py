@@ -12,15 +12,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from nversion.errors import ConfigError
 from nversion.naming import did_you_mean
 from nversion.reading import describe_validation_error, parse_toml, read_toml
+from nversion.versions.objectives import create_objective
 
-__all__ = ["Objective", "Recipe", "load_recipe", "recipe_names"]
-
-Objective = Literal["cross-entropy", "mean-squared-error"]
+__all__ = ["Recipe", "load_recipe", "recipe_names"]
 
 
 class Recipe(BaseModel):
@@ -33,8 +32,8 @@ class Recipe(BaseModel):
         schedule: "constant" or "one-cycle" (up for the first 30 % of the steps, then down).
         epochs: passes over the training images.
         batch_size: images a step.
-        objective: "cross-entropy" between labels (or soft labels) and the softmax outputs, or
-            their "mean-squared-error", averaged over images and classes.
+        objective: what is minimised: "cross-entropy", "mean-squared-error", or a plugin's (see
+            :mod:`nversion.versions.objectives`).
         rho: Adadelta's decay of the running averages.
         epsilon: the optimiser's constant for numerical stability.
         weight_decay: decoupled for AdamW, L2 for SGD; not used by Adadelta.
@@ -50,12 +49,18 @@ class Recipe(BaseModel):
     schedule: Literal["constant", "one-cycle"] = "constant"
     epochs: int = Field(ge=1, le=100_000)
     batch_size: int = Field(ge=1)
-    objective: Objective = "cross-entropy"
+    objective: str = "cross-entropy"
     rho: float = Field(default=0.95, gt=0, lt=1)
     epsilon: float = Field(default=1e-8, gt=0, allow_inf_nan=False)
     weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     max_steps: int | None = Field(default=None, ge=1)
+
+    @field_validator("objective")
+    @classmethod
+    def _known_objective(cls, value: str) -> str:
+        create_objective(value)
+        return value
 
 
 def recipe_names() -> list[str]:
