@@ -1,0 +1,1 @@
+"""A plugin for nversion: one of each of what a package of your own can add."""
