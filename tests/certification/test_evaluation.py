@@ -244,6 +244,16 @@ def test_a_network_that_no_valid_image_wakes_has_infinite_radii_in_the_box(norm:
     assert bool(plain.isfinite().all())
 
 
+@pytest.mark.parametrize("voter", ["mean-softmax", "mean-logits", "majority"])
+def test_a_vote_that_no_valid_image_changes_has_infinite_radii(voter: str) -> None:
+    last = nn.Linear(16, 3)
+    last.weight.data.zero_()
+    last.bias.data.copy_(torch.tensor([0.0, 1.0, 0.0]))
+    program = nv.Program([nn.Sequential(nn.Flatten(), last).eval()] * 3, voter=voter)
+    images, labels = torch.rand(2, 1, 4, 4), torch.tensor([1, 0])
+    assert nv.certify(program, images, labels, 2).tolist() == [math.inf, 0.0]
+
+
 def test_votes_are_certified_as_their_versions_are_evaluated() -> None:
     versions = [offset(1e6) for _ in range(3)]
     images = torch.rand(20, 1, 4, 4, generator=torch.Generator().manual_seed(0))

@@ -55,6 +55,8 @@ def certify_program(
 ) -> Tensor:
     """Return radii within which no change of the image changes the verdict, float32 [count].
 
+    A radius is infinite where no image in the box has another verdict.
+
     Args:
         program: versions that :func:`nversion.certify` can bound, and a voter with a certificate.
         images: floating [count, channels, height, width] in [0, 1].
@@ -85,5 +87,9 @@ def certify_program(
     problem = Problem.of(program, images, labels, norm, method, box, steps, start)
     rows = (program.vote(images).labels == problem.labels).nonzero().squeeze(1)
     if len(rows):
-        radii[rows] = certificate(program, problem.rows(rows))
+        found = certificate(program, problem.rows(rows))
+        if box is not None:
+            # The ball holds every valid image.
+            found = torch.where(found >= problem.limit[rows], torch.inf, found)
+        radii[rows] = found
     return rounded_down(radii).to(images.device)
