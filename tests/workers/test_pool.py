@@ -205,3 +205,17 @@ def test_a_limit_of_open_files_that_is_too_low_is_named_before_anything_starts()
             open_pool(3)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="no way to hold a process to cores"
+)
+def test_auto_counts_only_the_cores_that_are_left_to_this_process() -> None:
+    code = """
+import os
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+from nversion.workers import resolve_workers
+print(resolve_workers("auto"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"

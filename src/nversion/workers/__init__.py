@@ -11,15 +11,9 @@ process is killed (by a signal, or for want of memory): it is tried once more in
 
 from __future__ import annotations
 
-from nversion.workers.pool import (
-    Engine,
-    Pool,
-    Where,
-    check_engine,
-    open_pool,
-    resolve_workers,
-    run_tasks,
-)
+from nversion.workers.number import resolve_workers
+from nversion.workers.opening import Engine, Where, check_engine, open_pool, run_tasks
+from nversion.workers.pool import Pool
 from nversion.workers.task import Failure, Task, run_task, single_threaded
 
 __all__ = [

@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from nversion.errors import InputError, MissingExtraError, NVersionError, in_words
-from nversion.workers.pool import KILLED, Pool, resolve_workers
-from nversion.workers.processes import ONE_THREAD
-from nversion.workers.task import Task, run_task
+from nversion.workers.number import resolve_workers
+from nversion.workers.pool import KILLED, Pool
+from nversion.workers.task import ONE_THREAD, Task, run_task
 
 __all__ = ["RayPool"]
 

@@ -22,13 +22,9 @@ from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
 from nversion.errors import InputError, NVersionError, in_words
 from nversion.workers.pool import KILLED, Pool
-from nversion.workers.task import Task, run_task
+from nversion.workers.task import ONE_THREAD, Task, run_task
 
 __all__ = ["ProcessPool"]
-
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
-)
 
 GUARD_SECONDS = 0.5
 """How often a worker looks whether the process that it works for is still there."""

@@ -11,7 +11,12 @@ import torch
 
 from nversion.errors import NVersionError
 
-__all__ = ["Failure", "Task", "run_task", "single_threaded"]
+__all__ = ["ONE_THREAD", "Failure", "Task", "run_task", "single_threaded"]
+
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+)
+"""Environment of a process whose libraries are to keep to one thread."""
 
 Task = tuple[Callable[..., Any], dict[str, Any]]
 """A module-level function and its keyword arguments."""
