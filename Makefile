@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.installed
 # do not depend on how many there are.
 export OMP_NUM_THREADS := 1
 
-.PHONY: study test test-slow check format clean
+.PHONY: study test test-fast test-slow coverage check format clean
 
 study: $(STAMP)
 	$(BIN)/nversion study --out studies/digits
@@ -17,8 +17,15 @@ study: $(STAMP)
 test: check
 	$(BIN)/pytest -n 2
 
+# What trains, attacks and starts little: for the minute after an edit.
+test-fast: $(STAMP)
+	$(BIN)/pytest -n 2 -m 'not slow and not long'
+
 test-slow: $(STAMP)
 	$(BIN)/pytest -n 2 -m slow
+
+coverage: $(STAMP)
+	$(BIN)/pytest -n 2 --cov --cov-report term
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -38,4 +45,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,78 @@
+"""Which tests take long: `make test-fast` leaves them out, `make test` runs them all.
+
+Long is what trains networks, attacks or certifies many images, draws figures, runs commands or
+starts processes. Most tests of some folders do, so these count as long but for the files that are
+named; a test elsewhere carries the mark itself, or its file stands here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent / "tests"
+
+LONG = (
+    "adversarial",
+    "attacks",
+    "certification",
+    "cli",
+    "distillation",
+    "program",
+    "report",
+    "study",
+    "versions",
+    "workers",
+    "architectures/test_generator.py",
+    "test_attacks_guide.py",
+    "test_guides.py",
+    "test_modes.py",
+)
+"""Folders and files whose tests take long."""
+
+SHORT = (
+    "attacks/test_ball.py",
+    "attacks/test_criteria.py",
+    "attacks/test_decoupled.py",
+    "attacks/test_gradient.py",
+    "attacks/test_linearised.py",
+    "attacks/test_nearest.py",
+    "attacks/test_noise.py",
+    "attacks/test_oracle.py",
+    "attacks/test_quasi_newton.py",
+    "attacks/test_ray.py",
+    "attacks/test_verification.py",
+    "certification/test_ball.py",
+    "certification/test_leads.py",
+    "certification/test_lipschitz.py",
+    "certification/test_rounding.py",
+    "certification/test_spectra.py",
+    "certification/test_sums.py",
+    "certification/test_tracing.py",
+    "certification/test_track.py",
+    "certification/test_worth.py",
+    "cli/test_printing.py",
+    "program/test_accuracy.py",
+    "program/test_model.py",
+    "program/certificates/test_leads.py",
+    "program/certificates/test_radius_search.py",
+    "study/test_closure.py",
+    "study/test_config.py",
+    "study/test_ledger.py",
+    "study/test_questions.py",
+    "study/test_source.py",
+    "versions/test_arrangement.py",
+    "versions/test_recipe.py",
+)
+"""Files in those folders whose tests do not."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that take long."""
+    long, short = ([TESTS / name for name in names] for names in (LONG, SHORT))
+    for item in items:
+        places = {item.path, *item.path.parents}
+        if places.intersection(long) and item.path not in short:
+            item.add_marker(pytest.mark.long)
