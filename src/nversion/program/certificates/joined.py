@@ -67,5 +67,5 @@ def joined_radii(program: Program, problem: Problem) -> Tensor:
         return search_radius(averaged, at_zero, problem.first, problem.limit)
     # The certifier asks nothing of the joined logits but to lead, and a vote's lead must show on
     # its grid, so the radius is checked again, a little below.
-    found = torch.minimum(found, problem.limit)
-    return search_radius(whole, at_zero, found * 0.999, found)
+    start = torch.minimum(found * 0.999, problem.limit)
+    return search_radius(whole, at_zero, start, torch.minimum(found, problem.limit))
