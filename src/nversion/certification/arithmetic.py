@@ -12,8 +12,8 @@ What is counted (Higham, *Accuracy and Stability of Numerical Algorithms*, 2002,
 - what underflow can take off a result.
 
 What is excluded: algorithms that do not add up the products themselves, such as Winograd's and
-FFT convolutions (cuDNN may choose them on a graphics card; on the processor PyTorch asks oneDNN for
-direct convolution).
+FFT convolutions. cuDNN may choose them on a graphics card; on the processor PyTorch takes oneDNN's
+direct convolutions or matrix products, and NNPACK's Winograd only where oneDNN is switched off.
 """
 
 from __future__ import annotations
