@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nversion.certification import MarginBounds, certify, margin_bounds
 from nversion.certification.arithmetic import Arithmetic
-from nversion.certification.graph import Network
+from nversion.certification.network.graph import Network
 from nversion.errors import UnsupportedModuleError
 
 SHAPE = (2, 8, 8)

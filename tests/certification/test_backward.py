@@ -8,13 +8,13 @@ import networks
 import pytest
 import torch
 
-from nversion.certification import layers
-from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball
-from nversion.certification.interval_bounds import interval_bounds
-from nversion.certification.lipschitz import find_stretches
-from nversion.certification.margins import linear_margins
-from nversion.certification.tracing import trace
+from nversion.certification.bounds import backward as layers
+from nversion.certification.bounds.interval_bounds import interval_bounds
+from nversion.certification.bounds.relaxation import relax_network
+from nversion.certification.lipschitz.stretches import find_stretches
+from nversion.certification.network.tracing import trace
+from nversion.certification.radius.proof import linear_margins
 
 RADII = {1.0: (0.05, 0.7, 4.0), 2.0: (0.03, 0.3, 1.0), math.inf: (0.005, 0.05, 0.3)}
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 from torch import Tensor, nn
 
-from nversion.certification import MarginBounds, certify, margin_bounds, search
+from nversion.certification import MarginBounds, certify, margin_bounds
+from nversion.certification.radius import search
 from nversion.errors import InputError, UnsupportedModuleError
 from nversion.models import predict
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nversion.certification.coupling import Coupled, Windows, couple
+from nversion.certification.planes.shared_ball import Coupled, Windows, couple
 
 NEURONS = 12
 

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 import nversion as nv
 from nversion.certification import certify, margin_bounds
 from nversion.certification.arithmetic import SINGLE, Arithmetic
-from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball
-from nversion.certification.evaluation import Errors
-from nversion.certification.graph import Network, apply
-from nversion.certification.interval_bounds import interval_margins
-from nversion.certification.lipschitz import find_stretches, layer_stretches
-from nversion.certification.margins import linear_margins
-from nversion.certification.tracing import trace
+from nversion.certification.bounds.evaluation import Errors
+from nversion.certification.bounds.interval_bounds import interval_margins
+from nversion.certification.bounds.relaxation import relax_network
+from nversion.certification.lipschitz.stretches import find_stretches, layer_stretches
+from nversion.certification.network.graph import Network, apply
+from nversion.certification.network.tracing import trace
+from nversion.certification.radius.proof import linear_margins
 
 NORMS = [1.0, 2.0, math.inf]
 LABELS = torch.tensor([0, 1, 2])
@@ -68,7 +68,7 @@ def test_bounds_hold_whatever_each_step_is_off_by(
             super().__init__(*args)  # type: ignore[arg-type]
             seen.append(self)
 
-    monkeypatch.setattr("nversion.certification.backward.Errors", Kept)
+    monkeypatch.setattr("nversion.certification.bounds.relaxation.Errors", Kept)
     for jacobian in (False, True):
         given = (network, images, radii, ball)
         relaxation = relax_network(*given, jacobian=jacobian, stretches=stretches)

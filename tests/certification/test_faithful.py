@@ -15,7 +15,7 @@ from torch.nn.modules import module as torch_module
 from torch.nn.utils import parametrizations, parametrize, prune
 
 from nversion.certification import certify, margin_bounds
-from nversion.certification.faithful import faithful_network
+from nversion.certification.network.faithful import faithful_network
 from nversion.certification.smoothing import certify_smoothing
 from nversion.errors import UnsupportedModuleError
 from nversion.models import predict

@@ -10,7 +10,7 @@ from networks import NAMES, SHAPE, SMALL, drawn, images, network, small
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from nversion.certification.faithful import faithful_network
+from nversion.certification.network.faithful import faithful_network
 from nversion.errors import UnsupportedModuleError
 
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball
-from nversion.certification.graph import MaxPool, pool
-from nversion.certification.layers import layer_bounds
-from nversion.certification.leads import interval_leads
-from nversion.certification.relaxations import FAR, Leads, relax, windows
-from nversion.certification.tracing import trace
+from nversion.certification.bounds.backward import layer_bounds
+from nversion.certification.bounds.relaxation import relax_network
+from nversion.certification.bounds.window_differences import interval_leads
+from nversion.certification.network.graph import MaxPool, pool
+from nversion.certification.network.tracing import trace
+from nversion.certification.planes.relax import FAR, Leads, relax, windows
 
 RADII = {1.0: (0.05, 0.5, 2.0), 2.0: (0.03, 0.2, 0.6), math.inf: (0.005, 0.03, 0.1)}
 CASES = [

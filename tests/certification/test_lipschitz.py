@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nversion.certification import lipschitz, spectra
-from nversion.certification.graph import Convolution, MaxPool, Network
-from nversion.certification.lipschitz import find_stretches
-from nversion.certification.relaxations import windows
-from nversion.certification.spectra import MEAN
-from nversion.certification.tracing import trace
+from nversion.certification.lipschitz import linear_maps as spectra
+from nversion.certification.lipschitz import stretches as lipschitz
+from nversion.certification.lipschitz.linear_maps import MEAN
+from nversion.certification.lipschitz.stretches import find_stretches
+from nversion.certification.network.graph import Convolution, MaxPool, Network
+from nversion.certification.network.tracing import trace
+from nversion.certification.planes.relax import windows
 
 SHAPE = (2, 8, 8)
 

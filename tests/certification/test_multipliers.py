@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from nversion.certification import multipliers
-from nversion.certification.multipliers import _Chain, chain_stretch
-from nversion.certification.spectra import MEAN, LinearMap, block_diagonal
+from nversion.certification.lipschitz import chains as multipliers
+from nversion.certification.lipschitz.chains import _Chain, chain_stretch
+from nversion.certification.lipschitz.linear_maps import MEAN, LinearMap, block_diagonal
 
 SIZE = 8
 

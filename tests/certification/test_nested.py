@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from nversion.certification import search
-from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball
-from nversion.certification.margins import linear_margins
-from nversion.certification.nested import Inner, joined
-from nversion.certification.search import Effort, search_radii, smaller_balls
-from nversion.certification.tracing import trace
+from nversion.certification.bounds.relaxation import relax_network
+from nversion.certification.bounds.smaller_ball import Inner, joined
+from nversion.certification.network.tracing import trace
+from nversion.certification.radius import search
+from nversion.certification.radius.proof import linear_margins
+from nversion.certification.radius.search import Effort, search_radii, smaller_balls
 
 RADII = {1.0: (0.05, 0.7, 4.0), 2.0: (0.03, 0.3, 1.0), math.inf: (0.005, 0.05, 0.3)}
 LABELS = torch.tensor([0, 1, 2])

@@ -10,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball
+from nversion.certification.bounds.relaxation import relax_network
+from nversion.certification.network.tracing import trace
 from nversion.certification.rounding import magnitudes, margin, path_terms, rounded_down
-from nversion.certification.tracing import trace
 
 
 @given(st.floats(0.0, 1e6))

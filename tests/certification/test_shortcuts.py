@@ -8,11 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nversion.certification import jacobian, layers, patches
-from nversion.certification.backward import Relaxation, relax_network
 from nversion.certification.ball import Ball
-from nversion.certification.relaxations import largest
-from nversion.certification.tracing import trace
+from nversion.certification.bounds import backward as layers
+from nversion.certification.bounds import jacobian
+from nversion.certification.bounds.relaxation import Relaxation, relax_network
+from nversion.certification.network.tracing import trace
+from nversion.certification.planes.relax import largest
+from nversion.certification.rows import patches
 
 RADII = torch.tensor([0.05, 0.3, 1.0], dtype=torch.float64)
 

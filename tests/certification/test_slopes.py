@@ -8,15 +8,15 @@ import networks
 import pytest
 import torch
 
-from nversion.certification import search
-from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball
-from nversion.certification.graph import Activation
-from nversion.certification.lipschitz import find_stretches
-from nversion.certification.margins import linear_margins
-from nversion.certification.search import Effort, search_radii
-from nversion.certification.slopes import nudged, tunable, with_slopes
-from nversion.certification.tracing import trace
+from nversion.certification.bounds.relaxation import relax_network
+from nversion.certification.lipschitz.stretches import find_stretches
+from nversion.certification.network.graph import Activation
+from nversion.certification.network.tracing import trace
+from nversion.certification.radius import search
+from nversion.certification.radius.proof import linear_margins
+from nversion.certification.radius.search import Effort, search_radii
+from nversion.certification.radius.slopes import nudged, tunable, with_slopes
 
 RADII = {1.0: 0.4, 2.0: 0.2, math.inf: 0.03}
 LABELS = torch.tensor([0, 1, 2])

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nversion.certification import spectra
-from nversion.certification.spectra import MEAN, WIDEST, LinearMap, block_diagonal
+from nversion.certification.lipschitz import linear_maps as spectra
+from nversion.certification.lipschitz.linear_maps import MEAN, WIDEST, LinearMap, block_diagonal
 
 SIZE = 6
 

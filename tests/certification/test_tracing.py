@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nversion.certification.graph import MaxPool
-from nversion.certification.tracing import trace
+from nversion.certification.network.graph import MaxPool
+from nversion.certification.network.tracing import trace
 from nversion.errors import InputError, UnsupportedModuleError
 
 SHAPE = (2, 10, 10)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nversion.certification import certify
-from nversion.certification.tracing import trace
+from nversion.certification.network.tracing import trace
 from nversion.errors import UnsupportedModuleError
 from nversion.models import predict
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nversion.certification.track import EVEN, SMOOTH, Track
+from nversion.certification.radius.secant import EVEN, SMOOTH, Track
 
 ROOT = 0.3
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from nversion.certification import worth
-from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball
-from nversion.certification.graph import Convolution, Dense, Network
-from nversion.certification.layers import layer_bounds
-from nversion.certification.tracing import trace
-from nversion.certification.walking import least, walk
-from nversion.certification.worth import linear_pays
+from nversion.certification.bounds import sampling as worth
+from nversion.certification.bounds.backward import layer_bounds
+from nversion.certification.bounds.relaxation import relax_network
+from nversion.certification.bounds.sampling import linear_pays
+from nversion.certification.network.graph import Convolution, Dense, Network
+from nversion.certification.network.tracing import trace
+from nversion.certification.rows.walk import least, walk
 
 RADII = torch.tensor([0.05, 0.5, 2.0], dtype=torch.float64)
 

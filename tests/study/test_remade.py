@@ -85,7 +85,7 @@ REMADE: dict[str, Sequence[str]] = {
     "program/certificates/__init__.py": (),
     "program/certificates/comparison.py": (),
     "program/__init__.py": (),
-    "certification/search.py": ("radii", "vote-radii"),
+    "certification/radius/search.py": ("radii", "vote-radii"),
     "certification/smoothing.py": (),
     "study/units/teaching.py": ("teacher",),
     "study/units/comparing.py": ("comparisons",),

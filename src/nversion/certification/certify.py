@@ -8,22 +8,22 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from nversion.certification.alpha import optimised_radii
-from nversion.certification.backward import relax_network
 from nversion.certification.ball import Ball, parse_norm
-from nversion.certification.faithful import faithful_network
-from nversion.certification.graph import Network
-from nversion.certification.interval_bounds import interval_margins
-from nversion.certification.lipschitz import Stretches
-from nversion.certification.margins import linear_margins
-from nversion.certification.rounding import rounded_down
-from nversion.certification.search import (
+from nversion.certification.bounds.interval_bounds import interval_margins
+from nversion.certification.bounds.relaxation import relax_network
+from nversion.certification.lipschitz.stretches import Stretches
+from nversion.certification.network.faithful import faithful_network
+from nversion.certification.network.graph import Network
+from nversion.certification.radius.alpha import optimised_radii
+from nversion.certification.radius.proof import linear_margins
+from nversion.certification.radius.search import (
     effort,
     images_per_pass,
     search_radii,
     smaller_balls,
     useful_stretches,
 )
+from nversion.certification.rounding import rounded_down
 from nversion.errors import InputError, ThinLeadWarning
 from nversion.models import check_images, check_labels, evaluate, frozen
 from nversion.modes import ordinary
@@ -86,8 +86,8 @@ def certify(
 
     The radius of an image is sound: no image within it (and within the box) is classified
     otherwise, as the model evaluates it, rounding included
-    (:mod:`nversion.certification.evaluation`). It is a lower bound of the smallest adversarial
-    distortion, and infinite where no image at all (in the box) is classified otherwise.
+    (:mod:`nversion.certification.bounds.evaluation`). It is a lower bound of the smallest
+    adversarial distortion, and infinite where no image at all (in the box) is classified otherwise.
 
     Args:
         model: maps [count, channels, height, width] to logits [count, classes].
@@ -110,7 +110,7 @@ def certify(
     Raises:
         InputError: a malformed argument.
         UnsupportedModuleError: the model holds a module that cannot be bounded; it is named. Or
-            it does not compute what was traced (:mod:`nversion.certification.faithful`).
+            it does not compute what was traced (:mod:`nversion.certification.network.faithful`).
     """
     problem, correct = _problem(model, images, labels, norm, box, method, target, seed)
     radii = torch.zeros(len(images), dtype=torch.float64, device=images.device)
@@ -176,7 +176,7 @@ class MarginBounds:
     Raises:
         InputError: a malformed argument.
         UnsupportedModuleError: the model holds a module that cannot be bounded; it is named. Or
-            it does not compute what was traced (:mod:`nversion.certification.faithful`).
+            it does not compute what was traced (:mod:`nversion.certification.network.faithful`).
     """
 
     @ordinary()

@@ -1,9 +1,9 @@
 """What rounding in float64 can do to bounds of the Jacobian, and the margin that makes up for it.
 
 Linear and interval bounds pay for their rounding layer by layer
-(:mod:`nversion.certification.evaluation`). Ranges of derivatives are taken from layer to layer by
-interval arithmetic, and what they are multiplied with is known only at the end; they get a margin
-that no accumulation of rounding errors can exceed.
+(:mod:`nversion.certification.bounds.evaluation`). Ranges of derivatives are taken from layer to
+layer by interval arithmetic, and what they are multiplied with is known only at the end; they get a
+margin that no accumulation of rounding errors can exceed.
 
 Let ``M`` be the *magnitude* of a node: the value that its computation gives when all weights,
 biases, inputs and intermediate bounds are replaced by their absolute values. All quantities that
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nversion.certification.graph import (
+from nversion.certification.network.graph import (
     Activation,
     Convolution,
     Dense,

@@ -14,8 +14,8 @@ A voter has a certificate if a function is registered for its class
   version can vote for.
 
 The certificate is for the true voter as it is evaluated: the bounds of every version's margins are
-of its own evaluation (:mod:`nversion.certification.evaluation`), and rounding in the vote is added
-(:mod:`nversion.program.certificates.leads`).
+of its own evaluation (:mod:`nversion.certification.bounds.evaluation`), and rounding in the vote is
+added (:mod:`nversion.program.certificates.leads`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from nversion.certification.ball import parse_norm
-from nversion.certification.faithful import refuse_additions
+from nversion.certification.network.faithful import refuse_additions
 from nversion.certification.rounding import rounded_down
 from nversion.errors import InputError
 from nversion.models import check_images, check_labels

@@ -14,12 +14,12 @@ import dataclasses
 from torch import Tensor
 
 from nversion.certification.ball import Ball
-from nversion.certification.dense import DenseRows, stacked_rows
-from nversion.certification.graph import Activation, Convolution, Dense, MaxPool, Network
-from nversion.certification.intervals import Bounds
-from nversion.certification.patches import PatchRows, convolution_rows
-from nversion.certification.relaxations import Planes
-from nversion.certification.walking import least, walk
+from nversion.certification.bounds.intervals import Bounds
+from nversion.certification.network.graph import Activation, Convolution, Dense, MaxPool, Network
+from nversion.certification.planes.relax import Planes
+from nversion.certification.rows.dense import DenseRows, stacked_rows
+from nversion.certification.rows.patches import PatchRows, convolution_rows
+from nversion.certification.rows.walk import least, walk
 
 __all__ = ["SETTLED", "linear_pays"]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nversion.certification.graph import (
+from nversion.certification.network.graph import (
     Activation,
     Convolution,
     Dense,

@@ -1,4 +1,4 @@
-"""From a ``torch.nn.Module`` to a :class:`~nversion.certification.graph.Network`.
+"""From a ``torch.nn.Module`` to a :class:`~nversion.certification.network.graph.Network`.
 
 The module is traced with ``torch.fx`` in evaluation mode; each traced step becomes a node, or an
 error that names the module. A log-softmax is left out: it changes all logits of an image by one
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from nversion.certification.arithmetic import Arithmetic
-from nversion.certification.graph import (
+from nversion.certification.network.graph import (
     Activation,
     Dense,
     Flatten,
@@ -31,7 +31,7 @@ from nversion.certification.graph import (
     Sum,
     fuse,
 )
-from nversion.certification.modules import (
+from nversion.certification.network.modules import (
     Unfit,
     average,
     batch_norm,
@@ -74,7 +74,7 @@ def trace_steps(model: nn.Module, shape: tuple[int, ...]) -> Network:
     """Return `model` as a network of the nodes that can be bounded, one for each of its steps.
 
     What tracing cannot see (hooks, say) is left out: see
-    :mod:`nversion.certification.faithful` for a network that is known to be the model.
+    :mod:`nversion.certification.network.faithful` for a network that is known to be the model.
 
     Args:
         model: maps [count, *shape] to logits [count, classes].

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from nversion.certification.ball import Ball
-from nversion.certification.dense import DenseRows, stacked_rows, through_dense
-from nversion.certification.graph import Activation, Convolution, Dense, MaxPool, Network
-from nversion.certification.intervals import Bounds
-from nversion.certification.leads import bounded_leads, joined
-from nversion.certification.patches import (
+from nversion.certification.bounds.intervals import Bounds
+from nversion.certification.bounds.window_differences import bounded_leads, joined
+from nversion.certification.network.graph import Activation, Convolution, Dense, MaxPool, Network
+from nversion.certification.planes.relax import Leads, Planes
+from nversion.certification.rows.dense import DenseRows, stacked_rows, through_dense
+from nversion.certification.rows.patches import (
     BLOCK,
     Geometry,
     PatchRows,
@@ -20,8 +21,7 @@ from nversion.certification.patches import (
     own_geometry,
     through_two,
 )
-from nversion.certification.relaxations import Leads, Planes
-from nversion.certification.walking import Rows, least, walk
+from nversion.certification.rows.walk import Rows, least, walk
 
 __all__ = ["layer_bounds"]
 

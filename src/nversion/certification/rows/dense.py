@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nversion.certification.graph import (
+from nversion.certification.network.graph import (
     Activation,
     Convolution,
     Dense,
@@ -24,7 +24,7 @@ from nversion.certification.graph import (
     Scale,
     tiles,
 )
-from nversion.certification.relaxations import Planes
+from nversion.certification.planes.relax import Planes
 from nversion.certification.sums import weighted_sums
 
 __all__ = ["DenseRows", "output_padding", "through_dense"]

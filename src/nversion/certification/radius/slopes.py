@@ -1,8 +1,8 @@
 """The slopes of the planes below ReLUs that may be on or off: any between 0 and 1 is sound.
 
-:mod:`nversion.certification.relaxations` chooses by the areas. Which slopes are best for the
+:mod:`nversion.certification.planes.relax` chooses by the areas. Which slopes are best for the
 margins is told by their gradient. :func:`nudged` takes one step along its sign, for the price of
-about two more ways back for the margins; :mod:`nversion.certification.alpha` takes many.
+about two more ways back for the margins; :mod:`nversion.certification.radius.alpha` takes many.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from nversion.certification.backward import Relaxation
-from nversion.certification.graph import Activation, Network
-from nversion.certification.walking import least, margin_rows, walk
+from nversion.certification.bounds.relaxation import Relaxation
+from nversion.certification.network.graph import Activation, Network
+from nversion.certification.rows.walk import least, margin_rows, walk
 
 __all__ = ["nudged", "tunable", "with_slopes"]
 

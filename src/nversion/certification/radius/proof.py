@@ -11,12 +11,12 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from nversion.certification.backward import Relaxation
 from nversion.certification.ball import largest_radius, lowest
-from nversion.certification.graph import Dense, Network
-from nversion.certification.interval_bounds import last_margins
-from nversion.certification.nested import Inner
-from nversion.certification.walking import least, margin_rows, walk
+from nversion.certification.bounds.interval_bounds import last_margins
+from nversion.certification.bounds.relaxation import Relaxation
+from nversion.certification.bounds.smaller_ball import Inner
+from nversion.certification.network.graph import Dense, Network
+from nversion.certification.rows.walk import least, margin_rows, walk
 
 __all__ = ["Verdict", "judge", "linear_margins"]
 

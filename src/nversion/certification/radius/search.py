@@ -22,16 +22,24 @@ import math
 import torch
 from torch import Tensor
 
-from nversion.certification.backward import Relaxation, relax_network
 from nversion.certification.ball import Ball, dual_norm
-from nversion.certification.graph import Convolution, MaxPool, Network
-from nversion.certification.lipschitz import Stretches, find_stretches, layer_stretches
-from nversion.certification.margins import Verdict, judge
-from nversion.certification.nested import Inner, joined
-from nversion.certification.patches import BLOCK
-from nversion.certification.slopes import nudged, tunable, with_slopes
-from nversion.certification.track import EVEN, GROW, SHRINK, SMOOTH, STEPPED, Track, log_loss
-from nversion.certification.worth import SETTLED
+from nversion.certification.bounds.relaxation import Relaxation, relax_network
+from nversion.certification.bounds.sampling import SETTLED
+from nversion.certification.bounds.smaller_ball import Inner, joined
+from nversion.certification.lipschitz.stretches import Stretches, find_stretches, layer_stretches
+from nversion.certification.network.graph import Convolution, MaxPool, Network
+from nversion.certification.radius.proof import Verdict, judge
+from nversion.certification.radius.secant import (
+    EVEN,
+    GROW,
+    SHRINK,
+    SMOOTH,
+    STEPPED,
+    Track,
+    log_loss,
+)
+from nversion.certification.radius.slopes import nudged, tunable, with_slopes
+from nversion.certification.rows.patches import BLOCK
 
 __all__ = [
     "Effort",
@@ -112,10 +120,10 @@ class Effort:
         levels: radii of smaller balls that are bounded first, as shares, rising (the first one is
             only roughly kept to); needs `jacobian`.
         settled: the share of open signs that linear bounds must settle to be drawn beside the
-            ranges of derivatives (see :data:`nversion.certification.worth.SETTLED`).
+            ranges of derivatives (see :data:`nversion.certification.bounds.sampling.SETTLED`).
         nudged: whether to better the slopes of planes below ReLUs by a step.
         coupled: whether rows over whole layers gain by the ball that the neurons share (see
-            :mod:`nversion.certification.coupling`).
+            :mod:`nversion.certification.planes.shared_ball`).
         differences: whether to bound those within windows of max-pools.
     """
 

@@ -1,6 +1,6 @@
 """A network as the certification sees it: affine maps, activations, pools and sums.
 
-:func:`trace` (in :mod:`nversion.certification.tracing`) turns a ``torch.nn.Module`` into a
+:func:`trace` (in :mod:`nversion.certification.network.tracing`) turns a ``torch.nn.Module`` into a
 :class:`Network`: nodes in topological order, node 0 being the image. What the bounds need to know
 about a network is only here. Batch norm is folded into the convolution or linear map before it,
 dropout vanishes, average pooling is a convolution, and a ReLU next to a max-pool is fused with it

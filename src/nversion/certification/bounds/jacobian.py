@@ -13,7 +13,7 @@ convolutional networks often beats linear bounds by far.
 
 The ranges go forward through the layers: affine maps by interval arithmetic, activations by the
 range of their own derivative, a max-pool by the hull over the neurons that may win. As in
-:mod:`nversion.certification.patches`, a neuron early in the network knows only its window.
+:mod:`nversion.certification.rows.patches`, a neuron early in the network knows only its window.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from nversion.certification.ball import Ball, Reach, lowest
-from nversion.certification.graph import (
+from nversion.certification.bounds.intervals import Bounds
+from nversion.certification.network.graph import (
     Activation,
     Convolution,
     Dense,
@@ -37,8 +38,8 @@ from nversion.certification.graph import (
     Sum,
     activate,
 )
-from nversion.certification.intervals import Bounds
-from nversion.certification.patches import (
+from nversion.certification.planes.relax import FAR, Leads, windows
+from nversion.certification.rows.patches import (
     FILTERS,
     Geometry,
     dilated,
@@ -47,7 +48,6 @@ from nversion.certification.patches import (
     window_matrix,
     windows_of,
 )
-from nversion.certification.relaxations import FAR, Leads, windows
 
 __all__ = ["Derivatives", "image_derivatives"]
 

@@ -8,7 +8,8 @@ is convex), and only the rest of it, ``(1 - s) d``, through the larger ball. So
     f(x + d)  >=  min over the ball of s r of f  +  (1 - s) min over the ball of r of J d
 
 with J from the range over the larger ball: one more term of a Riemann sum for the path integral
-behind the bound (:mod:`nversion.certification.jacobian`). It holds for every neuron and margin.
+behind the bound (:mod:`nversion.certification.bounds.jacobian`). It holds for every neuron and
+margin.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from nversion.certification.ball import dual_norm
-from nversion.certification.intervals import Bounds
+from nversion.certification.bounds.intervals import Bounds
 
 __all__ = ["Inner", "joined"]
 

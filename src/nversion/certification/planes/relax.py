@@ -17,8 +17,8 @@ neurons ``x_1 .. x_k`` with ranges [l_i, u_i], and of zero where a ReLU is fused
   these planes are the facets of its concave envelope (the largest share of each neuron's range
   counts first, until the shares add up to 1): for independent ranges there is no better one;
 - above, where the differences ``d_i = x_i - x_r`` to the largest neuron at the image have ranges of
-  their own (:mod:`nversion.certification.leads`): ``z = x_r + max(0, d_i ..)``, and the same family
-  for the second part, zero again taking part as the difference ``-x_r``.
+  their own (:mod:`nversion.certification.bounds.window_differences`): ``z = x_r + max(0, d_i ..)``,
+  and the same family for the second part, zero again taking part as the difference ``-x_r``.
 
 Constants were chosen by what they bring on trained networks: planes above are compared a tenth
 of the way (AHEAD) from the image to the upper ends of the ranges, where the worst changes lie; and
@@ -37,8 +37,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nversion.certification.coupling import Coupled, Moved, Windows, couple
-from nversion.certification.graph import Activation, MaxPool, activate, tiles
+from nversion.certification.network.graph import Activation, MaxPool, activate, tiles
+from nversion.certification.planes.shared_ball import Coupled, Moved, Windows, couple
 
 __all__ = ["CoupledPlanes", "Leads", "Planes", "largest", "relax", "windows"]
 

@@ -18,23 +18,16 @@ import torch
 from torch import Tensor
 
 from nversion.certification.ball import Ball
-from nversion.certification.evaluation import Errors, Spare
-from nversion.certification.graph import (
-    Activation,
-    Dense,
-    MaxPool,
-    Network,
-    Node,
-    tiles,
-)
-from nversion.certification.intervals import Bounds, interval_step
-from nversion.certification.jacobian import Derivatives, image_derivatives
-from nversion.certification.layers import layer_bounds
-from nversion.certification.lipschitz import Stretches, layer_stretches
-from nversion.certification.nested import Inner
-from nversion.certification.relaxations import FAR, Leads, Planes, relax, windows
+from nversion.certification.bounds.backward import layer_bounds
+from nversion.certification.bounds.evaluation import Errors, Spare
+from nversion.certification.bounds.intervals import Bounds, interval_step
+from nversion.certification.bounds.jacobian import Derivatives, image_derivatives
+from nversion.certification.bounds.sampling import SETTLED, linear_pays
+from nversion.certification.bounds.smaller_ball import Inner
+from nversion.certification.lipschitz.stretches import Stretches, layer_stretches
+from nversion.certification.network.graph import Activation, Dense, MaxPool, Network, Node, tiles
+from nversion.certification.planes.relax import FAR, Leads, Planes, relax, windows
 from nversion.certification.rounding import magnitudes, margin, path_terms
-from nversion.certification.worth import SETTLED, linear_pays
 
 __all__ = ["Relaxation", "relax_network"]
 
@@ -89,15 +82,15 @@ def relax_network(
     With `jacobian`, the ranges of derivatives are carried along, and bounds drawn from them too;
     with `inner`, what was found for smaller balls helps them. Then backward linear bounds are drawn
     for the nodes in `linear`, or, if that is None, where a sample shows that they settle a share of
-    the signs of more than `settled` (:mod:`nversion.certification.worth`). If there shall be none,
-    and ranges of derivatives reach the end, no planes are laid either.
-    With `stretches` (:mod:`nversion.certification.lipschitz`, for this norm or a larger one) rows
-    over whole layers gain by what the neurons can only do together.
+    the signs of more than `settled` (:mod:`nversion.certification.bounds.sampling`). If there shall
+    be none, and ranges of derivatives reach the end, no planes are laid either.
+    With `stretches` (:mod:`nversion.certification.lipschitz.stretches`, for this norm or a larger
+    one) rows over whole layers gain by what the neurons can only do together.
     With `differences` those within windows of max-pools are bounded as well
-    (:mod:`nversion.certification.leads`).
-    The bounds are of the network as it is evaluated (:mod:`nversion.certification.evaluation`). In
-    float64 they are also moved outwards for their own rounding; in float32 they are not, and prove
-    nothing.
+    (:mod:`nversion.certification.bounds.window_differences`).
+    The bounds are of the network as it is evaluated
+    (:mod:`nversion.certification.bounds.evaluation`). In float64 they are also moved outwards for
+    their own rounding; in float32 they are not, and prove nothing.
     """
     if stretches is not None and ball.norm > stretches.norm:
         raise ValueError(

@@ -3,7 +3,7 @@
 The cheapest sound bounds, and the loosest (Gowal et al. 2018, "IBP"). The first affine map after
 the image is bounded over the ball itself, by its dual norm; from there on all dependence between
 neurons is forgotten. They are of the network as it is evaluated
-(:mod:`nversion.certification.evaluation`).
+(:mod:`nversion.certification.bounds.evaluation`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from nversion.certification.ball import Ball, dual_norm
-from nversion.certification.evaluation import Errors
-from nversion.certification.graph import Convolution, Dense, Network
-from nversion.certification.intervals import Bounds, interval_step
-from nversion.certification.lipschitz import Stretches
+from nversion.certification.bounds.evaluation import Errors
+from nversion.certification.bounds.intervals import Bounds, interval_step
+from nversion.certification.lipschitz.stretches import Stretches
+from nversion.certification.network.graph import Convolution, Dense, Network
 
 __all__ = ["interval_bounds", "interval_margins", "last_margins"]
 
@@ -42,8 +42,8 @@ def interval_margins(
 ) -> Tensor:
     """Return lower bounds of the label's logit minus each other, float64 [count, classes].
 
-    With `stretches` (:mod:`nversion.certification.lipschitz`) those by what the network can stretch
-    a change are drawn as well, and the better ones returned.
+    With `stretches` (:mod:`nversion.certification.lipschitz.stretches`) those by what the network
+    can stretch a change are drawn as well, and the better ones returned.
     """
     bounds, errors = _bounds(network, images, radii, ball, stretches)
     others = torch.arange(network.classes, device=images.device).expand(len(images), -1)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nversion.certification.graph import Convolution, MaxPool, Node, Scale
+from nversion.certification.network.graph import Convolution, MaxPool, Node, Scale
 
 __all__ = ["Unfit", "average", "batch_norm", "convolution", "double", "max_pool"]
 

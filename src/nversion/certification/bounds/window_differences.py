@@ -9,7 +9,7 @@ of the image, ``L_j <= x_j <= U_j``, so
 
 one more norm for each pair, of coefficients that are there already. Neurons whose difference stays
 negative cannot win; and ``max(x) = x_r + max_j (x_j - x_r)`` has tighter planes than a maximum of
-independent ranges (:mod:`nversion.certification.relaxations`).
+independent ranges (:mod:`nversion.certification.planes.relax`).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from nversion.certification.ball import Ball, Reach
-from nversion.certification.graph import MaxPool
-from nversion.certification.patches import BLOCK, Geometry, PatchRows
-from nversion.certification.relaxations import FAR, Leads, largest, windows
+from nversion.certification.network.graph import MaxPool
+from nversion.certification.planes.relax import FAR, Leads, largest, windows
+from nversion.certification.rows.patches import BLOCK, Geometry, PatchRows
 
 __all__ = ["bounded_leads", "joined"]
 

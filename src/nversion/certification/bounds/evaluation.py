@@ -33,7 +33,9 @@ from torch.nn import functional
 
 from nversion.certification.arithmetic import OVERFLOW
 from nversion.certification.ball import Ball, dual_norm
-from nversion.certification.graph import (
+from nversion.certification.bounds.intervals import Bounds
+from nversion.certification.lipschitz.stretches import Stretches
+from nversion.certification.network.graph import (
     Activation,
     Convolution,
     Dense,
@@ -47,9 +49,7 @@ from nversion.certification.graph import (
     convolve,
     tiles,
 )
-from nversion.certification.intervals import Bounds
-from nversion.certification.lipschitz import Stretches
-from nversion.certification.relaxations import Planes, windows
+from nversion.certification.planes.relax import Planes, windows
 from nversion.certification.rounding import SAFETY, UNIT, path_terms
 
 __all__ = ["Errors", "Spare"]

@@ -26,8 +26,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nversion.certification.graph import Network, Node, fuse
-from nversion.certification.tracing import trace_steps
+from nversion.certification.network.graph import Network, Node, fuse
+from nversion.certification.network.tracing import trace_steps
 from nversion.errors import UnsupportedModuleError
 from nversion.hooks import additions
 from nversion.models import BATCH_SIZE, device_of, dtype_of, frozen

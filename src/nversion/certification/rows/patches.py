@@ -17,9 +17,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nversion.certification.dense import DenseRows
-from nversion.certification.graph import Activation, Convolution, MaxPool, Node, Scale, tiles
-from nversion.certification.relaxations import Planes
+from nversion.certification.network.graph import (
+    Activation,
+    Convolution,
+    MaxPool,
+    Node,
+    Scale,
+    tiles,
+)
+from nversion.certification.planes.relax import Planes
+from nversion.certification.rows.dense import DenseRows
 
 __all__ = [
     "BLOCK",
@@ -261,7 +268,7 @@ def convolution_rows(
 ) -> PatchRows:
     """Return rows for the neurons of some of a convolution's channels, over the node before it.
 
-    Two rows a channel, as in :func:`~nversion.certification.dense.stacked_rows`.
+    Two rows a channel, as in :func:`~nversion.certification.rows.dense.stacked_rows`.
     """
     weight, bias = ungrouped(node)[channels], node.bias[channels]
     weight = dilated(node, weight)

@@ -2,8 +2,9 @@
 
 Planes around single neurons let each of them go to the end of its range at once. In an L2 ball they
 cannot: if z(x) is the vector of a layer's neurons, ``|z(x + d) - z(x)| <= R`` with the layer's
-stretch (:mod:`nversion.certification.lipschitz`), and the sum of the moves' squares is what they
-share. On convolutional networks nearly all that linear bounds give away is given away here.
+stretch (:mod:`nversion.certification.lipschitz.stretches`), and the sum of the moves' squares is
+what they share. On convolutional networks nearly all that linear bounds give away is given away
+here.
 
 After SDP-CROWN (Chiu et al. 2025), which bounds a layer of ReLUs over a ball of R, here with the
 neurons' own ranges beside it, and for max-pools too. A row with a coefficient ``-c < 0`` for the
@@ -25,7 +26,8 @@ loss, the gaps and the squares, are equal: ``(L R)^2 = sum of masses c^2`` if ga
 times ``c / 2 L``, and the mass of a neuron is taken at the move that is expected of it.
 
 Moves of windows may be measured in a norm in which their means count less, by a factor w (see
-:mod:`nversion.certification.lipschitz`). Then the squared mean of ``e_p - s`` counts 1 / w times.
+:mod:`nversion.certification.lipschitz.stretches`). Then the squared mean of ``e_p - s`` counts 1 /
+w times.
 
 The slopes are the ordinary ones, or, where that leaves a smaller gap at the expected move, those
 that make the parabolas of the pieces meet; then the room is a little larger.
@@ -140,7 +142,7 @@ class Windows:
         wins: bool, which neurons of a window can be its maximum.
         rectified: whether zero takes part.
         mean: how much the squared mean of a window counts in a move (see
-            :mod:`nversion.certification.lipschitz`).
+            :mod:`nversion.certification.lipschitz.stretches`).
     """
 
     low: Tensor

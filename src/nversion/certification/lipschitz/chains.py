@@ -14,9 +14,10 @@ eigenvalue is the square of the stretch (LipSDP, Fazlyab et al. 2019):
     P_{k-1} = W_k^T W_k,     P_{j-1} = s^2 / 4  W_j^T L_j (L_j - P_j)^-1 L_j W_j,
 
 as long as all ``L_j - P_j`` are positive definite. Any such L is sound. If it has one number for
-each channel, convolutions on a torus (:mod:`nversion.certification.spectra`) fall apart into one
-small problem for each frequency; neurons beyond the border, which a later layer reads as zeros, do
-not move, and for them the inequality holds, too. Windows of a max-pool only change the first form.
+each channel, convolutions on a torus (:mod:`nversion.certification.lipschitz.linear_maps`) fall
+apart into one small problem for each frequency; neurons beyond the border, which a later layer
+reads as zeros, do not move, and for them the inequality holds, too. Windows of a max-pool only
+change the first form.
 
 If the input moves by 1 in L1, the form, being convex, is largest where a single pixel moves by 1,
 and that is a move at all frequencies alike. Then not the largest eigenvalue counts, but a mean over
@@ -36,7 +37,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nversion.certification.spectra import ROUNDING, LinearMap, block_diagonal
+from nversion.certification.lipschitz.linear_maps import ROUNDING, LinearMap, block_diagonal
 
 __all__ = ["chain_stretch"]
 
@@ -75,7 +76,7 @@ def chain_stretch(
         steepest: the largest slope of each activation between them (the smallest is 0), the last
             one first.
         window: of a max-pool that reads the last map, in whose norm moves are measured
-            (:mod:`nversion.certification.spectra`); (1, 1) for none.
+            (:mod:`nversion.certification.lipschitz.linear_maps`); (1, 1) for none.
         one_pixel: whether the chain reads moves of 1 in L1, else in L2.
     """
     form, sides = maps[0].form(window), [m.sides(window) for m in maps[1:]]

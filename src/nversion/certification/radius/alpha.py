@@ -6,7 +6,7 @@ give the best margins (after alpha-CROWN, Xu et al. 2021), on the last way back 
 cost least. Planes with other slopes are as sound, so only the float64 pass at the end counts.
 
 Before that, the Jacobian's range is tried where linear bounds alone do without it, with two
-smaller balls on the way (:mod:`nversion.certification.nested`).
+smaller balls on the way (:mod:`nversion.certification.bounds.smaller_ball`).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nversion.certification.backward import Relaxation, relax_network
 from nversion.certification.ball import Ball
-from nversion.certification.graph import Network
-from nversion.certification.lipschitz import Stretches
-from nversion.certification.margins import judge
-from nversion.certification.search import effort, search_radii, useful_stretches
-from nversion.certification.slopes import tunable, with_slopes
-from nversion.certification.walking import least, margin_rows, walk
+from nversion.certification.bounds.relaxation import Relaxation, relax_network
+from nversion.certification.lipschitz.stretches import Stretches
+from nversion.certification.network.graph import Network
+from nversion.certification.radius.proof import judge
+from nversion.certification.radius.search import effort, search_radii, useful_stretches
+from nversion.certification.radius.slopes import tunable, with_slopes
+from nversion.certification.rows.walk import least, margin_rows, walk
 
 __all__ = ["optimised_radii"]
 
@@ -87,7 +87,7 @@ def optimised_radii(
         ball: the norm and the box.
         steps: of Adam, altogether.
         stretches: of the nodes, where they are known already
-            (:func:`nversion.certification.search.useful_stretches`).
+            (:func:`nversion.certification.radius.search.useful_stretches`).
     """
     given = (network, images, labels, others, ball)
     if stretches is None:

@@ -2,12 +2,13 @@
 
 If the image moves by at most r in L2 (or in L1), the vector of all neurons of a node moves in L2 by
 at most its *stretch* times r. An affine map stretches by its largest singular value
-(:mod:`nversion.certification.spectra`), which before a max-pool is that of a norm of its own.
+(:mod:`nversion.certification.lipschitz.linear_maps`), which before a max-pool is that of a norm of
+its own.
 
 From layer to layer these factors multiply, and that overestimates. A chain of layers with
 activations between them is bounded as a whole where it is not too large
-(:mod:`nversion.certification.multipliers`). Otherwise, an activation whose slopes lie in [0, s]
-passes on s / 2 of its input, and a part of at most s / 2 times its size; so for a chain of maps
+(:mod:`nversion.certification.lipschitz.chains`). Otherwise, an activation whose slopes lie in [0,
+s] passes on s / 2 of its input, and a part of at most s / 2 times its size; so for a chain of maps
 W_1 .. W_k with activations between them the stretches L_j before these fulfil
 
     L_k  <=  sum over 0 < j < k of (s/2)^(k-j) |W_k .. W_{j+1}| L_j  + (s/2)^(k-1) |W_k .. W_1| L_0
@@ -25,8 +26,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nversion.certification.coupling import Moved
-from nversion.certification.graph import (
+from nversion.certification.lipschitz.chains import chain_stretch
+from nversion.certification.lipschitz.linear_maps import GRID, MEAN, ROUNDING, SPECTRUM, LinearMap
+from nversion.certification.network.graph import (
     Activation,
     Convolution,
     Dense,
@@ -39,9 +41,8 @@ from nversion.certification.graph import (
     Sum,
     tiles,
 )
-from nversion.certification.multipliers import chain_stretch
-from nversion.certification.patches import dilated, ungrouped
-from nversion.certification.spectra import GRID, MEAN, ROUNDING, SPECTRUM, LinearMap
+from nversion.certification.planes.shared_ball import Moved
+from nversion.certification.rows.patches import dilated, ungrouped
 
 __all__ = ["Move", "Stretches", "find_stretches", "layer_stretches"]
 

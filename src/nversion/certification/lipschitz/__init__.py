@@ -1,0 +1,1 @@
+"""How far the neurons of a layer can move together."""

@@ -1,0 +1,1 @@
+"""Linear functions of a whole layer, and their way back to the image."""
