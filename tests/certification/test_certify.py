@@ -17,7 +17,7 @@ from scipy.optimize import linprog
 from torch import Tensor, nn
 
 from nversion.certification import MarginBounds, certify, margin_bounds
-from nversion.certification.radius import search
+from nversion.certification.radius import effort, search
 from nversion.errors import InputError, UnsupportedModuleError
 from nversion.models import predict
 
@@ -288,12 +288,13 @@ def test_neurons_that_share_the_ball_make_larger_radii(
     small = _case("pooled")
     wide = (_wide(pooled), images, predict(_wide(pooled), images))
     shared = [certify(*given, 2, box=None) for given in (small, wide)]
-    usual = search.effort
+    usual = effort.choose_effort
 
-    def alone(*given: Any, **options: Any) -> search.Effort:
+    def alone(*given: Any, **options: Any) -> effort.Effort:
         return dataclasses.replace(usual(*given, **options), coupled=False)
 
-    monkeypatch.setattr(search, "effort", alone)
+    for reader in (effort, search):
+        monkeypatch.setattr(reader, "choose_effort", alone)
     ratios = [
         float((radii / certify(*given, 2, box=None)).mean())
         for radii, given in zip(shared, (small, wide), strict=True)

@@ -86,6 +86,8 @@ REMADE: dict[str, Sequence[str]] = {
     "program/certificates/comparison.py": (),
     "program/__init__.py": (),
     "certification/radius/search.py": ("radii", "vote-radii"),
+    "certification/bounds/window_differences.py": ("radii", "vote-radii"),
+    "certification/network/__init__.py": (),
     "certification/smoothing.py": (),
     "study/units/teaching.py": ("teacher",),
     "study/units/comparing.py": ("comparisons",),

@@ -15,14 +15,9 @@ from nversion.certification.lipschitz.stretches import Stretches
 from nversion.certification.network.faithful import faithful_network
 from nversion.certification.network.graph import Network
 from nversion.certification.radius.alpha import optimised_radii
+from nversion.certification.radius.effort import choose_effort, useful_stretches
 from nversion.certification.radius.proof import linear_margins
-from nversion.certification.radius.search import (
-    effort,
-    images_per_pass,
-    search_radii,
-    smaller_balls,
-    useful_stretches,
-)
+from nversion.certification.radius.search import images_per_pass, search_radii, smaller_balls
 from nversion.certification.rounding import rounded_down
 from nversion.errors import InputError, ThinLeadWarning
 from nversion.models import check_images, check_labels, evaluate, frozen
@@ -195,7 +190,7 @@ class MarginBounds:
         self._method = method
         network = faithful_network(reader(model, shape), shape, images)
         self._network = network.to(torch.float64)
-        self._effort = effort(self._network, self._ball)
+        self._effort = choose_effort(self._network, self._ball)
         self._stretches = useful_stretches(self._network, self._ball)
 
     @ordinary()

@@ -9,18 +9,14 @@ from torch import Tensor
 
 from nversion.certification.ball import Ball
 from nversion.certification.bounds.intervals import Bounds
-from nversion.certification.bounds.window_differences import bounded_leads, joined
+from nversion.certification.bounds.window_differences import bounded_differences, joined
 from nversion.certification.network.graph import Activation, Convolution, Dense, MaxPool, Network
-from nversion.certification.planes.relax import Leads, Planes
+from nversion.certification.planes.planes import Planes
+from nversion.certification.planes.pools import Differences
 from nversion.certification.rows.dense import DenseRows, stacked_rows, through_dense
-from nversion.certification.rows.patches import (
-    BLOCK,
-    Geometry,
-    PatchRows,
-    convolution_rows,
-    own_geometry,
-    through_two,
-)
+from nversion.certification.rows.geometry import Geometry, own_geometry
+from nversion.certification.rows.patches import BLOCK, PatchRows, convolution_rows
+from nversion.certification.rows.two_convolutions import through_two
 from nversion.certification.rows.walk import Rows, least, walk
 
 __all__ = ["layer_bounds"]
@@ -39,7 +35,7 @@ def layer_bounds(
     planes: dict[int, Planes],
     center: Tensor,
     pool: MaxPool | None = None,
-) -> tuple[Tensor, Tensor, Leads | None]:
+) -> tuple[Tensor, Tensor, Differences | None]:
     """Return backward bounds of one node's neurons, [count, *shape] each, up to rounding.
 
     With `pool`, which reads the node, the differences within its windows are bounded as well
@@ -48,7 +44,7 @@ def layer_bounds(
     node = network.nodes[index]
     if isinstance(node, Dense) and planes and _feeds_relus_only(network, index):
         return *_decisive_bounds(network, index, node, images, radii, ball, planes, center), None
-    lower, upper, leads = [], [], []
+    lower, upper, differences = [], [], []
     channel = 0
     for start, rows in _layer_rows(network, index, planes, len(images)):
         back = walk(network, start, rows, planes)
@@ -61,10 +57,12 @@ def layer_bounds(
             shape = (len(images), half, *node.shape[1:])
             here = (lower[-1].reshape(shape), upper[-1].reshape(shape))
             given = (images, radii, ball)
-            leads.append(bounded_leads(back, middle, here, center[:, part], pool, *given))
+            differences.append(
+                bounded_differences(back, middle, here, center[:, part], pool, *given)
+            )
             channel += half
     bounds = [torch.cat(parts, dim=1).reshape(-1, *node.shape) for parts in (lower, upper)]
-    return bounds[0], bounds[1], joined(leads) if leads else None
+    return bounds[0], bounds[1], joined(differences) if differences else None
 
 
 def _feeds_relus_only(network: Network, index: int) -> bool:

@@ -49,7 +49,8 @@ from nversion.certification.network.graph import (
     convolve,
     tiles,
 )
-from nversion.certification.planes.relax import Planes, windows
+from nversion.certification.planes.planes import Planes
+from nversion.certification.planes.pools import windows
 from nversion.certification.rounding import SAFETY, UNIT, path_terms
 
 __all__ = ["Errors", "Spare"]

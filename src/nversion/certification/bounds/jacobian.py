@@ -37,17 +37,13 @@ from nversion.certification.network.graph import (
     Scale,
     Sum,
     activate,
-)
-from nversion.certification.planes.relax import FAR, Leads, windows
-from nversion.certification.rows.patches import (
-    FILTERS,
-    Geometry,
     dilated,
-    mixed_filters,
     ungrouped,
-    window_matrix,
-    windows_of,
 )
+from nversion.certification.planes.pools import FAR, Differences, windows
+from nversion.certification.rows.geometry import Geometry
+from nversion.certification.rows.patches import window_matrix
+from nversion.certification.rows.two_convolutions import FILTERS, mixed_filters, windows_of
 
 __all__ = ["Derivatives", "image_derivatives"]
 
@@ -114,7 +110,7 @@ class Derivatives:
         return x.reshape(len(x), 1, 1, -1)
 
     def step(
-        self, node: Node, bounds: Bounds, other: Derivatives, leads: Leads | None = None
+        self, node: Node, bounds: Bounds, other: Derivatives, differences: Differences | None = None
     ) -> Derivatives | None:
         """Return the ranges for a node, from those of its inputs; None where there is no rule.
 
@@ -122,7 +118,7 @@ class Derivatives:
             node: reads the neurons of these ranges.
             bounds: of the node's inputs.
             other: the ranges of the second branch of a sum.
-            leads: of a pool's windows, where they are known.
+            differences: of a pool's windows, where they are known.
         """
         match node:
             case Dense():
@@ -141,7 +137,7 @@ class Derivatives:
             case Convolution():
                 return self._convolution(node, self.geometry)
             case MaxPool():
-                return self._pool(node, bounds, self.geometry, leads)
+                return self._pool(node, bounds, self.geometry, differences)
         return None
 
     def _with(self, low: Tensor, high: Tensor) -> Derivatives:
@@ -261,7 +257,7 @@ class Derivatives:
         return dataclasses.replace(self, low=self.low * mask, high=self.high * mask)
 
     def _pool(
-        self, node: MaxPool, bounds: Bounds, inner: Geometry, leads: Leads | None
+        self, node: MaxPool, bounds: Bounds, inner: Geometry, differences: Differences | None
     ) -> Derivatives:
         """Return the hull over the neurons of each window that may be its maximum."""
         low, high = (windows(node, x, FAR) for x in bounds)
@@ -271,8 +267,8 @@ class Derivatives:
             zero_wins = floor <= 0.0
             floor = floor.clamp(min=0.0)
         wins = (high > floor) | (low >= floor)
-        if leads is not None:
-            wins = wins & (leads.high >= 0.0)
+        if differences is not None:
+            wins = wins & (differences.high >= 0.0)
         outer = after(inner, node)
         wins, zero_wins = wins.transpose(0, 1), zero_wins.transpose(0, 1)
         shape = (low.shape[1], len(low), self.shape[0], *outer.kernel, *node.shape[1:])
@@ -332,8 +328,7 @@ def image_derivatives(image: Tensor) -> Derivatives:
 
 def after(inner: Geometry, node: Convolution | MaxPool) -> Geometry:
     """Return the windows over the image of a node that reads neurons with windows `inner`."""
-    size = node.weight.shape[2:] if isinstance(node, Convolution) else node.size
-    dilation = node.dilation if isinstance(node, Convolution) else (1, 1)
+    size, dilation = node.size, node.dilation
     kernel = [inner.kernel[i] + inner.stride[i] * dilation[i] * (size[i] - 1) for i in (0, 1)]
     stride = [inner.stride[i] * node.stride[i] for i in (0, 1)]
     padding = [inner.padding[i] + inner.stride[i] * node.padding[i] for i in (0, 1)]
@@ -356,8 +351,7 @@ def places(
         stand for neurons over the border. Positions come last, so that whole maps are worked on
         and not windows of a few pixels.
     """
-    size = node.weight.shape[2:] if isinstance(node, Convolution) else node.size
-    dilation = node.dilation if isinstance(node, Convolution) else (1, 1)
+    size, dilation = node.size, node.dilation
     x = x.transpose(0, 1).reshape(x.shape[1], len(x), x.shape[2], *inner.grid)
     over = [
         (node.shape[1 + i] - 1) * node.stride[i]

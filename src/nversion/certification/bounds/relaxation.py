@@ -22,11 +22,13 @@ from nversion.certification.bounds.backward import layer_bounds
 from nversion.certification.bounds.evaluation import Errors, Spare
 from nversion.certification.bounds.intervals import Bounds, interval_step
 from nversion.certification.bounds.jacobian import Derivatives, image_derivatives
-from nversion.certification.bounds.sampling import SETTLED, linear_pays
-from nversion.certification.bounds.smaller_ball import Inner
+from nversion.certification.bounds.sampling import SETTLED, linear_bounds_pay
+from nversion.certification.bounds.smaller_ball import SmallerBall
 from nversion.certification.lipschitz.stretches import Stretches, layer_stretches
 from nversion.certification.network.graph import Activation, Dense, MaxPool, Network, Node, tiles
-from nversion.certification.planes.relax import FAR, Leads, Planes, relax, windows
+from nversion.certification.planes.planes import Planes
+from nversion.certification.planes.pools import FAR, Differences, windows
+from nversion.certification.planes.relax import relax
 from nversion.certification.rounding import magnitudes, margin, path_terms
 
 __all__ = ["Relaxation", "relax_network"]
@@ -71,7 +73,7 @@ def relax_network(
     ball: Ball,
     *,
     jacobian: bool = False,
-    inner: Inner | None = None,
+    inner: SmallerBall | None = None,
     linear: Collection[int] | None = None,
     settled: float = SETTLED,
     stretches: Stretches | None = None,
@@ -107,7 +109,7 @@ def relax_network(
     relaxed = {node.inputs[0] for node in network.nodes if isinstance(node, Activation | MaxPool)}
     pools = _tiling_pools(network) if differences else {}
     last = len(network.nodes) - 1
-    leads: dict[int, Leads] = {}
+    within: dict[int, Differences] = {}
     drawn: set[int] = set()
     derivatives: dict[int, Derivatives | None] = {}
     derivatives[0] = image_derivatives(images) if jacobian else None
@@ -121,7 +123,7 @@ def relax_network(
             moved = None
             if stretches is not None and stretches.read:
                 moved = stretches.read[i].over(radii, errors.rho[source])
-            given = (*bounds[source], values[source], leads.get(source), moved)
+            given = (*bounds[source], values[source], within.get(source), moved)
             planes[i] = errors.absorb(i, relax(node, *given), bounds[source])
         waiting.clear()
 
@@ -136,7 +138,7 @@ def relax_network(
         first, second = derivatives[node.inputs[0]], derivatives[node.inputs[-1]]
         here = None
         if first is not None and second is not None and not (index == last and _linear(node)):
-            here = first.step(node, bounds[node.inputs[0]], second, leads.get(node.inputs[0]))
+            here = first.step(node, bounds[node.inputs[0]], second, within.get(node.inputs[0]))
         derivatives[index] = here
         if index in relaxed:
             given = (network, index, images, radii, ball, planes)
@@ -154,7 +156,7 @@ def relax_network(
             if wanted:
                 lay_planes()
             if by_range is not None and wanted and linear is None:
-                wanted = linear_pays(*given, by_range, settled)
+                wanted = linear_bounds_pay(*given, by_range, settled)
             if wanted:
                 drawn.add(index)
                 lower, upper, found = layer_bounds(*given, center, pool)
@@ -168,7 +170,7 @@ def relax_network(
                 lower, upper = by_range
             low, high = torch.maximum(low, lower), torch.minimum(high, upper)
             if found is not None:
-                leads[index] = found
+                within[index] = found
         bounds[index] = errors.leave(index, low, high)
     final = network.nodes[last]
     kept = derivatives[final.inputs[0] if _linear(final) else last]
@@ -209,11 +211,11 @@ class _Rounding:
         return margin(2 * self._terms[-1], self._sizes[-1].amax(dim=1)) * 2
 
 
-def _widened(leads: Leads, spare: Tensor, pool: MaxPool) -> Leads:
-    """Return the leads with a margin for the rounding of both neurons of a difference."""
+def _widened(found: Differences, spare: Tensor, pool: MaxPool) -> Differences:
+    """Return differences with a margin for the rounding of both neurons of a difference."""
     each = windows(pool, spare, FAR)
-    both = 2.0 * (each + each.gather(2, leads.chosen))
-    return dataclasses.replace(leads, low=leads.low - both, high=leads.high + both)
+    both = 2.0 * (each + each.gather(2, found.chosen))
+    return dataclasses.replace(found, low=found.low - both, high=found.high + both)
 
 
 def _linear(node: Node) -> bool:

@@ -16,12 +16,12 @@ from torch import Tensor
 from nversion.certification.ball import Ball
 from nversion.certification.bounds.intervals import Bounds
 from nversion.certification.network.graph import Activation, Convolution, Dense, MaxPool, Network
-from nversion.certification.planes.relax import Planes
+from nversion.certification.planes.planes import Planes
 from nversion.certification.rows.dense import DenseRows, stacked_rows
 from nversion.certification.rows.patches import PatchRows, convolution_rows
 from nversion.certification.rows.walk import least, walk
 
-__all__ = ["SETTLED", "linear_pays"]
+__all__ = ["SETTLED", "linear_bounds_pay"]
 
 SAMPLE = 6
 """How many neurons of a dense layer, or rows and columns of a convolution's maps, are asked."""
@@ -33,7 +33,7 @@ they bring is 1 % of the radius for a third to a half of the time. With a max-po
 0.45; this limit gives away 2 % there, of 15, and saves a fifth of the time."""
 
 
-def linear_pays(
+def linear_bounds_pay(
     network: Network,
     index: int,
     images: Tensor,

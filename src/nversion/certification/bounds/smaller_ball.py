@@ -22,11 +22,11 @@ from torch import Tensor
 from nversion.certification.ball import dual_norm
 from nversion.certification.bounds.intervals import Bounds
 
-__all__ = ["Inner", "joined"]
+__all__ = ["SmallerBall", "joined"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Inner:
+class SmallerBall:
     """What was found for smaller balls.
 
     Attributes:
@@ -41,10 +41,10 @@ class Inner:
     margins: Tensor
     linear: frozenset[int] = frozenset()
 
-    def rows(self, chosen: Tensor) -> Inner:
+    def rows(self, chosen: Tensor) -> SmallerBall:
         """Return the same for some of the images."""
         bounds = {i: (low[chosen], high[chosen]) for i, (low, high) in self.bounds.items()}
-        return Inner(self.radii[chosen], bounds, self.margins[chosen], self.linear)
+        return SmallerBall(self.radii[chosen], bounds, self.margins[chosen], self.linear)
 
     def neurons(self, index: int, center: Tensor, by_range: Bounds, radii: Tensor) -> Bounds:
         """Return bounds of a node over larger balls.
@@ -87,7 +87,7 @@ class Inner:
         return (1.0 - self.radii / radii).clamp(min=0.0)
 
 
-def joined(parts: list[Inner]) -> Inner:
+def joined(parts: list[SmallerBall]) -> SmallerBall:
     """Return what was found for several groups of images, one after the other."""
     bounds = {}
     for i in parts[0].bounds:
@@ -95,4 +95,4 @@ def joined(parts: list[Inner]) -> Inner:
         bounds[i] = (torch.cat(low), torch.cat(high))
     radii = torch.cat([part.radii for part in parts])
     linear = frozenset[int]().union(*(part.linear for part in parts))
-    return Inner(radii, bounds, torch.cat([part.margins for part in parts]), linear)
+    return SmallerBall(radii, bounds, torch.cat([part.margins for part in parts]), linear)

@@ -20,13 +20,14 @@ from torch.nn import functional
 
 from nversion.certification.ball import Ball, Reach
 from nversion.certification.network.graph import MaxPool
-from nversion.certification.planes.relax import FAR, Leads, largest, windows
-from nversion.certification.rows.patches import BLOCK, Geometry, PatchRows
+from nversion.certification.planes.pools import FAR, Differences, largest, windows
+from nversion.certification.rows.geometry import Geometry
+from nversion.certification.rows.patches import BLOCK, PatchRows
 
-__all__ = ["bounded_leads", "joined"]
+__all__ = ["bounded_differences", "joined"]
 
 
-def bounded_leads(
+def bounded_differences(
     rows: PatchRows,
     middle: Tensor,
     bounds: tuple[Tensor, Tensor],
@@ -35,7 +36,7 @@ def bounded_leads(
     images: Tensor,
     radii: Tensor,
     ball: Ball,
-) -> Leads:
+) -> Differences:
     """Return the differences within each window, for some channels of the pool's input.
 
     Args:
@@ -50,7 +51,7 @@ def bounded_leads(
     """
     lows, highs, centers = (windows(pool, x, FAR) for x in (*bounds, center))
     chosen = largest(centers)
-    leads = interval_leads(lows, highs, chosen)
+    differences = interval_differences(lows, highs, chosen)
     floor = lows.amax(dim=2)
     if pool.rectified:
         floor = floor.clamp(min=0.0)
@@ -63,24 +64,24 @@ def bounded_leads(
     for part in torch.split(where, pairs.block):
         n, c, y, x = part.unbind(1)
         low, high = pairs.bounds(part, chosen[n, c, 0, y, x])
-        leads.low[n, c, :, y, x] = torch.maximum(leads.low[n, c, :, y, x], low)
-        leads.high[n, c, :, y, x] = torch.minimum(leads.high[n, c, :, y, x], high)
-    return leads
+        differences.low[n, c, :, y, x] = torch.maximum(differences.low[n, c, :, y, x], low)
+        differences.high[n, c, :, y, x] = torch.minimum(differences.high[n, c, :, y, x], high)
+    return differences
 
 
-def interval_leads(lows: Tensor, highs: Tensor, chosen: Tensor) -> Leads:
+def interval_differences(lows: Tensor, highs: Tensor, chosen: Tensor) -> Differences:
     """Return what the ranges alone tell; all [count, channels, window or 1, height, width]."""
     low, high = lows - highs.gather(2, chosen), highs - lows.gather(2, chosen)
     zero = torch.zeros_like(low[:, :, :1])
-    return Leads(chosen, low.scatter(2, chosen, zero), high.scatter(2, chosen, zero))
+    return Differences(chosen, low.scatter(2, chosen, zero), high.scatter(2, chosen, zero))
 
 
-def joined(parts: list[Leads]) -> Leads:
-    """Return the leads of all channels."""
+def joined(parts: list[Differences]) -> Differences:
+    """Return the differences of all channels."""
     fields = [
         torch.cat([getattr(p, name) for p in parts], dim=1) for name in ("chosen", "low", "high")
     ]
-    return Leads(*fields)
+    return Differences(*fields)
 
 
 class _Pairs:

@@ -39,12 +39,12 @@ from nversion.certification.network.graph import (
     Node,
     Scale,
     Sum,
+    dilated,
     tiles,
+    ungrouped,
 )
-from nversion.certification.planes.shared_ball import Moved
-from nversion.certification.rows.patches import dilated, ungrouped
 
-__all__ = ["Move", "Stretches", "find_stretches", "layer_stretches"]
+__all__ = ["Move", "Moved", "Stretches", "find_stretches", "layer_stretches"]
 
 LONGEST = 3
 """Layers that are taken together, at the most."""
@@ -52,6 +52,19 @@ LONGEST = 3
 LARGE = 1024
 """Rows and columns of a matrix from which its norm is bounded by sums, singular values taking
 long."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Moved:
+    """By how much the neurons that a node reads can move together.
+
+    Attributes:
+        radii: R, [count].
+        mean: how much the squared mean of a window counts in it.
+    """
+
+    radii: Tensor
+    mean: float
 
 
 @dataclasses.dataclass(frozen=True)

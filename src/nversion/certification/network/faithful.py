@@ -26,7 +26,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nversion.certification.network.graph import Network, Node, fuse
+from nversion.certification.network.folding import fuse
+from nversion.certification.network.graph import Network, Node
 from nversion.certification.network.tracing import trace_steps
 from nversion.errors import UnsupportedModuleError
 from nversion.hooks import additions

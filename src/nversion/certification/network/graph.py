@@ -14,7 +14,6 @@ gives a copy in another precision.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -34,7 +33,14 @@ __all__ = [
     "Node",
     "Scale",
     "Sum",
-    "fuse",
+    "activate",
+    "added",
+    "apply",
+    "convolve",
+    "dilated",
+    "pool",
+    "tiles",
+    "ungrouped",
 ]
 
 Pair = tuple[int, int]
@@ -77,6 +83,17 @@ class Convolution(Node):
     groups: int
     added: Tensor | None = None
     steps: int = 0
+
+    @property
+    def size(self) -> Pair:
+        """The size of the windows it reads, gaps aside."""
+        return self.weight.shape[2], self.weight.shape[3]
+
+    @property
+    def reach(self) -> Pair:
+        """The size of the windows it reads, with the gaps of the dilation."""
+        (tall, wide), (down, across) = self.size, self.dilation
+        return down * (tall - 1) + 1, across * (wide - 1) + 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +148,16 @@ class MaxPool(Node):
     stride: Pair
     padding: Pair
     rectified: bool = False
+
+    @property
+    def dilation(self) -> Pair:
+        """Windows of a pool have no gaps."""
+        return 1, 1
+
+    @property
+    def reach(self) -> Pair:
+        """The size of the windows it reads."""
+        return self.size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,77 +270,6 @@ def apply(node: Node, inputs: list[Tensor]) -> Tensor:
     raise TypeError(f"no rule for {type(node).__name__}")
 
 
-# ---------------------------------------------------------------- folding and fusing
-
-
-def fuse(network: Network) -> Network:
-    """Return an equal network with scales folded and ReLUs fused with the max-pools beside them."""
-    nodes = _merge(list(network.nodes), _fold_scale)
-    nodes = _merge(nodes, _fuse_pool)
-    return dataclasses.replace(network, nodes=tuple(nodes))
-
-
-def _merge(nodes: list[Node], rule: Callable[[Node, Node], Node | None]) -> list[Node]:
-    """Replace pairs (first, second) of a chain by one node, as long as `rule` gives one."""
-    changed = True
-    while changed:
-        changed = False
-        users = [0] * len(nodes)
-        for node in nodes:
-            for i in node.inputs:
-                users[i] += 1
-        for index, second in enumerate(nodes):
-            if len(second.inputs) != 1 or users[second.inputs[0]] != 1:
-                continue
-            first_index = second.inputs[0]
-            merged = rule(nodes[first_index], second)
-            if merged is None:
-                continue
-            nodes[index] = dataclasses.replace(merged, inputs=nodes[first_index].inputs)
-            nodes = _without(nodes, first_index)
-            changed = True
-            break
-    return nodes
-
-
-def _without(nodes: list[Node], removed: int) -> list[Node]:
-    """Drop one node that nobody reads any more, and renumber the inputs of the others."""
-    return [
-        dataclasses.replace(node, inputs=tuple(i - (i > removed) for i in node.inputs))
-        for index, node in enumerate(nodes)
-        if index != removed
-    ]
-
-
-def _fold_scale(first: Node, second: Node) -> Node | None:
-    if not isinstance(second, Scale):
-        return None
-    if isinstance(first, Scale):
-        return dataclasses.replace(
-            second,
-            scale=first.scale * second.scale,
-            shift=first.shift * second.scale + second.shift,
-            added=added(first) * second.scale.abs() + added(second),
-            steps=first.steps + second.steps + 2,
-        )
-    if not isinstance(first, Convolution | Dense):
-        return None
-    out = first.shape[0]
-    numel = second.scale.numel()
-    if numel not in (1, out) or (numel == out and second.scale.shape[:1] != (out,)):
-        return None
-    scale, shift, plus = (
-        t.reshape(-1).expand(out) for t in (second.scale, second.shift, added(second))
-    )
-    return dataclasses.replace(
-        first,
-        weight=first.weight * scale.reshape(-1, *([1] * (first.weight.ndim - 1))),
-        bias=first.bias * scale + shift,
-        added=added(first) * scale.abs() + plus,
-        steps=first.steps + second.steps + 2,
-    )
-
-
 def added(node: Convolution | Dense | Scale) -> Tensor:
     """Return the absolute values of all that the model adds to the node's products."""
     if node.added is not None:
@@ -321,14 +277,23 @@ def added(node: Convolution | Dense | Scale) -> Tensor:
     return (node.shift if isinstance(node, Scale) else node.bias).abs()
 
 
-def _fuse_pool(first: Node, second: Node) -> Node | None:
-    def rectifies(node: Node) -> bool:
-        return isinstance(node, Activation) and node.function == "relu" and not node.slope
+def dilated(node: Convolution, weight: Tensor) -> Tensor:
+    """Return a weight with the gaps of its dilation filled with zeros."""
+    if node.dilation == (1, 1):
+        return weight
+    filled = weight.new_zeros(*weight.shape[:2], *node.reach)
+    filled[:, :, :: node.dilation[0], :: node.dilation[1]] = weight
+    return filled
 
-    if rectifies(first) and isinstance(second, MaxPool):
-        return dataclasses.replace(second, rectified=True)
-    if isinstance(first, MaxPool) and rectifies(second):
-        return dataclasses.replace(first, rectified=True)
-    if rectifies(first) and rectifies(second):
-        return first
-    return None
+
+def ungrouped(node: Convolution) -> Tensor:
+    """Return a convolution's weight with zeros for the channels that its groups do not read."""
+    if node.groups == 1:
+        return node.weight
+    out, size = node.weight.shape[:2]
+    full = node.weight.new_zeros(out, size * node.groups, *node.weight.shape[2:])
+    each = out // node.groups
+    for group in range(node.groups):
+        rows = slice(group * each, (group + 1) * each)
+        full[rows, group * size : (group + 1) * size] = node.weight[rows]
+    return full

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from nversion.certification.arithmetic import Arithmetic
+from nversion.certification.network.folding import fuse
 from nversion.certification.network.graph import (
     Activation,
     Dense,
@@ -29,7 +30,6 @@ from nversion.certification.network.graph import (
     Node,
     Scale,
     Sum,
-    fuse,
 )
 from nversion.certification.network.modules import (
     Unfit,

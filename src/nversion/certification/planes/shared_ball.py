@@ -40,9 +40,9 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from nversion.certification.sums import weighted_sums
+from nversion.certification.ball import weighted_sums
 
-__all__ = ["Coupled", "Moved", "Windows", "couple"]
+__all__ = ["SharedBall", "Windows", "share_ball"]
 
 TINY = 1e-30
 NEVER = 1e6
@@ -66,20 +66,7 @@ CACHED = 160_000
 
 
 @dataclasses.dataclass(frozen=True)
-class Moved:
-    """By how much the neurons that a node reads can move together.
-
-    Attributes:
-        radii: R, [count].
-        mean: how much the squared mean of a window counts in it.
-    """
-
-    radii: Tensor
-    mean: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Coupled:
+class SharedBall:
     """Planes above the neurons of a layer, and what their rows gain by the shared ball.
 
     Attributes:
@@ -210,7 +197,7 @@ class Windows:
         return ((raised - level).clamp(min=0.0) / move).clamp(max=1.0)
 
 
-def couple(windows: Windows, slopes: Tensor, shift: Tensor, radii: Tensor) -> Coupled:
+def share_ball(windows: Windows, slopes: Tensor, shift: Tensor, radii: Tensor) -> SharedBall:
     """Return planes above maxima, with what is to be gained by the shared ball.
 
     Args:
@@ -241,7 +228,7 @@ def couple(windows: Windows, slopes: Tensor, shift: Tensor, radii: Tensor) -> Co
     shift = torch.where(better, room + values - heights(slopes), shift)
     masses = 2.0 * torch.minimum(_gap(shares, leads, move), room) / move.clamp(min=TINY)
     masses = masses.clamp(min=LIGHTEST) * bends
-    return Coupled(slopes, shift, room, dearer, leads, shares, masses, radii)
+    return SharedBall(slopes, shift, room, dearer, leads, shares, masses, radii)
 
 
 def _gap(shares: Tensor, leads: Tensor, move: Tensor) -> Tensor:

@@ -18,8 +18,9 @@ from nversion.certification.ball import Ball
 from nversion.certification.bounds.relaxation import Relaxation, relax_network
 from nversion.certification.lipschitz.stretches import Stretches
 from nversion.certification.network.graph import Network
-from nversion.certification.radius.proof import judge
-from nversion.certification.radius.search import effort, search_radii, useful_stretches
+from nversion.certification.radius.effort import choose_effort, useful_stretches
+from nversion.certification.radius.proof import prove
+from nversion.certification.radius.search import search_radii
 from nversion.certification.radius.slopes import tunable, with_slopes
 from nversion.certification.rows.walk import least, margin_rows, walk
 
@@ -87,18 +88,18 @@ def optimised_radii(
         ball: the norm and the box.
         steps: of Adam, altogether.
         stretches: of the nodes, where they are known already
-            (:func:`nversion.certification.radius.search.useful_stretches`).
+            (:func:`nversion.certification.radius.effort.useful_stretches`).
     """
     given = (network, images, labels, others, ball)
     if stretches is None:
         stretches = useful_stretches(network, ball, thorough=True)
     best = search_radii(*given, stretches=stretches)
-    if effort(network, ball, thorough=True) != effort(network, ball):
+    if choose_effort(network, ball, thorough=True) != choose_effort(network, ball):
         best = torch.maximum(best, search_radii(*given, thorough=True, stretches=stretches))
     tuned = tunable(network)
     if not tuned or not bool((best > 0).any()):
         return best
-    jacobian = effort(network, ball).jacobian
+    jacobian = choose_effort(network, ball).jacobian
 
     def relaxed(network: Network, images: Tensor, radii: Tensor) -> Relaxation:
         return relax_network(
@@ -116,9 +117,9 @@ def optimised_radii(
         e = torch.maximum(e * share.pow(-1.0 / STEEPNESS), best)
     for _ in range(LAST_PASSES):
         relaxation = relaxed(network, images, e)
-        verdict = judge(with_slopes(relaxation, slopes), labels, others)
-        best = torch.maximum(best, torch.minimum(verdict.radii, e))
+        proof = prove(with_slopes(relaxation, slopes), labels, others)
+        best = torch.maximum(best, torch.minimum(proof.radii, e))
         if bool((best >= 0.995 * e).all()):
             break
-        e = torch.maximum(e * 0.995 * verdict.loss.clamp(1.0, 3.0).pow(-1.0 / STEEPNESS), best)
+        e = torch.maximum(e * 0.995 * proof.loss.clamp(1.0, 3.0).pow(-1.0 / STEEPNESS), best)
     return best

@@ -14,18 +14,18 @@ from torch import Tensor
 from nversion.certification.ball import largest_radius, lowest
 from nversion.certification.bounds.interval_bounds import last_margins
 from nversion.certification.bounds.relaxation import Relaxation
-from nversion.certification.bounds.smaller_ball import Inner
+from nversion.certification.bounds.smaller_ball import SmallerBall
 from nversion.certification.network.graph import Dense, Network
 from nversion.certification.rows.walk import least, margin_rows, walk
 
-__all__ = ["Verdict", "judge", "linear_margins"]
+__all__ = ["Proof", "linear_margins", "prove"]
 
 LARGEST = 1e6
 TINY = 1e-30
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
+class Proof:
     """What one relaxation at radii e proves.
 
     Attributes:
@@ -59,7 +59,7 @@ def _margins(
     relaxation: Relaxation,
     labels: Tensor,
     others: Tensor,
-    inner: Inner | None,
+    inner: SmallerBall | None,
 ) -> _Margins:
     rows = margin_rows(relaxation.network, labels, others)
     values = (rows.a @ relaxation.logits[:, :, None]).squeeze(2)
@@ -97,9 +97,9 @@ def _margins(
     return _Margins(values, lower, roots)
 
 
-def judge(
-    relaxation: Relaxation, labels: Tensor, others: Tensor, inner: Inner | None = None
-) -> Verdict:
+def prove(
+    relaxation: Relaxation, labels: Tensor, others: Tensor, inner: SmallerBall | None = None
+) -> Proof:
     """Draw the closed-form radii and the losses from a relaxation.
 
     Args:
@@ -113,11 +113,11 @@ def judge(
     proved = (found.lower > 0.0).all(dim=1)
     radii = torch.where(proved, torch.maximum(radii, relaxation.radii), radii)
     loss = (found.values - found.lower) / found.values.clamp(min=1e-9)
-    return Verdict(radii, loss.amax(dim=1), found.lower)
+    return Proof(radii, loss.amax(dim=1), found.lower)
 
 
 def linear_margins(
-    relaxation: Relaxation, labels: Tensor, others: Tensor, inner: Inner | None = None
+    relaxation: Relaxation, labels: Tensor, others: Tensor, inner: SmallerBall | None = None
 ) -> Tensor:
     """Return lower bounds of ``logit[label] - logit[other]`` over the balls, [count, rows]."""
     return _margins(relaxation, labels, others, inner).lower

@@ -24,31 +24,34 @@ from torch import Tensor
 
 from nversion.certification.ball import Ball, dual_norm
 from nversion.certification.bounds.relaxation import Relaxation, relax_network
-from nversion.certification.bounds.sampling import SETTLED
-from nversion.certification.bounds.smaller_ball import Inner, joined
-from nversion.certification.lipschitz.stretches import Stretches, find_stretches, layer_stretches
-from nversion.certification.network.graph import Convolution, MaxPool, Network
-from nversion.certification.radius.proof import Verdict, judge
+from nversion.certification.bounds.smaller_ball import SmallerBall, joined
+from nversion.certification.lipschitz.stretches import Stretches, layer_stretches
+from nversion.certification.network.graph import Convolution, Network
+from nversion.certification.radius.effort import (
+    Effort,
+    choose_effort,
+    has_pools,
+    has_windows,
+    useful_stretches,
+)
+from nversion.certification.radius.proof import Proof, prove
 from nversion.certification.radius.secant import (
     EVEN,
     GROW,
     SHRINK,
     SMOOTH,
     STEPPED,
-    Track,
+    SecantSearch,
     log_loss,
 )
-from nversion.certification.radius.slopes import nudged, tunable, with_slopes
+from nversion.certification.radius.slopes import nudged, with_slopes
 from nversion.certification.rows.patches import BLOCK
 
 __all__ = [
-    "Effort",
-    "effort",
     "images_per_pass",
     "local_radii",
     "search_radii",
     "smaller_balls",
-    "useful_stretches",
 ]
 
 Slopes = dict[int, Tensor]
@@ -86,11 +89,7 @@ GUESS_NESTED = {1.0: 0.02, 2.0: 0.04}
 the so many nearest classes. Where neurons share the ball, a number over a power of the network's
 stretch, between two ends."""
 
-DEEP = 3
-"""With a max-pool, and fewer convolutions, the Jacobian's range is better in L1 than what neurons
-that share the ball can do together; with more it is far worse."""
 
-ONE_LEVEL, THOROUGH = (0.55,), (0.55, 0.8)
 FOOTHOLD, FOOTHOLD_PASSES, RISE = (-1.9, -0.8, -0.35), 3, 1.2
 FOOTHOLD_SLOPES = 3.0, 2.2
 """The first smaller ball: the logarithm of its loss between these ends, best the middle one."""
@@ -111,73 +110,6 @@ class Found:
     slopes: Slopes | None
 
 
-@dataclasses.dataclass(frozen=True)
-class Effort:
-    """What besides linear bounds is worth its time.
-
-    Attributes:
-        jacobian: whether to carry the ranges of derivatives along.
-        levels: radii of smaller balls that are bounded first, as shares, rising (the first one is
-            only roughly kept to); needs `jacobian`.
-        settled: the share of open signs that linear bounds must settle to be drawn beside the
-            ranges of derivatives (see :data:`nversion.certification.bounds.sampling.SETTLED`).
-        nudged: whether to better the slopes of planes below ReLUs by a step.
-        coupled: whether rows over whole layers gain by the ball that the neurons share (see
-            :mod:`nversion.certification.planes.shared_ball`).
-        differences: whether to bound those within windows of max-pools.
-    """
-
-    jacobian: bool
-    levels: tuple[float, ...]
-    settled: float = SETTLED
-    nudged: bool = False
-    coupled: bool = False
-    differences: bool = True
-
-
-def effort(network: Network, ball: Ball, *, thorough: bool = False) -> Effort:
-    """Return what is worth its time for a network.
-
-    Where neurons have windows, they share the ball in L2 and L1, but for networks with a max-pool
-    and few convolutions in L1, where the Jacobian's range brings more. Elsewhere that range brings
-    a little, which only the `thorough` want, and in Linf next to nothing. A smaller ball (one more
-    pass) was measured to bring 14 to 23 % of the radius on networks with a max-pool.
-    Where neurons share the ball, differences within the windows of a single max-pool bring less
-    than 1 %, of several 2 to 5 %.
-    Slopes that are a step better bring 0.5 to 1.7 % without a max-pool; with one they bring half
-    and take more time than they are worth.
-    """
-    pools = sum(isinstance(node, MaxPool) for node in network.nodes)
-    windowed, pooled = _windowed(network), pools > 0
-    if windowed and thorough and ball.norm < math.inf:
-        return Effort(True, THOROUGH, settled=0.0)
-    if windowed and pooled and ball.norm == 1.0 and _convolutions(network) < DEEP:
-        return Effort(True, ONE_LEVEL)
-    nudged = bool(tunable(network)) and not pooled
-    coupled = ball.norm < math.inf and (windowed or thorough)
-    differences = thorough or not coupled or pools > 1
-    return Effort(False, (), nudged=nudged, coupled=coupled, differences=differences)
-
-
-def _pooled(network: Network) -> bool:
-    return any(isinstance(node, MaxPool) for node in network.nodes)
-
-
-def _windowed(network: Network) -> bool:
-    return _convolutions(network) > 0
-
-
-def _convolutions(network: Network) -> int:
-    return sum(isinstance(node, Convolution) for node in network.nodes)
-
-
-def useful_stretches(network: Network, ball: Ball, *, thorough: bool = False) -> Stretches:
-    """Return the nodes' stretches, of whole chains, which take a moment, only if those help."""
-    coupled = effort(network, ball).coupled
-    coupled = coupled or (thorough and effort(network, ball, thorough=True).coupled)
-    return (find_stretches if coupled else layer_stretches)(network, ball.norm)
-
-
 def _coupled_share(stretch: float, norm: float) -> float:
     """Return a guess of the radius, as in `GUESS`: less where bounds add up over many layers."""
     low, high = GUESS_COUPLED_ENDS
@@ -194,7 +126,7 @@ def smaller_balls(
     ball: Ball,
     chosen: Effort,
     stretches: Stretches | None = None,
-) -> Inner | None:
+) -> SmallerBall | None:
     """Bound the balls of ``chosen.levels * radii``, each with the help of the one before."""
     if stretches is None:
         stretches = layer_stretches(network, ball.norm)
@@ -255,7 +187,7 @@ def search_radii(
         thorough: whether to buy larger radii with time.
         stretches: of the nodes, where they are known already (:func:`useful_stretches`).
     """
-    chosen = effort(network, ball, thorough=thorough)
+    chosen = choose_effort(network, ball, thorough=thorough)
     if stretches is None:
         stretches = useful_stretches(network, ball, thorough=thorough)
     elif not chosen.coupled:
@@ -264,7 +196,7 @@ def search_radii(
     fast = _Case(network.to(torch.float32), images.to(torch.float32), *rivals)
     exact = _Case(network, images, *rivals)
     share = GUESS_NESTED[ball.norm] if chosen.levels else GUESS
-    if chosen.coupled and not chosen.levels and _windowed(network):
+    if chosen.coupled and not chosen.levels and has_windows(network):
         share = _coupled_share(stretches.nodes[-1], ball.norm)
     guess = share * local_radii(network, images, labels, others, ball)
     if not chosen.levels:
@@ -300,10 +232,10 @@ class _Case:
         self,
         rows: Tensor,
         radii: Tensor,
-        inner: Inner | None,
+        inner: SmallerBall | None,
         linear: frozenset[int] | None,
         slopes: Slopes | None = None,
-    ) -> tuple[Verdict, Inner, Relaxation]:
+    ) -> tuple[Proof, SmallerBall, Relaxation]:
         """Judge some of the images at `radii`, [rows]; `inner` and `slopes` are of all images."""
         dtype = self.images.dtype
         if inner is not None and len(rows) < len(self.images):
@@ -323,24 +255,24 @@ class _Case:
         if slopes is not None:
             chosen = {index: values[rows] for index, values in slopes.items()}
             relaxation = with_slopes(relaxation, chosen)
-        verdict = self.judged(rows, relaxation, inner)
-        found = Inner(relaxation.radii, relaxation.bounds, verdict.margins, relaxation.linear)
-        return verdict, found, relaxation
+        proof = self.prove(rows, relaxation, inner)
+        found = SmallerBall(relaxation.radii, relaxation.bounds, proof.margins, relaxation.linear)
+        return proof, found, relaxation
 
-    def judged(self, rows: Tensor, relaxation: Relaxation, inner: Inner | None) -> Verdict:
-        return judge(relaxation, self.labels[rows], self.others[rows], inner)
+    def prove(self, rows: Tensor, relaxation: Relaxation, inner: SmallerBall | None) -> Proof:
+        return prove(relaxation, self.labels[rows], self.others[rows], inner)
 
     def _all(self) -> Tensor:
         return torch.arange(len(self.images), device=self.images.device)
 
     def smaller_ball(
-        self, radii: Tensor, inner: Inner | None, linear: frozenset[int] | None = None
-    ) -> Inner:
+        self, radii: Tensor, inner: SmallerBall | None, linear: frozenset[int] | None = None
+    ) -> SmallerBall:
         """Bound balls, with the help of smaller ones if there are any."""
         _, found, _ = self.probe(self._all(), radii, inner, linear)
         return found
 
-    def foothold(self, guess: Tensor) -> tuple[Tensor, Tensor, Inner]:
+    def foothold(self, guess: Tensor) -> tuple[Tensor, Tensor, SmallerBall]:
         """Find a ball that takes about half of the room, [count].
 
         Returns:
@@ -349,8 +281,8 @@ class _Case:
         radii, scale = guess.clone(), guess.clone()
         rows, order, parts = self._all(), [], []
         for turn in range(FOOTHOLD_PASSES):
-            verdict, found, _ = self.probe(rows, radii[rows], None, None)
-            y = log_loss(verdict.loss)
+            proof, found, _ = self.probe(rows, radii[rows], None, None)
+            y = log_loss(proof.loss)
             slope = torch.where(y > 0, *FOOTHOLD_SLOPES)
             scale[rows] = RISE * radii[rows] * (-y / slope).clamp(-SHRINK, GROW).exp()
             good = ((y > FOOTHOLD[0]) & (y < FOOTHOLD[2])) | (turn == FOOTHOLD_PASSES - 1)
@@ -362,7 +294,7 @@ class _Case:
             radii[rows] *= ((FOOTHOLD[1] - y) / slope).clamp(-SHRINK, GROW).exp()
         return radii, scale, joined(parts).rows(torch.cat(order).argsort())
 
-    def follow(self, guess: Tensor, inner: Inner | None = None) -> Found:
+    def follow(self, guess: Tensor, inner: SmallerBall | None = None) -> Found:
         """Search, and return what it comes to."""
         usual = self._usual(inner is not None)
         if inner is not None:
@@ -370,21 +302,21 @@ class _Case:
         elif self.effort.coupled:
             curve, caution = EVEN, CAUTION_EVEN
         else:
-            curve, caution = SMOOTH, CAUTION if _pooled(self.network) else 0.0
+            curve, caution = SMOOTH, CAUTION if has_pools(self.network) else 0.0
         ahead = AHEAD if self.effort.nudged else 0.0
-        track = Track(guess, usual, curve, caution=caution, ahead=ahead)
+        track = SecantSearch(guess, usual, curve, caution=caution, ahead=ahead)
         rows, linear = self._all(), None
         slopes = _Slopes(self) if self.effort.nudged else None
         for _ in range(PASSES):
             e = track.probe[rows].exp()
             chosen = slopes.chosen if slopes else None
-            verdict, found, relaxation = self.probe(rows, e, inner, linear, chosen)
+            proof, found, relaxation = self.probe(rows, e, inner, linear, chosen)
             linear = found.linear
             if slopes:
-                before = log_loss(verdict.loss)
-                verdict = slopes.bettered(rows, relaxation, verdict)
-                track.lower(rows, before - log_loss(verdict.loss))
-            rows = rows[~track.update(rows, verdict.radii, verdict.loss)]
+                before = log_loss(proof.loss)
+                proof = slopes.bettered(rows, relaxation, proof)
+                track.lower(rows, before - log_loss(proof.loss))
+            rows = rows[~track.update(rows, proof.radii, proof.loss)]
             if len(rows) == 0:
                 break
         return Found(track.probe.exp(), linear or frozenset(), slopes.chosen if slopes else None)
@@ -394,11 +326,11 @@ class _Case:
             return USUAL_NESTED
         if self.effort.coupled:
             return USUAL_COUPLED
-        if not _pooled(self.network):
+        if not has_pools(self.network):
             return USUAL
         return USUAL_POOLED_LINF if self.ball.norm == math.inf else USUAL_POOLED
 
-    def settle(self, found: Found, inner: Inner | None = None) -> Tensor:
+    def settle(self, found: Found, inner: SmallerBall | None = None) -> Tensor:
         """Return radii that are proved, near those that were found in float32, float64 [count]."""
         best, radii = torch.zeros_like(found.radii), found.radii.clone()
         rows = self._all()
@@ -407,11 +339,11 @@ class _Case:
         back = BACK_COUPLED if self.effort.coupled and inner is None else BACK
         for turn in range(LAST_PASSES):
             e = radii[rows]
-            verdict, _, _ = self.probe(rows, e, inner, found.linear, found.slopes)
-            best[rows] = torch.maximum(best[rows], torch.minimum(verdict.radii, e))
+            proof, _, _ = self.probe(rows, e, inner, found.linear, found.slopes)
+            best[rows] = torch.maximum(best[rows], torch.minimum(proof.radii, e))
             # A margin missed by little can cost much of the radius: step back and repeat. Where
             # the search in float32 stopped short of the largest radius, go on.
-            missed = verdict.loss.log()
+            missed = proof.loss.log()
             short = (best[rows] < enough * e) | ((missed < -left) & (turn == 0))
             lower = e * (-missed / back - MORE).clamp(min=-4.0).exp()
             onward = e * (-missed / ONWARD).clamp(max=0.1).exp()
@@ -434,16 +366,16 @@ class _Slopes:
         self._waiting = torch.ones(len(case.images), dtype=torch.bool, device=case.images.device)
         self.chosen: Slopes | None = None
 
-    def bettered(self, rows: Tensor, relaxation: Relaxation, verdict: Verdict) -> Verdict:
-        """Better the slopes of images whose loss is near 1, and return the verdict with them."""
-        close = self._waiting[rows] & (log_loss(verdict.loss).abs() <= CLOSE)
+    def bettered(self, rows: Tensor, relaxation: Relaxation, proof: Proof) -> Proof:
+        """Better the slopes of images whose loss is near 1, and return the proof with them."""
+        close = self._waiting[rows] & (log_loss(proof.loss).abs() <= CLOSE)
         if not bool(close.any()):
-            return verdict
+            return proof
         self._waiting[rows[close]] = False
         case = self._case
         better = nudged(relaxation, case.labels[rows], case.others[rows])
-        other = case.judged(rows, with_slopes(relaxation, better), None)
-        taken = close & (other.loss < verdict.loss)
+        other = case.prove(rows, with_slopes(relaxation, better), None)
+        taken = close & (other.loss < proof.loss)
         if self.chosen is None:
             self.chosen = {
                 index: values.new_full((len(case.images), *values.shape[1:]), torch.nan)
@@ -451,8 +383,8 @@ class _Slopes:
             }
         for index, values in better.items():
             self.chosen[index][rows[taken]] = values[taken]
-        return Verdict(
-            torch.where(taken, other.radii, verdict.radii),
-            torch.where(taken, other.loss, verdict.loss),
-            torch.where(taken[:, None], other.margins, verdict.margins),
+        return Proof(
+            torch.where(taken, other.radii, proof.radii),
+            torch.where(taken, other.loss, proof.loss),
+            torch.where(taken[:, None], other.margins, proof.margins),
         )

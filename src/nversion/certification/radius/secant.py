@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["EVEN", "GROW", "SHRINK", "SMOOTH", "STEPPED", "Curve", "Track", "log_loss"]
+__all__ = ["EVEN", "GROW", "SHRINK", "SMOOTH", "STEPPED", "Curve", "SecantSearch", "log_loss"]
 
 STEEPER, TRUSTED = 1.08, 0.5
 STEEPENING = 0.15
@@ -51,7 +51,7 @@ EVEN = Curve(0.035, (0.0075, 0.08, 0.08), 0.998, concave=True)
 not tell the slope of the last well enough."""
 
 
-class Track:
+class SecantSearch:
     """Where the search stands for each image; radii and losses as logarithms, float64 [count].
 
     Args:
@@ -82,7 +82,7 @@ class Track:
         self.slope, self.bend = unknown.clone(), unknown.clone()
 
     def update(self, rows: Tensor, proved_up_to: Tensor, loss: Tensor) -> Tensor:
-        """Take in the verdict on the probes of `rows`, choose the next, and tell which are done.
+        """Take in what the probes of `rows` proved, choose the next, and tell which are done.
 
         Args:
             rows: int64 [some].

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nversion.certification.ball import weighted_sums
 from nversion.certification.network.graph import (
     Activation,
     Convolution,
@@ -24,8 +25,7 @@ from nversion.certification.network.graph import (
     Scale,
     tiles,
 )
-from nversion.certification.planes.relax import Planes
-from nversion.certification.sums import weighted_sums
+from nversion.certification.planes.planes import Planes
 
 __all__ = ["DenseRows", "output_padding", "through_dense"]
 

@@ -7,12 +7,11 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from nversion.certification.ball import Ball, Reach, dual_norm
+from nversion.certification.ball import Ball, Reach, dual_norm, weighted_sums
 from nversion.certification.network.graph import Flatten, MaxPool, Network, Sum, tiles
-from nversion.certification.planes.relax import Planes
+from nversion.certification.planes.planes import Planes
 from nversion.certification.rows.dense import DenseRows
 from nversion.certification.rows.patches import PatchRows
-from nversion.certification.sums import weighted_sums
 
 __all__ = ["Rows", "least", "margin_rows", "walk"]
 

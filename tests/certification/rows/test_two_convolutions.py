@@ -5,16 +5,12 @@ from __future__ import annotations
 import networks
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from nversion.certification.ball import Ball
-from nversion.certification.bounds import backward as layers
-from nversion.certification.bounds import jacobian
+from nversion.certification.bounds import backward, jacobian
 from nversion.certification.bounds.relaxation import Relaxation, relax_network
 from nversion.certification.network.tracing import trace
-from nversion.certification.planes.relax import largest
-from nversion.certification.rows import patches
+from nversion.certification.rows import two_convolutions
 
 RADII = torch.tensor([0.05, 0.3, 1.0], dtype=torch.float64)
 
@@ -32,10 +28,10 @@ def test_filters_give_what_steps_give(
     name: str, norm: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Through two layers at once wherever that can be, for the test.
-    monkeypatch.setattr(layers, "WIDE", 10_000)
+    monkeypatch.setattr(backward, "WIDE", 10_000)
     linear = frozenset() if norm == 1.0 else None
     fast = relaxed(name, norm, linear)
-    monkeypatch.setattr(patches, "FILTERS", 0)
+    monkeypatch.setattr(two_convolutions, "FILTERS", 0)
     monkeypatch.setattr(jacobian, "FILTERS", 0)
     general = relaxed(name, norm, linear)
     assert fast.linear == general.linear
@@ -46,23 +42,3 @@ def test_filters_give_what_steps_give(
         assert fast.derivatives is not None
         torch.testing.assert_close(fast.derivatives.low, general.derivatives.low)
         torch.testing.assert_close(fast.derivatives.high, general.derivatives.high)
-
-
-@settings(deadline=None, max_examples=30)
-@given(
-    window=st.integers(1, 9),
-    values=st.integers(1, 4),
-    seed=st.integers(0, 2**31),
-)
-def test_the_largest_is_the_first_of_the_largest(window: int, values: int, seed: int) -> None:
-    draws = torch.Generator().manual_seed(seed)
-    x = torch.randint(values, (2, 3, window, 4, 5), generator=draws).double()
-    x[0, 0] = -1e30
-    assert torch.equal(largest(x), x.argmax(dim=2, keepdim=True))
-
-
-def test_where_no_linear_bounds_are_wanted_no_planes_are_laid() -> None:
-    assert not relaxed("pooled", 1.0, frozenset()).planes
-    assert relaxed("pooled", 1.0, None).planes
-    # A node without ranges of derivatives needs them all the same.
-    assert relaxed("overlapping pool", 2.0, frozenset()).planes

@@ -13,9 +13,10 @@ from nversion.certification.bounds.relaxation import relax_network
 from nversion.certification.lipschitz.stretches import find_stretches
 from nversion.certification.network.graph import Activation
 from nversion.certification.network.tracing import trace
-from nversion.certification.radius import search
+from nversion.certification.radius import effort, search
+from nversion.certification.radius.effort import Effort
 from nversion.certification.radius.proof import linear_margins
-from nversion.certification.radius.search import Effort, search_radii
+from nversion.certification.radius.search import search_radii
 from nversion.certification.radius.slopes import nudged, tunable, with_slopes
 
 RADII = {1.0: 0.4, 2.0: 0.2, math.inf: 0.03}
@@ -75,7 +76,8 @@ def test_a_nudge_enlarges_radii(name: str, norm: float, monkeypatch: pytest.Monk
     others = torch.tensor([[j for j in range(4) if j != int(label)] for label in labels])
     given = (network, images, labels, others, Ball(norm, None))
     with_nudge = search_radii(*given)
-    monkeypatch.setattr(search, "effort", lambda *a, **k: Effort(False, ()))
+    for reader in (effort, search):
+        monkeypatch.setattr(reader, "choose_effort", lambda *a, **k: Effort(False, ()))
     without = search_radii(*given)
     assert float(with_nudge.mean()) > float(without.mean())
     # What is better at one radius can be a little worse at the next.

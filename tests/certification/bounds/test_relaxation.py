@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from nversion.certification.ball import Ball
-from nversion.certification.bounds import backward as layers
 from nversion.certification.bounds.interval_bounds import interval_bounds
-from nversion.certification.bounds.relaxation import relax_network
+from nversion.certification.bounds.relaxation import Relaxation, relax_network
 from nversion.certification.lipschitz.stretches import find_stretches
 from nversion.certification.network.tracing import trace
 from nversion.certification.radius.proof import linear_margins
@@ -67,29 +66,6 @@ def test_stretches_of_a_smaller_ball_are_refused(norm: float, known: float) -> N
         relax_network(network, images, radii, Ball(norm), stretches=stretches)
 
 
-@pytest.mark.parametrize("name", ["pooled", "uneven"])
-@pytest.mark.parametrize("norm", [2.0, math.inf])
-def test_the_bounds_that_are_left_out_change_no_plane(
-    name: str, norm: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network = trace(networks.network(name, seed=3), networks.SHAPE).to(torch.float64)
-    images = networks.images(3, seed=5).double()
-    radii = torch.tensor(RADII[norm], dtype=torch.float64) / 2
-    some = relax_network(network, images, radii, Ball(norm))
-    monkeypatch.setattr(layers, "_feeds_relus_only", lambda network, index: False)
-    everything = relax_network(network, images, radii, Ball(norm))
-    different = [
-        index
-        for index, bounds in everything.bounds.items()
-        if not torch.allclose(torch.stack(bounds), torch.stack(some.bounds[index]))
-    ]
-    assert different  # something was left out
-    for index, planes in some.planes.items():
-        for field in ("lower", "rise", "upper_shift"):
-            found = getattr(planes, field)
-            torch.testing.assert_close(found, getattr(everything.planes[index], field))
-
-
 @pytest.mark.parametrize("name", networks.NAMES)
 def test_radius_zero_gives_the_values_themselves(name: str) -> None:
     network = networks.exact(trace(networks.network(name, seed=4), networks.SHAPE))
@@ -101,3 +77,19 @@ def test_radius_zero_gives_the_values_themselves(name: str) -> None:
     for index, (low, high) in relaxation.bounds.items():
         assert float((high - low).max()) < 1e-7
         assert float((values[index] - low).abs().max()) < 1e-7
+
+
+def _bounded(name: str, norm: float, linear: frozenset[int] | None) -> Relaxation:
+    network = trace(networks.network(name, seed=3), networks.SHAPE).to(torch.float64)
+    images = networks.images(3, seed=5).double()
+    radii = torch.tensor([0.05, 0.3, 1.0], dtype=torch.float64) / (1.0 if norm == 1.0 else 3.0)
+    return relax_network(
+        network, images, radii, Ball(norm, None), jacobian=norm == 1.0, linear=linear
+    )
+
+
+def test_where_no_linear_bounds_are_wanted_no_planes_are_laid() -> None:
+    assert not _bounded("pooled", 1.0, frozenset()).planes
+    assert _bounded("pooled", 1.0, None).planes
+    # A node without ranges of derivatives needs them all the same.
+    assert _bounded("overlapping pool", 2.0, frozenset()).planes

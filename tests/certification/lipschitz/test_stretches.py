@@ -7,13 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nversion.certification.lipschitz import linear_maps as spectra
-from nversion.certification.lipschitz import stretches as lipschitz
+from nversion.certification.lipschitz import linear_maps, stretches
 from nversion.certification.lipschitz.linear_maps import MEAN
 from nversion.certification.lipschitz.stretches import find_stretches
 from nversion.certification.network.graph import Convolution, MaxPool, Network
 from nversion.certification.network.tracing import trace
-from nversion.certification.planes.relax import windows
+from nversion.certification.planes.pools import windows
 
 SHAPE = (2, 8, 8)
 
@@ -112,9 +111,9 @@ def test_a_coarser_grid_and_sums_of_weights_bound_from_above(
 ) -> None:
     network = trace(networks.network("conv", seed=3), networks.SHAPE).to(torch.float64)
     whole = find_stretches(network).nodes[1]
-    monkeypatch.setattr(spectra, "GRID", 7)
+    monkeypatch.setattr(linear_maps, "GRID", 7)
     coarse = find_stretches(network).nodes[1]
-    monkeypatch.setattr(lipschitz, "SPECTRUM", 10)
+    monkeypatch.setattr(stretches, "SPECTRUM", 10)
     summed = find_stretches(network).nodes[1]
     x, d = _steepest_pairs(network, 1, seed=2)
     far = _size(network.forward(x + d)[1] - network.forward(x)[1])

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from nversion.certification.ball import Ball
-from nversion.certification.bounds import sampling as worth
+from nversion.certification.bounds import sampling
 from nversion.certification.bounds.backward import layer_bounds
 from nversion.certification.bounds.relaxation import relax_network
-from nversion.certification.bounds.sampling import linear_pays
+from nversion.certification.bounds.sampling import linear_bounds_pay
 from nversion.certification.network.graph import Convolution, Dense, Network
 from nversion.certification.network.tracing import trace
 from nversion.certification.rows.walk import least, walk
@@ -63,7 +63,7 @@ def test_what_was_drawn_is_told_and_drawn_again() -> None:
 def test_the_neurons_asked_are_some_of_the_layers_own(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worth, "SAMPLE", 2)
+    monkeypatch.setattr(sampling, "SAMPLE", 2)
     network, images = given(name)
     ball = Ball(2.0, None)
     relaxation = relax_network(network, images, RADII / 4, ball)
@@ -76,7 +76,7 @@ def test_the_neurons_asked_are_some_of_the_layers_own(
         full = layer_bounds(
             network, index, images, RADII / 4, ball, before, torch.zeros(3, *node.shape).double()
         )
-        sample = worth._sample(network, index, 3, (full[0], full[1]))
+        sample = sampling._sample(network, index, 3, (full[0], full[1]))
         assert sample is not None
         rows, low, high = sample
         values = least(walk(network, node.inputs[0], rows, before), images, RADII / 4, ball)[0]
@@ -101,12 +101,12 @@ def test_linear_bounds_pay_where_they_settle_signs() -> None:
     low, high = relaxation.bounds[index]
     arguments = (network, index, images, RADII, ball)
     # Ranges so wide that linear bounds settle what can be settled; and ranges that nothing beats.
-    assert linear_pays(*arguments, before, (-wide, wide), 0.0)
-    assert not linear_pays(*arguments, before, (low, high), 0.0)
-    assert not linear_pays(*arguments, before, (-wide, wide), 1.0)
+    assert linear_bounds_pay(*arguments, before, (-wide, wide), 0.0)
+    assert not linear_bounds_pay(*arguments, before, (low, high), 0.0)
+    assert not linear_bounds_pay(*arguments, before, (-wide, wide), 1.0)
     # An affine map of the image is bounded exactly by either, in the plain ball.
-    assert not linear_pays(*arguments, {}, (-wide, wide), 0.0)
-    assert linear_pays(network, index, images, RADII, Ball(math.inf), {}, (-wide, wide), 0.0)
+    assert not linear_bounds_pay(*arguments, {}, (-wide, wide), 0.0)
+    assert linear_bounds_pay(network, index, images, RADII, Ball(math.inf), {}, (-wide, wide), 0.0)
 
 
 @pytest.mark.parametrize("name", ["curves", "bare pool"])

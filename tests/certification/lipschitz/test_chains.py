@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from nversion.certification.lipschitz import chains as multipliers
+from nversion.certification.lipschitz import chains
 from nversion.certification.lipschitz.chains import _Chain, chain_stretch
 from nversion.certification.lipschitz.linear_maps import MEAN, LinearMap, block_diagonal
 
@@ -128,7 +128,7 @@ def test_any_numbers_are_sound(seed: int, level: float) -> None:
 
 @pytest.mark.parametrize("one_pixel", [False, True])
 def test_the_slope_is_that_of_the_square(one_pixel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multipliers, "SHARPNESS", 1e4)
+    monkeypatch.setattr(chains, "SHARPNESS", 1e4)
     chain = _chain(_kernels([2, 3, 2, 2], seed=3), [1.0, 0.5], (2, 2), one_pixel)
     numbers = 1.3 * chain.first_guess()
     square, slope = chain._slope(numbers)

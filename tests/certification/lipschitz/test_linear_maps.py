@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nversion.certification.lipschitz import linear_maps as spectra
+from nversion.certification.lipschitz import linear_maps
 from nversion.certification.lipschitz.linear_maps import MEAN, WIDEST, LinearMap, block_diagonal
 
 SIZE = 6
@@ -77,7 +77,7 @@ def test_maps_in_a_row_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
     both = LinearMap((second,), (SIZE, SIZE)).after(LinearMap((first,), (SIZE, SIZE)))
     exact = float(torch.linalg.matrix_norm(_matrix(second) @ _matrix(first), 2))
     assert exact <= both.norm() <= exact * (1.0 + 1e-5)
-    monkeypatch.setattr(spectra, "GRID", 5)
+    monkeypatch.setattr(linear_maps, "GRID", 5)
     own = LinearMap((first,), (SIZE, SIZE))
     assert float(torch.linalg.matrix_norm(_matrix(first), 2)) <= own.norm()
     assert own.form((1, 1)) is None

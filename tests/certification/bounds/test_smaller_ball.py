@@ -11,11 +11,12 @@ from torch import nn
 
 from nversion.certification.ball import Ball
 from nversion.certification.bounds.relaxation import relax_network
-from nversion.certification.bounds.smaller_ball import Inner, joined
+from nversion.certification.bounds.smaller_ball import SmallerBall, joined
 from nversion.certification.network.tracing import trace
-from nversion.certification.radius import search
+from nversion.certification.radius import effort, search
+from nversion.certification.radius.effort import Effort
 from nversion.certification.radius.proof import linear_margins
-from nversion.certification.radius.search import Effort, search_radii, smaller_balls
+from nversion.certification.radius.search import search_radii, smaller_balls
 
 RADII = {1.0: (0.05, 0.7, 4.0), 2.0: (0.03, 0.3, 1.0), math.inf: (0.005, 0.05, 0.3)}
 LABELS = torch.tensor([0, 1, 2])
@@ -66,7 +67,8 @@ def test_a_smaller_ball_enlarges_the_radius_in_l1(
     others = torch.tensor([[j for j in range(4) if j != int(i)] for i in labels])
     given = (network, images, labels, others, Ball(1.0, (0.0, 1.0) if boxed else None))
     nested = search_radii(*given)
-    monkeypatch.setattr(search, "effort", lambda *_, **__: Effort(True, ()))
+    for reader in (effort, search):
+        monkeypatch.setattr(reader, "choose_effort", lambda *_, **__: Effort(True, ()))
     single = search_radii(*given)
     assert bool((nested >= 0.97 * single).all())
     assert float(nested.mean()) > 1.02 * float(single.mean())
@@ -74,7 +76,7 @@ def test_a_smaller_ball_enlarges_the_radius_in_l1(
 
 def test_groups_of_images_are_put_together_and_chosen_from() -> None:
     radii = torch.arange(5.0)
-    whole = Inner(radii, {0: (radii - 1, radii + 1)}, radii[:, None] * 2)
+    whole = SmallerBall(radii, {0: (radii - 1, radii + 1)}, radii[:, None] * 2)
     order = torch.tensor([3, 1, 0, 4, 2])
     parts = joined([whole.rows(order[:2]), whole.rows(order[2:])]).rows(order.argsort())
     torch.testing.assert_close(parts.radii, whole.radii)

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from nversion.certification.radius.secant import EVEN, SMOOTH, Track
+from nversion.certification.radius.secant import EVEN, SMOOTH, SecantSearch
 
 ROOT = 0.3
 
 
 def _follow(
-    curve: Callable[[Tensor], Tensor], track: Track, steps: int = 7
+    curve: Callable[[Tensor], Tensor], track: SecantSearch, steps: int = 7
 ) -> tuple[float, int, list[float]]:
     """Return the last radius, the probes it took, and all of them; the curve is of logarithms."""
     rows = torch.tensor([0])
@@ -33,7 +33,7 @@ def _follow(
 @pytest.mark.parametrize("guess", [0.1, 0.29, 0.8])
 def test_a_straight_curve_is_followed_to_its_root(slope: float, guess: float) -> None:
     for even in (False, True):
-        track = Track(
+        track = SecantSearch(
             torch.tensor([guess], dtype=torch.float64), (1.4, 1.6), EVEN if even else SMOOTH
         )
         found, steps, _ = _follow(lambda x: slope * (x - torch.tensor(ROOT).log()), track)
@@ -47,7 +47,7 @@ def test_a_concave_curve_is_seldom_overshot_where_it_is_even() -> None:
         return 1.5 * distance - 0.4 * distance.square()
 
     for guess in (0.12, 0.2, 0.4, 0.6):
-        track = Track(torch.tensor([guess], dtype=torch.float64), (1.4, 1.6), EVEN)
+        track = SecantSearch(torch.tensor([guess], dtype=torch.float64), (1.4, 1.6), EVEN)
         found, steps, _ = _follow(curve, track)
         assert steps <= 4
         assert 0.97 * ROOT < found <= 1.002 * ROOT
@@ -57,7 +57,7 @@ def test_a_curve_that_comes_to_lie_lower_is_followed_beyond_what_failed_before()
     def curve(x: Tensor) -> Tensor:
         return 1.5 * (x - torch.tensor(ROOT).log())
 
-    track = Track(torch.tensor([0.31], dtype=torch.float64), (1.5, 1.5))
+    track = SecantSearch(torch.tensor([0.31], dtype=torch.float64), (1.5, 1.5))
     rows = torch.tensor([0])
     track.update(rows, torch.tensor([0.2]), curve(track.probe).exp())
     assert float(track.high.exp()) == pytest.approx(0.31)
@@ -68,7 +68,7 @@ def test_a_curve_that_comes_to_lie_lower_is_followed_beyond_what_failed_before()
 
 
 def test_a_lowering_of_nothing_changes_nothing() -> None:
-    track = Track(torch.tensor([0.2, 0.4], dtype=torch.float64), (1.5, 1.5))
+    track = SecantSearch(torch.tensor([0.2, 0.4], dtype=torch.float64), (1.5, 1.5))
     rows = torch.tensor([0, 1])
     track.update(rows, torch.tensor([0.2, 0.1]), torch.tensor([0.5, 2.0]))
     before = track.high.clone(), track.loss_before.clone()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nversion.certification.planes.shared_ball import Coupled, Windows, couple
+from nversion.certification.planes.shared_ball import SharedBall, Windows, share_ball
 
 NEURONS = 12
 
@@ -38,7 +38,7 @@ def _maxima(windows: Windows, x: Tensor) -> Tensor:
     return x.amax(dim=-2).clamp(min=0.0) if windows.rectified else x.amax(dim=-2)
 
 
-def _loss(windows: Windows, found: Coupled, c: Tensor, x: Tensor) -> Tensor:
+def _loss(windows: Windows, found: SharedBall, c: Tensor, x: Tensor) -> Tensor:
     """Return by how much the rows' bounds lie above the maxima at x, [points, count, rows]."""
     above = (found.slopes * x).sum(dim=-2) + found.shift
     difference = (above - _maxima(windows, x))[..., None, :] * c
@@ -70,7 +70,7 @@ def test_no_move_within_the_ball_passes_the_planes(
 ) -> None:
     windows = _windows(seed, window, rectified, mean)
     radii = torch.tensor([radius, radius / 2], dtype=torch.float64)
-    found = couple(windows, *_planes(windows), radii)
+    found = share_ball(windows, *_planes(windows), radii)
     draws = torch.Generator().manual_seed(seed + 1)
     c = torch.rand(2, 5, NEURONS, generator=draws, dtype=torch.float64).pow(3.0)
     c[:, 0] = 0.0
@@ -91,7 +91,7 @@ def test_a_small_ball_leaves_hardly_a_gap_and_a_large_one_the_planes() -> None:
     planes = _planes(windows)
     for radius, gap in ((1e-9, 1e-3), (1e3, None)):
         radii = torch.full((2,), radius, dtype=torch.float64)
-        found = couple(windows, *planes, radii)
+        found = share_ball(windows, *planes, radii)
         loss = _loss(windows, found, c, windows.center)
         if gap is not None:
             assert bool((loss.abs() < gap).all())

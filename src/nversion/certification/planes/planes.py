@@ -1,0 +1,65 @@
+"""What is laid around the neurons of a nonlinear layer: linear functions above and below each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable
+
+from torch import Tensor
+
+from nversion.certification.planes.shared_ball import SharedBall
+
+__all__ = ["TINY", "CoupledPlanes", "Planes"]
+
+TINY = 1e-30
+
+
+@dataclasses.dataclass(frozen=True)
+class CoupledPlanes:
+    """Functions above all neurons of a node, and what rows gain by the ball that they share.
+
+    Attributes:
+        rise: as in :class:`Planes`.
+        upper_shift: as in :class:`Planes`.
+        shared: tells the gain.
+    """
+
+    rise: Tensor
+    upper_shift: Tensor
+    shared: SharedBall
+
+
+@dataclasses.dataclass(frozen=True)
+class Planes:
+    """Two linear functions around each neuron of a node, for each image.
+
+    For an activation all tensors are [count, *shape]. For a max-pool the slopes belong to the
+    pool's inputs: [count, channels, height, width] of its input where the windows tile it, and
+    [count, channels, window, positions] where they overlap or are padded; the shifts are
+    [count, *shape] of its output.
+
+    Attributes:
+        lower: slope of the function below.
+        rise: slope of the function above, less `lower`.
+        lower_shift: constant of the function below.
+        upper_shift: constant of the function above.
+        coupled: what rows over the whole layer use above, where the ball is round; None: the
+            functions above.
+        slight: whether `lower_shift` holds rounding errors alone, which a search may leave out.
+        cuts: what users have cut out of these tensors so far, to be cut once only.
+    """
+
+    lower: Tensor
+    rise: Tensor
+    lower_shift: Tensor
+    upper_shift: Tensor
+    coupled: CoupledPlanes | None = None
+    slight: bool = False
+    cuts: dict[Hashable, Tensor] = dataclasses.field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    @property
+    def lift(self) -> Tensor:
+        """Constant of the function above, less that of the function below."""
+        return self.upper_shift - self.lower_shift
