@@ -118,8 +118,25 @@ def test_the_layers_recipe_names_what_is_there() -> None:
     code = "\n".join([*sources, tests])
     for name in re.findall(r"`([A-Za-z_]+)`", recipe):
         assert re.search(rf"^\s*(def|class) {name}\b|^{name}\b", code, re.MULTILINE), name
-    for module in re.findall(r"`(\w+\.py)`", recipe):
-        assert list((PACKAGE / "certification").rglob(module)), module
+    for module in re.findall(r"`([\w/]+\.py)`", recipe):
+        assert (ROOT / module).exists() or (PACKAGE / "certification" / module).exists(), module
+
+
+def test_every_file_of_certification_is_on_the_architecture_page() -> None:
+    page = text("docs/architecture.md").partition("## Inside certification")[2]
+    section = page.partition("\n## ")[0]
+    files = (PACKAGE / "certification").rglob("*.py")
+    parts = {path.parent.name if path.stem == "__init__" else path.stem for path in files}
+    assert {part for part in parts - {"certification"} if f"`{part}`" not in section} == set()
+
+
+def test_every_part_of_certification_has_its_place_in_the_contract() -> None:
+    contracts = settings()["tool"]["importlinter"]["contracts"]
+    (own,) = (c for c in contracts if c.get("containers") == ["nversion.certification"])
+    assert own["exhaustive"]
+    listed = {name for layer in own["layers"] for name in layer.split(" | ")}
+    places = (PACKAGE / "certification").iterdir()
+    assert listed == {p.stem for p in places if not p.stem.startswith("__")}
 
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "README.md"])
