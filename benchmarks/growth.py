@@ -76,16 +76,16 @@ def measure(versions: int, workers: int, orders: int) -> dict[str, Any]:
         files = [path for path in (folder / "study").rglob("*") if path.is_file()]
         return {
             "versions": versions,
-            "images": results["adversarial_set"]["size"],
+            "images": results.adversarial_set.size,
             "seconds": first,
-            "stages": results["study"]["wall_seconds"],
+            "stages": results.study.wall_seconds,
             "again": again,
             "report": report,
             "page": page.stat().st_size / 1e6,
             "peak": peak,
             "files": len(files),
             "disk": sum(path.stat().st_size for path in files) / 1e6,
-            "failures": len(results["study"]["failures"]),
+            "failures": len(results.study.failures),
         }
 
 

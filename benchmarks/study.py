@@ -108,8 +108,8 @@ def measure_nversion(chosen: argparse.Namespace) -> tuple[dict[str, float], floa
             }
         )
         results = run_study(config, Path(folder) / "study")
-    reached = [row["test_accuracy"] for row in results["versions"] if row["test_accuracy"]]
-    return results["study"]["wall_seconds"], sum(reached) / len(reached)
+    reached = [row.test_accuracy for row in results.versions if row.test_accuracy]
+    return results.study.wall_seconds, sum(reached) / len(reached)
 
 
 def measure_peer(chosen: argparse.Namespace) -> dict[str, float]:

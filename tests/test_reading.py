@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from nversion.reading import (
     check_expansion,
     check_name,
     checked,
+    cleaned,
     parse_json,
     parse_toml,
     printable,
@@ -148,3 +150,8 @@ def test_values_of_other_types_are_named(values: dict[str, Any], message: str) -
 def test_long_values_are_cut_in_messages() -> None:
     assert shortened("a\x1b") == "'a\\x1b'"
     assert len(shortened("x" * 1_000)) < 70
+
+
+def test_cleaned_text_can_be_written_and_keeps_line_ends() -> None:
+    value = json.loads('{"a\\u0000": ["\\ud800x", "ok\\n\\t\\u00e9", 3, null]}')
+    assert cleaned(value) == {"a\ufffd": ["\ufffdx", "ok\n\té", 3, None]}

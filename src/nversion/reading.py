@@ -29,6 +29,7 @@ __all__ = [
     "check_expansion",
     "check_name",
     "checked",
+    "cleaned",
     "describe_validation_error",
     "parse_json",
     "parse_toml",
@@ -213,6 +214,17 @@ def printable(text: str, keep: str = "\n\t") -> str:
         one if one in keep or unicodedata.category(one) not in ("Cc", "Cs", "Cn") else "\ufffd"
         for one in text
     )
+
+
+def cleaned(value: Any) -> Any:
+    """Return a copy of a JSON value in which every text is :func:`printable`, keys too."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, Mapping):
+        return {printable(str(key)): cleaned(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [cleaned(item) for item in value]
+    return value
 
 
 def check_expansion(

@@ -230,7 +230,6 @@ def _distillation(rng: np.random.Generator, singles: np.ndarray) -> dict[str, An
         },
         "certification": {
             "method": "interval bounds: sound, loose",
-            "box": [0.0, 1.0],
             "images": 200,
             "norms": norms,
         },

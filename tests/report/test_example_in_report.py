@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from nversion.errors import ArtefactError
 from nversion.report import figures
 from nversion.report.drawing import NARROW, WIDE
 from nversion.report.example import example_of
 from nversion.report.figures import draw
 from nversion.report.sentences import attack_example
 from nversion.report.svg import inline_svg
+from nversion.study.sections import Results
 
 KEY = "figure-3-attacks"
 
@@ -31,9 +33,9 @@ def words(drawing):
 @pytest.mark.parametrize("canvas", [WIDE, NARROW])
 def test_every_attack_has_its_image_and_its_difference(make_example, canvas):
     results = {"example": make_example("v001")}
-    drawing = draw(results, KEY, canvas)
+    drawing = draw(Results.of(results), KEY, canvas)
     shown = pictures(drawing.figure.axes)
-    found = example_of(results)
+    found = example_of(Results.of(results))
     # The original, then two pictures for each attack but the one that failed.
     assert len(shown) == 1 + 2 * 9
     assert np.array_equal(shown[0], found.original)
@@ -57,7 +59,7 @@ def test_every_attack_has_its_image_and_its_difference(make_example, canvas):
 
 def test_nothing_lies_outside_the_drawing_or_on_its_neighbour(make_example):
     for canvas in (WIDE, NARROW):
-        figure = draw({"example": make_example("v001")}, KEY, canvas).figure
+        figure = draw(Results.of({"example": make_example("v001")}), KEY, canvas).figure
         renderer = FigureCanvasAgg(figure).get_renderer()
         boxes = [axes.get_window_extent(renderer) for axes in figure.axes]
         texts = [text.get_window_extent(renderer) for text in figure.texts]
@@ -74,7 +76,7 @@ def test_nothing_lies_outside_the_drawing_or_on_its_neighbour(make_example):
 
 
 def test_the_page_gets_the_images_own_pixels(make_example):
-    svg = inline_svg(draw({"example": make_example("v001")}, KEY), "x", "wide")
+    svg = inline_svg(draw(Results.of({"example": make_example("v001")}), KEY), "x", "wide")
     found = [part.split('"')[0] for part in svg.split("data:image/png;base64,")[1:]]
     assert len(found) == 19
     for data in found:
@@ -84,7 +86,7 @@ def test_the_page_gets_the_images_own_pixels(make_example):
 
 def test_the_sentence_says_which_are_left_out_and_why(make_example):
     values = make_example("v007")
-    said = attack_example({"example": values})
+    said = attack_example(Results.of({"example": values}))
     assert said.startswith(
         "No attacked image falls to more attacks than test image 12, of class 7, attacked on v007: "
         "9 of 10 succeed; "
@@ -97,15 +99,16 @@ def test_the_sentence_says_which_are_left_out_and_why(make_example):
     assert f"{max(sizes, key=sizes.get)} most" in said
     for row in values["attacks"]:
         row["in_adversarial_set"] = True
-    assert attack_example({"example": values}).endswith("All of them are in the adversarial set.")
-    assert attack_example({}) is None
+    said = attack_example(Results.of({"example": values}))
+    assert said.endswith("All of them are in the adversarial set.")
+    assert attack_example(Results.of({})) is None
 
 
 def test_colours_are_shown_as_colours(make_example):
-    found = example_of({"example": make_example("v001", (9, 7, 3))})
+    found = example_of(Results.of({"example": make_example("v001", (9, 7, 3))}))
     assert found.original.shape == (9, 7, 3)
     assert found.attacks[1].image.shape == (9, 7, 3)
-    assert figures({"example": make_example("v001", (9, 7, 3))})
+    assert figures(Results.of({"example": make_example("v001", (9, 7, 3))}))
 
 
 def _damaged_pictures(png):
@@ -116,7 +119,6 @@ def _damaged_pictures(png):
     huge = good[:8] + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
     huge += good[33:]
     return {
-        "number": 3,
         "not base64": "%%%",
         "not a picture": base64.b64encode(b"hello").decode(),
         "cut": base64.b64encode(good[:40]).decode(),
@@ -131,18 +133,24 @@ def test_a_damaged_picture_costs_its_own_place_and_no_more(make_example, png):
         values = make_example("v001")
         values["attacks"][2]["image"] = picture
         values["attacks"][3]["difference"] = picture
-        found = example_of({"example": values})
+        found = example_of(Results.of({"example": values}))
         assert found.attacks[2].image is None, what
         assert found.attacks[3].change is None, what
         assert found.attacks[3].image is not None, what
-        assert draw({"example": values}, KEY) is not None, what
+        assert draw(Results.of({"example": values}), KEY) is not None, what
         if what != "another size":
             values = make_example("v001")
             values["original"] = picture
-            assert draw({"example": values}, KEY) is None, what
+            assert draw(Results.of({"example": values}), KEY) is None, what
 
 
-@pytest.mark.parametrize("wrong", [None, [], "text", {"attacks": []}, {"attacks": [None, 3]}])
+@pytest.mark.parametrize("wrong", [None, {}, {"attacks": []}, {"attacks": [{}]}])
 def test_without_an_example_there_is_no_figure(wrong):
-    assert example_of({"example": wrong}) is None
-    assert draw({"example": wrong}, KEY) is None
+    assert example_of(Results.of({"example": wrong})) is None
+    assert draw(Results.of({"example": wrong}), KEY) is None
+
+
+@pytest.mark.parametrize("wrong", [[], "text", {"attacks": [None, 3]}, {"original": 3}])
+def test_what_is_no_example_is_refused_by_name(wrong):
+    with pytest.raises(ArtefactError, match=r"the results: example"):
+        Results.of({"example": wrong})

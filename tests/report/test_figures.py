@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from nversion.report import figures
 from nversion.report.drawing import NARROW, WIDE
 from nversion.report.figures import FIGURES, draw
+from nversion.study.sections import Results
 
 
 def points(axes, colour=None):
@@ -24,14 +25,14 @@ def points(axes, colour=None):
 
 
 def test_all_figures_exist_and_are_plain_matplotlib(example):
-    found = figures(example(10))
+    found = figures(Results.of(example(10)))
     assert list(found) == list(FIGURES)
     assert all(isinstance(figure, Figure) for figure in found.values())
 
 
 def test_figures_leave_no_setting_behind(example):
     before = dict(matplotlib.rcParams)
-    figures(example(3))
+    figures(Results.of(example(3)))
     assert dict(matplotlib.rcParams) == before
 
 
@@ -39,7 +40,7 @@ def test_figures_leave_no_setting_behind(example):
 def test_marks_are_the_versions_own_numbers(example, count):
     results = example(count, failed=1)
     good = [(n, v) for n, v in enumerate(results["versions"], 1) if v["status"] == "trained"]
-    found = figures(results)
+    found = figures(Results.of(results))
     (axes,) = found["figure-2-test-accuracy"].axes
     assert points(axes) == {(n, v["test_accuracy"]) for n, v in good}
     (axes,) = found["figure-4-adversarial-accuracy"].axes
@@ -54,7 +55,7 @@ def test_marks_are_the_versions_own_numbers(example, count):
 
 def test_program_figure_has_line_band_and_one_bar_a_version(example):
     results = example(10)
-    (axes,) = figures(results)["figure-5-program"].axes
+    (axes,) = figures(Results.of(results))["figure-5-program"].axes
     program = results["program"]
     lines = {line.get_label(): line for line in axes.lines}
     given = lines["program, versions in the given order"]
@@ -74,7 +75,7 @@ def test_program_figure_has_line_band_and_one_bar_a_version(example):
 def test_bars_start_at_zero_unless_all_are_long(example):
     results = example(4)
     results["versions"][0]["adversarial_accuracy"] = 0.2
-    (axes,) = figures(results)["figure-5-program"].axes
+    (axes,) = figures(Results.of(results))["figure-5-program"].axes
     assert axes.get_ylim()[0] == 0
     assert axes.get_ylabel() == "adversarial accuracy"
 
@@ -82,7 +83,7 @@ def test_bars_start_at_zero_unless_all_are_long(example):
 def test_a_program_that_is_always_wrong_is_still_drawn(example):
     results = example(3)
     results["program"]["accuracy_by_n"] = [0.0, 0.0, 0.0]
-    (axes,) = figures(results)["figure-5-program"].axes
+    (axes,) = figures(Results.of(results))["figure-5-program"].axes
     line = next(line for line in axes.lines if line.get_label().startswith("program"))
     assert list(line.get_ydata()) == [0.0, 0.0, 0.0]
 
@@ -92,7 +93,7 @@ def test_certified_accuracy_is_the_share_of_radii_at_least_as_large(example):
     results["certification"]["norms"] = {
         "2": {"student": {"radii": [0.3, 0.0, 0.1, 0.2]}, "baseline": {"radii": [0.0, 0.0]}}
     }
-    (axes,) = figures(results)["figure-8-certified"].axes
+    (axes,) = figures(Results.of(results))["figure-8-certified"].axes
     lines = {line.get_label(): line for line in axes.lines}
     student = lines["student"]
     assert student.get_drawstyle() == "steps-pre"
@@ -107,7 +108,7 @@ def test_infinite_radii_keep_the_certified_accuracy_up(example):
     results["certification"]["norms"] = {
         "2": {"student": {"radii": [0.3, None, 0.1, 0.0]}, "baseline": {"radii": [None, None]}}
     }
-    drawing = figures(results)["figure-8-certified"]
+    drawing = figures(Results.of(results))["figure-8-certified"]
     (axes,) = drawing.axes
     lines = {line.get_label(): line for line in axes.lines}
     steps = [(round(x, 2), y) for x, y in lines["student"].get_xydata()]
@@ -117,7 +118,7 @@ def test_infinite_radii_keep_the_certified_accuracy_up(example):
 
 def test_transfer_shows_the_matrix_and_scales_to_the_other_versions(example):
     results = example(5)
-    axes = figures(results)["figure-7-transfer"].axes[0]
+    axes = figures(Results.of(results))["figure-7-transfer"].axes[0]
     (image,) = axes.images
     assert np.allclose(image.get_array(), results["transfer"]["accuracy"])
     others = np.array(results["transfer"]["accuracy"])[~np.eye(5, dtype=bool)]
@@ -131,7 +132,7 @@ def test_transfer_shows_the_matrix_and_scales_to_the_other_versions(example):
 def test_nothing_that_is_written_lies_outside_the_figure_or_on_other_ticks(example, canvas, count):
     results = example(count)
     for key in FIGURES:
-        drawing = draw(results, key, canvas)
+        drawing = draw(Results.of(results), key, canvas)
         if drawing is None:
             assert key == "figure-7-transfer"
             assert count == 1
@@ -160,7 +161,7 @@ def test_student_figure_labels_do_not_cross_lines(example):
     results = example(10)
     results["distillation"]["student"]["adversarial_accuracy"] = 0.951
     results["distillation"]["baseline"]["adversarial_accuracy"] = 0.955
-    figure = draw(results, "figure-6-student", NARROW).figure
+    figure = draw(Results.of(results), "figure-6-student", NARROW).figure
     figure.draw_without_rendering()
     (axes,) = figure.axes
     lines = [

@@ -1,38 +1,10 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nversion.report import values
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("a.b", 1.5),
-        ("list.1", 7.0),
-        ("list.9", None),
-        ("a.missing", None),
-        ("a.b.c", None),
-        ("flag", None),
-        ("nan", None),
-        ("word", None),
-    ],
-)
-def test_number_reads_paths_and_nothing_that_is_not_a_finite_number(path, expected):
-    results = {"a": {"b": 1.5}, "list": [3, 7], "flag": True, "nan": float("nan"), "word": "7"}
-    assert values.number(results, path) == expected
-
-
-def test_lists_of_the_wrong_kind_read_as_empty():
-    results = {"versions": "none", "n": [1, None, "x", 2.5], "rows": [{"a": 1}, 3]}
-    assert values.rows(results, "versions") == []
-    assert values.numbers(results, "n") == [1.0, None, None, 2.5]
-    assert values.numbers(results, "rows.0") == []
-    assert values.rows(results, "rows") == [{"a": 1}]
 
 
 @pytest.mark.parametrize(
@@ -82,8 +54,3 @@ def test_ordinals(place, expected):
 def test_decimal_keeps_three_digits_of_any_size(value):
     shown = float(values.decimal(value).replace(",", ""))
     assert shown == pytest.approx(value, rel=0.0051, abs=1e-9)
-
-
-def test_cleaned_text_can_be_written_and_keeps_line_ends():
-    value = json.loads('{"a\\u0000": ["\\ud800x", "ok\\n\\t\\u00e9", 3, null]}')
-    assert values.cleaned(value) == {"a\ufffd": ["\ufffdx", "ok\n\té", 3, None]}

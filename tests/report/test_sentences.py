@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from nversion.report import sentences, twins
+from nversion.study.sections import AttackRow, Results
 
 
 def plain(sentence: str | None) -> str:
@@ -38,18 +39,19 @@ def test_every_sentence_is_silent_without_numbers():
         speak = getattr(sentences, name)
         if name == "effectiveness_interval":
             continue
-        assert speak({}) is None, name
-        assert speak({"versions": [], "attacks": None, "program": {}, "transfer": []}) is None, name
+        assert speak(Results.of({})) is None, name
+        empty = {"versions": [], "attacks": [], "program": {}, "transfer": {}}
+        assert speak(Results.of(empty)) is None, name
 
 
 def test_test_accuracy_names_range_median_and_failures():
     results = versions((0.97, 0.5), (0.99, 0.6), (0.98, 0.7))
     results["versions"].append({"name": "v4", "status": "failed", "test_accuracy": None})
-    assert plain(sentences.test_accuracy(results)) == (
+    assert plain(sentences.test_accuracy(Results.of(results))) == (
         "The 3 versions are right on 97.00 % to 99.00 % of the test images, half of them on "
         "98.00 % or more; 1 version failed and is left out."
     )
-    assert plain(sentences.test_accuracy(versions((0.97, 0.5)))) == (
+    assert plain(sentences.test_accuracy(Results.of(versions((0.97, 0.5))))) == (
         "The one version is right on 97.00 % of the test images."
     )
 
@@ -65,28 +67,35 @@ def test_test_accuracy_names_range_median_and_failures():
     ],
 )
 def test_adversarial_drop_counts_the_versions(pairs, start):
-    assert plain(sentences.adversarial_drop(versions(*pairs))).startswith(start)
+    assert plain(sentences.adversarial_drop(Results.of(versions(*pairs)))).startswith(start)
 
 
 def test_correlation_is_claimed_only_from_evidence():
     rising = [(0.9 + 0.001 * n, 0.5 + 0.01 * n) for n in range(20)]
-    assert "tend to be more accurate" in plain(sentences.correlation(versions(*rising)))
-    assert "a strong correlation" in plain(sentences.correlation(versions(*rising)))
-    assert "p < 0.001, 20 versions" in plain(sentences.correlation(versions(*rising)))
+    assert "tend to be more accurate" in plain(sentences.correlation(Results.of(versions(*rising))))
+    assert "a strong correlation" in plain(sentences.correlation(Results.of(versions(*rising))))
+    assert "p < 0.001, 20 versions" in plain(sentences.correlation(Results.of(versions(*rising))))
     falling = [(t, 1 - a) for t, a in rising]
-    assert "tend to be less accurate" in plain(sentences.correlation(versions(*falling)))
+    assert "tend to be less accurate" in plain(
+        sentences.correlation(Results.of(versions(*falling)))
+    )
     mixed = versions((0.90, 0.5), (0.91, 0.7), (0.92, 0.4), (0.93, 0.6))
-    assert plain(sentences.correlation(mixed)).startswith("No correlation can be told from chance")
-    assert "so few versions could hide" in plain(sentences.correlation(mixed))
-    assert "cannot show" in plain(sentences.correlation(versions((0.9, 0.5), (0.91, 0.6))))
+    assert plain(sentences.correlation(Results.of(mixed))).startswith(
+        "No correlation can be told from chance"
+    )
+    assert "so few versions could hide" in plain(sentences.correlation(Results.of(mixed)))
+    assert "cannot show" in plain(
+        sentences.correlation(Results.of(versions((0.9, 0.5), (0.91, 0.6))))
+    )
     flat = versions((0.9, 0.5), (0.9, 0.6), (0.9, 0.7))
-    assert "cannot be computed" in plain(sentences.correlation(flat))
+    assert "cannot be computed" in plain(sentences.correlation(Results.of(flat)))
 
 
 def beside_best(results: dict, first: float, second: float, low: float, high: float, p: float):
     """Return results with the comparison of the program and its best version."""
     gain = {"first": first, "second": second, "difference": first - second}
-    found = {"name": "v7", "images": 90, **gain, "low": low, "high": high, "p_picked": p}
+    known = {"images": 90, "clusters": 9, "low": low, "high": high, "p_value": p}
+    found = {"name": "v7", "p_picked": p, **gain, **known}
     return {**results, "comparisons": {"adversarial": {"program_and_best_version": found}}}
 
 
@@ -113,7 +122,21 @@ SMALL = program(0.97, 0.90, 0.85, 10, 100)
     ],
 )
 def test_program_gain_says_who_is_ahead_and_whether_that_can_be_told(results, said):
-    assert said in plain(sentences.program_gain(results))
+    assert said in plain(sentences.program_gain(Results.of(results)))
+
+
+def twin_row(name: str, verdict: str) -> dict:
+    """Return a row of table III."""
+    numbers = ("student", "baseline", "difference", "low", "high", "p_value", "p_holm")
+    images = {"images": 9, "source_images": 9}
+    key = name.replace(" ", "_")
+    return {
+        "measure": key,
+        "name": name,
+        **dict.fromkeys(numbers, 0.1),
+        **images,
+        "verdict": verdict,
+    }
 
 
 def student(ours: float, theirs: float, images: int) -> dict:
@@ -130,28 +153,31 @@ def student(ours: float, theirs: float, images: int) -> dict:
 
 def test_student_rank_and_twin():
     older = student(0.95, 0.80, 100)
-    said = plain(sentences.student_rank(older))
+    said = plain(sentences.student_rank(Results.of(older)))
     assert "the 2nd of 11 when it is ranked among the versions, which carry the images made" in said
     assert said.endswith("baseline (80.00 %); no interval by test image is known.")
-    assert "exactly as often" in plain(sentences.student_rank(student(0.9, 0.9, 10)))
-    row = {"measure": "adversarial_accuracy", "verdict": "level"}
+    assert "exactly as often" in plain(sentences.student_rank(Results.of(student(0.9, 0.9, 10))))
+    row = twin_row("adversarial accuracy", "level")
     older["distillation"]["comparison"] = [row]
-    assert plain(sentences.student_rank(older)).endswith("but not distinguishable from it.")
+    assert plain(sentences.student_rank(Results.of(older))).endswith(
+        "but not distinguishable from it."
+    )
     row["verdict"] = "better"
-    assert plain(sentences.student_rank(older)).endswith(
+    assert plain(sentences.student_rank(Results.of(older))).endswith(
         "15.00 percentage points above the baseline (80.00 %)."
     )
 
 
 def test_attacks_of_older_results_have_no_interval_that_counts_images_once():
     older = {"attacks": [{"name": n, "effectiveness": s} for n, s in (("a", 1.0), ("b", 0.5))]}
-    assert plain(sentences.attack_effectiveness(older)) == (
+    assert plain(sentences.attack_effectiveness(Results.of(older))) == (
         "The 2 attacks succeed in 75.00 % of their runs on average, a in 100.00 %; no interval by "
         "test image is known."
     )
-    row = {"name": "a", "effectiveness": 0.5, "effectiveness_low": 0.4, "effectiveness_high": 0.6}
+    row = AttackRow(name="a", effectiveness=0.5, effectiveness_low=0.4, effectiveness_high=0.6)
     assert sentences.effectiveness_interval(row) == (None, None)
-    assert sentences.effectiveness_interval({**row, "test_images": 50}) == (0.4, 0.6)
+    later = row.model_copy(update={"test_images": 50})
+    assert sentences.effectiveness_interval(later) == (0.4, 0.6)
 
 
 def attacks(*rows: tuple[str, float, float, float]) -> dict:
@@ -188,7 +214,7 @@ def attacks(*rows: tuple[str, float, float, float]) -> dict:
     ],
 )
 def test_attack_effectiveness_names_leaders_only_if_they_lead(results, said):
-    assert said in plain(sentences.attack_effectiveness(results))
+    assert said in plain(sentences.attack_effectiveness(Results.of(results)))
 
 
 def test_student_against_baseline_weighs_each_measure():
@@ -211,16 +237,16 @@ def test_student_against_baseline_weighs_each_measure():
             },
         }
     }
-    assert plain(twins.student_against_baseline(results)) == (
+    assert plain(twins.student_against_baseline(Results.of(results))) == (
         "Against the baseline the student is better in certified L1 radius; not distinguishable in "
         "certified L2 radius; for want of an interval not compared in test accuracy, adversarial "
         "accuracy and adversarial frequency."
     )
     results["study"] = {"test_images": 100}
     assert "not distinguishable in test accuracy and" in plain(
-        twins.student_against_baseline(results)
+        twins.student_against_baseline(Results.of(results))
     )
-    assert plain(twins.certified_radii(results)) == (
+    assert plain(twins.certified_radii(Results.of(results))) == (
         "The student's mean certified radius, against the baseline's, is larger in L1 (0.200 "
         "against 0.100) and not distinguishable in L2 (0.100 against 0.100)."
     )
@@ -228,12 +254,14 @@ def test_student_against_baseline_weighs_each_measure():
 
 def test_student_against_baseline_says_what_the_study_found():
     found = [
-        {"name": "a", "verdict": "better"},
-        {"name": "b", "verdict": "level"},
-        {"name": "c", "verdict": "level"},
-        {"name": "d", "verdict": "too few"},
+        twin_row("a", "better"),
+        twin_row("b", "level"),
+        twin_row("c", "level"),
+        twin_row("d", "too few"),
     ]
-    assert plain(twins.student_against_baseline({"distillation": {"comparison": found}})) == (
+    assert plain(
+        twins.student_against_baseline(Results.of({"distillation": {"comparison": found}}))
+    ) == (
         "Against the baseline the student is better in a; not distinguishable in b and c; on too "
         "few images to say in d."
     )
@@ -247,7 +275,7 @@ def test_transfer_keeps_own_images_apart():
             "accuracy": [[0.0, 0.8], [0.6, 0.1]],
         }
     }
-    assert plain(sentences.transfer(results)) == (
+    assert plain(sentences.transfer(Results.of(results))) == (
         "An image made against one version fools another in 30.00 % of the cases on average, and "
         "the version it was made against in 95.00 %."
     )
@@ -255,7 +283,7 @@ def test_transfer_keeps_own_images_apart():
 
 def test_stage_times_finds_the_longest():
     results = {"study": {"wall_seconds": {"versions": 30.0, "attacks": 90.0, "total": 120.0}}}
-    assert plain(sentences.stage_times(results)) == (
+    assert plain(sentences.stage_times(Results.of(results))) == (
         "The study took 2 min 0 s, of which 75 % went into the stage “attacks”."
     )
 
@@ -264,6 +292,6 @@ def test_version_sizes():
     results = versions((0.9, 0.8), (0.9, 0.8))
     results["versions"][0] |= {"kind": "dense", "parameters": 1200}
     results["versions"][1] |= {"kind": "convolutional", "parameters": 30}
-    assert plain(sentences.version_sizes(results)) == (
+    assert plain(sentences.version_sizes(Results.of(results))) == (
         "The study has 1 convolutional version and 1 dense version, with 30 to 1,200 parameters."
     )

@@ -8,12 +8,13 @@ import pytest
 from nversion.report import palette
 from nversion.report.figures import FIGURES, draw
 from nversion.report.svg import inline_svg
+from nversion.study.sections import Results
 
 
 @pytest.fixture(scope="module")
 def inlined(example):
     results = example(10)
-    drawings = {key: draw(results, key) for key in FIGURES}
+    drawings = {key: draw(Results.of(results), key) for key in FIGURES}
     return {key: (drawing, inline_svg(drawing, key, "wide")) for key, drawing in drawings.items()}
 
 

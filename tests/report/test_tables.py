@@ -4,6 +4,7 @@ import pytest
 
 from nversion.report import tables
 from nversion.report.table_three import distillation_table
+from nversion.study.sections import Results
 
 
 def cells(table, name):
@@ -22,14 +23,14 @@ def test_every_row_is_as_wide_as_its_table(example):
             tables.version_table,
             tables.stage_table,
         ):
-            table = make(results)
+            table = make(Results.of(results))
             assert {len(row) for row in table.rows} == {len(table.columns)}
             assert sum(span for _, span in table.groups) in (0, len(table.columns))
 
 
 def test_attack_table_shows_the_results_numbers(example):
     results = example(10)
-    table = tables.attack_table(results)
+    table = tables.attack_table(Results.of(results))
     for attack in results["attacks"]:
         row = cells(table, attack["name"])
         assert row["Tried"].text == f"{attack['tried']:,}"
@@ -47,22 +48,22 @@ def test_attack_table_shows_the_results_numbers(example):
 
 
 def test_the_study_of_2019_stands_beside_ours_on_its_dataset_only(example):
-    attacks = tables.attack_table(example(3))
+    attacks = tables.attack_table(Results.of(example(3)))
     assert cells(attacks, "gradient")["Study of 2019"].text == "73.23\u202f%"
     assert cells(attacks, "slsqp")["Study of 2019"].text == "left out"
-    networks = distillation_table(example(3))
+    networks = distillation_table(Results.of(example(3)))
     assert cells(networks, "Test accuracy")["Study of 2019 Student"].text == "98.68\u202f%"
     assert cells(networks, "Certified radius, L2")["Study of 2019 Baseline"].text == "0.0743"
     assert cells(networks, "Rank")["Study of 2019 Student"].text == "4th of 101"
     for make in (tables.attack_table, distillation_table):
-        table = make(example(3, dataset="digits"))
+        table = make(Results.of(example(3, dataset="digits")))
         assert not any(column.muted for column in table.columns)
         assert not any("2019" in note for note in table.notes)
 
 
 def test_distillation_table_weighs_the_differences(example):
     results = example(10)
-    table = distillation_table(results)
+    table = distillation_table(Results.of(results))
     row = cells(table, "Test accuracy")
     assert (row["Baseline"].text, row["Student"].text) == ("99.16\u202f%", "98.68\u202f%")
     assert row["Difference"].text == "\u22120.48 points"
@@ -85,10 +86,20 @@ def test_distillation_table_shows_what_the_study_found(example):
         ("adversarial_frequency", "too few", -0.1, 0.2, None),
     ]
     results["distillation"]["comparison"] = [
-        {"measure": m, "verdict": v, "low": low, "high": high, "p_holm": p, "source_images": 4}
-        for m, v, low, high, p in rows
+        {
+            **dict.fromkeys(("student", "baseline", "difference", "p_value"), 0.1),
+            "measure": measure,
+            "name": measure,
+            "verdict": verdict,
+            "low": low,
+            "high": high,
+            "p_holm": p,
+            "images": 8,
+            "source_images": 4,
+        }
+        for measure, verdict, low, high, p in rows
     ]
-    table = distillation_table(results)
+    table = distillation_table(Results.of(results))
     found = {
         name: (row["Difference"].note, row["In favour of"].text, row["In favour of"].note)
         for name in ("Test accuracy", "Certified radius, L1", "Adversarial accuracy")
@@ -103,21 +114,21 @@ def test_distillation_table_shows_what_the_study_found(example):
     assert (few.text, few.note) == ("too few to say", "4 images")
     # The frequency is the one measure where less is better: the student's is the higher one.
     results["distillation"]["comparison"][-1] |= {"verdict": "worse", "p_holm": 0.01}
-    frequency = cells(distillation_table(results), "Adversarial frequency")
+    frequency = cells(distillation_table(Results.of(results)), "Adversarial frequency")
     assert frequency["In favour of"].text == "baseline"
 
 
 def test_equal_measures_favour_neither(example):
     results = example(3)
     results["distillation"]["student"]["adversarial_frequency"] = 0.9433
-    row = cells(distillation_table(results), "Adversarial frequency")
+    row = cells(distillation_table(Results.of(results)), "Adversarial frequency")
     assert (row["Difference"].text, row["In favour of"].text) == ("0.00 points", "neither")
 
 
 def test_radii_of_valid_images_get_rows_of_their_own(example):
     results = example(3)
     results["certification"]["norms_box"] = results["certification"]["norms"]
-    table = distillation_table(results)
+    table = distillation_table(Results.of(results))
     notes = [row[0].note for row in table.rows if row[0].text == "Certified radius, L1"]
     assert notes == ["mean over 200 images", "valid images only"]
 
@@ -135,7 +146,7 @@ def test_random_target_radii_are_named_and_stand_beside_those_of_2019(example):
             for norm in norms
         },
     }
-    table = distillation_table(results)
+    table = distillation_table(Results.of(results))
     found = [row for row in table.rows if row[0].text == "Certified radius, L2"]
     assert [row[0].note for row in found] == [
         "mean over 200 images",
@@ -154,11 +165,11 @@ def test_random_target_radii_are_named_and_stand_beside_those_of_2019(example):
     ],
 )
 def test_certificate_method_is_named(method, name):
-    assert tables.certificate_method({"certification": {"method": method}}) == name
+    assert tables.certificate_method(Results.of({"certification": {"method": method}})) == name
 
 
 def test_failed_versions_keep_their_row_and_say_why(example):
-    table = tables.version_table(example(4, failed=1))
+    table = tables.version_table(Results.of(example(4, failed=1)))
     assert len(table.rows) == 4
     last = table.rows[-1]
     assert last[0].note == "failed: the loss is NaN"
@@ -171,7 +182,7 @@ def test_architectures_fit_in_a_line():
 
 
 def test_stage_table_adds_up(example):
-    table = tables.stage_table(example(3))
+    table = tables.stage_table(Results.of(example(3)))
     assert table.rows[-1][1].text == "10\u202fmin 10\u202fs"
     assert sum(row[2].bar for row in table.rows[:-1]) == pytest.approx(1.0)
 
@@ -180,7 +191,7 @@ def test_table_three_says_how_many_radii_its_means_leave_out(example):
     results = example(3)
     norms = results["certification"]["norms"]
     norms["2"]["student"] |= {"radii": [0.5, None, None, 0.25], "infinite": 2}
-    table = distillation_table(results)
+    table = distillation_table(Results.of(results))
     assert cells(table, "Certified radius, L2")["Measure"].note.endswith(
         "; infinite and left out: 2 of 4 of the student"
     )

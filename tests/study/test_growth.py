@@ -67,9 +67,9 @@ def test_a_study_of_many_versions_is_the_same_in_the_large(
     monkeypatch.setattr(AttackRun, "load", classmethod(lambda cls, path: load(Counted, path)))
     config = make_config(simulated(versions, tmp_path / "texts"))
     results = run_study(config, tmp_path / "study")
-    assert results["study"]["failures"] == []
-    assert len(results["program"]["accuracy_by_n"]) == versions
-    assert len(results["transfer"]["accuracy"]) == versions
+    assert results.study.failures == []
+    assert len(results.program.accuracy_by_n) == versions
+    assert len(results.transfer.accuracy) == versions
     # The runs are gone through, not held: a few of student and baseline are in memory at once.
     assert most[0] <= 4
     said: list[str] = []

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from nversion.study.questions import answer_questions
+from nversion.study.sections import Results
 
 
 def gain(difference: float, p: float, clusters: int = 100, **more: Any) -> dict[str, Any]:
@@ -31,6 +32,10 @@ def row(measure: str, verdict: str, difference: float = 0.01) -> dict[str, Any]:
         "difference": difference,
         "low": difference - 0.02,
         "high": difference + 0.03,
+        "student": 0.9,
+        "baseline": 0.9 - difference,
+        "p_value": 0.01,
+        "images": 200,
         "p_holm": None if verdict == "too few" else 0.012,
         "source_images": 4 if verdict == "too few" else 200,
     }
@@ -104,7 +109,8 @@ def best(difference: float, p: float, clusters: int = 97) -> dict[str, Any]:
 
 
 def answer(place: int, **given: Any) -> str:
-    return str(answer_questions(results(**{"best": best(0.02, 0.001), **given}))[place]["answer"])
+    known = Results.of(results(**{"best": best(0.02, 0.001), **given}))
+    return str(answer_questions(known)[place].answer)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +144,8 @@ def test_a_program_of_one_version_has_no_best_version_to_beat() -> None:
     assert answer(2, best=None).startswith("It cannot be told: a program of 2 has no version")
     nothing = results(best=best(0.02, 0.1))
     nothing["program"]["accuracy"] = None
-    assert answer_questions(nothing)[2]["answer"] == "There was no adversarial image to tell by."
+    said = answer_questions(Results.of(nothing))[2].answer
+    assert said == "There was no adversarial image to tell by."
 
 
 @pytest.mark.parametrize(
@@ -198,9 +205,9 @@ def test_the_most_successful_attack_is_told_from_the_others_only_by_its_interval
 
 
 def test_every_answer_has_its_rule_beside_it() -> None:
-    for question in answer_questions(results(best=best(0.02, 0.1))):
-        assert question["rule"].endswith(".")
-        assert question["rests_on"]
+    for question in answer_questions(Results.of(results(best=best(0.02, 0.1)))):
+        assert str(question.rule).endswith(".")
+        assert question.rests_on
 
 
 def test_results_of_older_studies_get_the_numbers_that_they_hold_and_no_verdict() -> None:
@@ -215,7 +222,9 @@ def test_results_of_older_studies_get_the_numbers_that_they_hold_and_no_verdict(
     radii = [0.1 + 0.001 * n for n in range(40)]
     pair = {"student": {"radii": [r + 0.1 for r in radii]}, "baseline": {"radii": radii}}
     older |= {"study": {"seed": 7}, "certification": {"norms": {"2": pair}}}
-    robust, attacks, voting, twins = (one["answer"] for one in answer_questions(older))
+    robust, attacks, voting, twins = (
+        str(one.answer) for one in answer_questions(Results.of(older))
+    )
     assert robust.startswith("It cannot be told at which radius from these results, which hold no")
     assert "gradient and newtonfool cannot be told from the best" in attacks
     assert voting.startswith("It cannot be told from these results")

@@ -41,7 +41,7 @@ def study(
     tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("study") / "tiny"
-    return folder, run_study(make_config(tiny), folder)
+    return folder, run_study(make_config(tiny), folder).to_json()
 
 
 def test_results_have_every_key_of_the_design(study: tuple[Path, dict[str, Any]]) -> None:
@@ -208,7 +208,7 @@ def test_a_finished_study_does_nothing_again(
     study: tuple[Path, dict[str, Any]], tiny: dict[str, Any]
 ) -> None:
     said: list[str] = []
-    again = run_study(make_config(tiny), study[0], say=said.append)
+    again = run_study(make_config(tiny), study[0], say=said.append).to_json()
     assert _comparable(again) == _comparable(study[1])
     assert "this study is finished" in said[0]
     assert said[-1] == "everything was there: nothing was made again"
@@ -221,7 +221,7 @@ def test_a_finished_study_does_nothing_again(
 def test_the_number_of_workers_changes_nothing(
     study: tuple[Path, dict[str, Any]], tiny: dict[str, Any], tmp_path: Path
 ) -> None:
-    two = run_study(make_config({**tiny, "run": {"workers": 2}}), tmp_path / "two")
+    two = run_study(make_config({**tiny, "run": {"workers": 2}}), tmp_path / "two").to_json()
     assert _comparable(two) == _comparable(study[1])
     assert not (tmp_path / "two" / ".units" / "data").exists()
 
@@ -230,7 +230,7 @@ def test_threads_change_nothing(
     study: tuple[Path, dict[str, Any]], tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     run = {"workers": 3, "engine": "threads"}
-    there = run_study(make_config({**tiny, "run": run}), tmp_path)
+    there = run_study(make_config({**tiny, "run": run}), tmp_path).to_json()
     assert _comparable(there) == _comparable(study[1])
 
 
@@ -240,7 +240,7 @@ def test_a_ray_cluster_changes_nothing(
 ) -> None:
     pytest.importorskip("ray")
     there = run_study(make_config({**tiny, "run": {"workers": 2, "engine": "ray"}}), tmp_path)
-    assert _comparable(there) == _comparable(study[1])
+    assert _comparable(there.to_json()) == _comparable(study[1])
 
 
 def test_a_damaged_artefact_is_made_again(
@@ -253,7 +253,7 @@ def test_a_damaged_artefact_is_made_again(
         data[-20] ^= 1
         (folder / file).write_bytes(data)
     said: list[str] = []
-    again = run_study(make_config(tiny), folder, say=said.append)
+    again = run_study(make_config(tiny), folder, say=said.append).to_json()
     assert _comparable(again) == _comparable(study[1])
     assert (
         "versions/b/weights.safetensors does not match its checksum: versions/b is made again"
@@ -269,7 +269,7 @@ def test_another_voter_keeps_versions_and_attacks(
     shutil.copytree(study[0], folder)
     said: list[str] = []
     config = make_config({**tiny, "program": {"orders": 20, "voter": "majority"}})
-    results = run_study(config, folder, say=said.append)
+    results = run_study(config, folder, say=said.append).to_json()
     assert results["program"]["voter"] == "majority"
     assert "training versions: 3 kept" in said
     assert "attacking versions: 9 kept" in said
@@ -282,14 +282,14 @@ def test_a_version_that_fails_is_reported_and_left_out(
     shutil.copytree(tiny["versions"]["architectures"], folder)
     (folder / "a.txt").write_text("flatten\ndropout, 0.99\ndense, 1, relu\ndropout, 0.99")
     config = make_config({**tiny, "versions": {**tiny["versions"], "architectures": str(folder)}})
-    results = run_study(config, tmp_path / "study")
+    results = run_study(config, tmp_path / "study").to_json()
     assert [row["status"] for row in results["versions"]] == ["failed", "trained", "trained"]
     assert "at chance" in results["versions"][0]["error"]
     assert results["versions"][0]["test_accuracy"] is None
     assert results["program"]["versions"] == ["b", "c"]
     assert results["study"]["failures"][0]["unit"] == "versions/a"
     said: list[str] = []
-    again = run_study(config, tmp_path / "study", say=said.append)
+    again = run_study(config, tmp_path / "study", say=said.append).to_json()
     assert _comparable(again) == _comparable(results)
     assert "training versions: 3 kept" in said
 
@@ -329,7 +329,7 @@ def test_a_truncated_configuration_is_made_good_from_the_results(
         (folder / "study.toml").write_text(rest)
         with pytest.raises(StudyError, match="holds a study of 'digits'"):
             run_study(make_config({**tiny, "dataset": "mnist"}), folder)
-        again = run_study(make_config(tiny), folder, say=said.append)
+        again = run_study(make_config(tiny), folder, say=said.append).to_json()
         assert _comparable(again) == _comparable(study[1])
         assert not [line for line in said if "to do" in line]
         assert (folder / "study.toml").read_text() == text
@@ -352,7 +352,7 @@ def test_the_time_on_the_page_is_that_of_the_work_that_counts(
     assert first["discarded_seconds"] == pytest.approx(0, abs=1e-6)
     options = {"names": ["gradient"], "options": {}}
     other = make_config({**tiny, "attacks": {**tiny["attacks"], **options}})
-    changed = run_study(other, folder)["study"]
+    changed = run_study(other, folder).to_json()["study"]
     assert changed["wall_seconds"]["versions"] == pytest.approx(first["wall_seconds"]["versions"])
     # Two of three attacks are no part of these results any more, nor is the set from all three.
     latest = dict(_walls(folder))
@@ -422,7 +422,7 @@ def test_a_study_killed_at_random_moments_ends_with_the_same_results(
         process.kill()
         process.wait()
     assert killed
-    assert _comparable(run_study(make_config(tiny), folder)) == _comparable(study[1])
+    assert _comparable(run_study(make_config(tiny), folder).to_json()) == _comparable(study[1])
 
 
 def _comparable(results: dict[str, Any]) -> Any:

@@ -90,7 +90,7 @@ def test_a_killed_worker_costs_its_unit_and_the_study_goes_on(config: Path, tmp_
     printed, said = process.communicate()
     assert process.returncode == 0, said
     assert re.search("versions/.: its worker process was killed .* trying once more", said)
-    alone = run_study(make_config(_values(config)), tmp_path / "alone")
+    alone = run_study(make_config(_values(config)), tmp_path / "alone").to_json()
     assert _comparable(json.loads(printed)) == _comparable(alone)
 
 
@@ -107,7 +107,7 @@ def test_a_full_disk_is_one_clear_line_and_the_next_run_goes_on(
     assert re.match(r"error: .*safetensors: no room to write it .* run the command again", last)
     assert not list((tmp_path / "s").rglob("*.tmp"))
     assert not list((tmp_path / "s").rglob(".*.tmp"))
-    results = run_study(make_config(_values(config)), tmp_path / "s")
+    results = run_study(make_config(_values(config)), tmp_path / "s").to_json()
     assert results["study"]["failures"] == []
 
 

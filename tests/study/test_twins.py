@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nversion.study.sections import Results
 from nversion.study.twins import compare_twins
 
 
@@ -48,7 +49,7 @@ def results(frequency: dict[str, Any] | None = None) -> dict[str, Any]:
 
 
 def test_every_row_of_the_table_is_read_and_corrected_for() -> None:
-    rows = {row["measure"]: row for row in compare_twins(results(gain(0.1, 0.0001, 100)))}
+    rows = {row.measure: row for row in compare_twins(Results.of(results(gain(0.1, 0.0001, 100))))}
     assert list(rows) == [
         "test_accuracy",
         "certified_l1",
@@ -57,33 +58,33 @@ def test_every_row_of_the_table_is_read_and_corrected_for() -> None:
         "adversarial_accuracy",
         "adversarial_frequency",
     ]
-    assert rows["certified_l1"]["verdict"] == "better"
-    assert rows["certified_l2"]["verdict"] == "level"
+    assert rows["certified_l1"].verdict == "better"
+    assert rows["certified_l2"].verdict == "level"
     # 0.03 alone, but the third smallest of five.
-    assert rows["test_accuracy"]["p_holm"] == pytest.approx(0.09)
-    assert rows["test_accuracy"]["verdict"] == "level"
+    assert rows["test_accuracy"].p_holm == pytest.approx(0.09)
+    assert rows["test_accuracy"].verdict == "level"
     # The frequency is the one measure where less is better.
-    assert rows["adversarial_frequency"]["verdict"] == "worse"
+    assert rows["adversarial_frequency"].verdict == "worse"
 
 
 def test_rows_on_few_images_are_neither_judged_nor_counted() -> None:
-    rows = {row["measure"]: row for row in compare_twins(results())}
+    rows = {row.measure: row for row in compare_twins(Results.of(results()))}
     few = rows["certified_l1_random_target"]
-    assert (few["verdict"], few["p_holm"], few["source_images"]) == ("too few", None, 5)
-    assert few["p_value"] == 2 / 2**5
+    assert (few.verdict, few.p_holm, few.source_images) == ("too few", None, 5)
+    assert few.p_value == 2 / 2**5
     assert "adversarial_frequency" not in rows
-    assert rows["test_accuracy"]["p_holm"] == pytest.approx(0.09)
+    assert rows["test_accuracy"].p_holm == pytest.approx(0.09)
 
 
 def test_infinite_radii_are_left_out_of_a_row_and_the_row_says_so() -> None:
     found = results()
     found["certification"]["norms"]["1"]["student"]["radii"][:3] = [None] * 3
     found["certification"]["norms"]["2"]["baseline"]["radii"] = [None] * 80
-    rows = {row["measure"]: row for row in compare_twins(found)}
-    assert rows["certified_l1"]["images"] == 77
-    assert rows["certified_l1"]["name"] == "certified L1 radius, where both are finite"
+    rows = {row.measure: row for row in compare_twins(Results.of(found))}
+    assert rows["certified_l1"].images == 77
+    assert rows["certified_l1"].name == "certified L1 radius, where both are finite"
     assert "certified_l2" not in rows
 
 
 def test_the_same_results_give_the_same_rows() -> None:
-    assert compare_twins(results()) == compare_twins(results())
+    assert compare_twins(Results.of(results())) == compare_twins(Results.of(results()))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from nversion.study import Results
 
 __all__ = ["report"]
 
@@ -43,8 +46,9 @@ def report(
     from nversion.files import read_object
     from nversion.report import publish as publish_report
     from nversion.report import write_report
+    from nversion.study import Results
 
-    results = _answered(read_object(source))
+    results = _answered(Results.of(read_object(source), source))
     try:
         if publish is not None:
             typer.echo(str(publish_report(results, publish, command)))
@@ -57,14 +61,15 @@ def report(
         typer.launch(page.resolve().as_uri())
 
 
-def _answered(results: dict[str, Any]) -> dict[str, Any]:
+def _answered(results: Results) -> Results:
     """Return the results with the study's questions answered anew, like all other sentences.
 
     Results that lack a number which the answers rest on keep the answers that they have.
     """
+    from nversion.errors import InputError, StudyError
     from nversion.study.questions import answer_questions
 
     try:
-        return {**results, "questions": answer_questions(results)}
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
+        return results.model_copy(update={"questions": answer_questions(results)})
+    except (StudyError, InputError):
         return results

@@ -229,16 +229,16 @@ def _run(config: Any, folder: Path, as_json: bool) -> None:
         typer.echo(message, err=True)
 
     results = run_study(config, folder, say=say)
-    study, page = results["study"], write_report(results, folder / "report")
+    page = write_report(results, folder / "report")
     say("")
-    for question in results["questions"]:
-        say(f"{question['question']}\n  {question['answer']}\n  Rule: {question['rule']}")
-    say("\n" + stage_times(study["wall_seconds"], study["discarded_seconds"]))
+    for asked in results.questions:
+        say(f"{asked.question}\n  {asked.answer}\n  Rule: {asked.rule}")
+    say("\n" + stage_times(results.study.wall_seconds, results.study.discarded_seconds or 0.0))
     say(f"\nreport: {page}")
     if as_json:
-        json.dump(results, sys.stdout, indent=2, ensure_ascii=False)
+        json.dump(results.to_json(), sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
-    if study["failures"]:
+    if results.study.failures:
         raise typer.Exit(1)
 
 

@@ -17,7 +17,7 @@ from typing import TypeAlias
 import numpy as np
 
 from nversion.pictures import read_picture
-from nversion.report.values import Results, finite, lookup, rows, text
+from nversion.study.sections import ExampleAttack, Results
 
 __all__ = ["Example", "Pixels", "Shown", "example_of"]
 
@@ -72,42 +72,49 @@ class Example:
 
 def example_of(results: Results) -> Example | None:
     """Return the example in the results; None if there is none that can be shown."""
-    original = _picture(lookup(results, "example.original"))
-    attacks = [_shown(row, original) for row in rows(results, "example.attacks")]
+    example = results.example
+    if example is None:
+        return None
+    original = _picture(example.original)
+    attacks = [_shown(attack, original) for attack in example.attacks]
     if original is None or not any(attack.image is not None for attack in attacks):
         return None
     return Example(
-        text(results, "example.version") or "?",
-        text(results, "example.test_index") or "?",
-        text(results, "example.label") or "?",
+        example.version or "?",
+        _number(example.test_index),
+        _number(example.label),
         original,
         attacks,
     )
 
 
-def _shown(row: Results, original: Pixels | None) -> Shown:
-    image, greys = _picture(row.get("image")), _picture(row.get("difference"))
-    scale = finite(row.get("difference_scale"))
+def _number(value: int | None) -> str:
+    return "?" if value is None else str(value)
+
+
+def _shown(attack: ExampleAttack, original: Pixels | None) -> Shown:
+    image, greys = _picture(attack.image), _picture(attack.difference)
+    scale = attack.difference_scale
     if original is None or image is None or image.shape != original.shape:
         image = None
     change = None
     if image is not None and greys is not None and greys.shape == image.shape[:2] and scale:
         change = (greys.astype(np.float64) - ZERO) * (abs(scale) / STEPS)
-    reason = "" if row.get("in_adversarial_set", True) else text(row, "reason") or "left out"
+    reason = "" if attack.in_adversarial_set else attack.reason or "left out"
     return Shown(
-        text(row, "name") or "?",
-        text(row, "prediction") or "?",
-        finite(row.get("l2")),
-        finite(row.get("linf")),
+        attack.name or "?",
+        _number(attack.prediction),
+        attack.l2,
+        attack.linf,
         reason,
         image,
         change,
     )
 
 
-def _picture(value: object) -> Pixels | None:
+def _picture(value: str | None) -> Pixels | None:
     """Return the picture in a PNG file given in base64, or None if there is none."""
-    if not isinstance(value, str):
+    if value is None:
         return None
     try:
         file = io.BytesIO(base64.b64decode(value, validate=True))

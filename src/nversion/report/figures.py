@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from nversion.report import plots_example, plots_program, plots_versions
 from nversion.report.drawing import WIDE, Canvas, Drawing, house_style
-from nversion.report.values import Results, cleaned
+from nversion.study.sections import Results
 
 __all__ = ["FIGURES", "Entry", "draw", "figures"]
 
@@ -60,7 +60,7 @@ FIGURES: Mapping[str, Entry] = {
 
 
 def draw(results: Results, key: str, canvas: Canvas = WIDE) -> Drawing | None:
-    """Draw one figure of cleaned results for a canvas; None where they lack what it shows."""
+    """Draw one figure of results for a canvas; None where they lack what it shows."""
     with house_style(canvas.font):
         return FIGURES[key].plot(results, canvas)
 
@@ -71,6 +71,5 @@ def figures(results: Results) -> dict[str, Figure]:
     The figures are matplotlib's, drawn without pyplot; save them inside
     :func:`nversion.report.drawing.house_style` to get the same bytes each time.
     """
-    known = cleaned(results)
-    drawings = {key: draw(known, key) for key in FIGURES}
+    drawings = {key: draw(results, key) for key in FIGURES}
     return {key: drawing.figure for key, drawing in drawings.items() if drawing is not None}

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nversion.files import write_json, write_text
+from nversion.reading import printable
 from nversion.report import sentences, summary, tables, twins
 from nversion.report.figures import FIGURES
 from nversion.report.page import FIGURE_FOLDER, write_report
 from nversion.report.table_three import distillation_table
 from nversion.report.tables import Cell, Table
-from nversion.report.values import Results, cleaned
+from nversion.study.sections import Results
 
 __all__ = ["publish", "render_markdown"]
 
@@ -36,15 +37,12 @@ def publish(results: Results, folder: Path, command: str = "") -> Path:
     Weights and images stay out. Files are replaced atomically.
 
     Args:
-        results: what ``results.json`` holds.
+        results: of the study; whatever is missing is left out.
         folder: where to; made if need be.
         command: what made the results, to be printed in the README.
-
-    Raises:
-        ArtefactError: the results are not a mapping.
     """
     page = write_report(results, folder)
-    write_json(folder / "results.json", cleaned(results))
+    write_json(folder / "results.json", results.to_json())
     readme = folder / "README.md"
     drawn = [key for key in FIGURES if (folder / FIGURE_FOLDER / f"{key}.svg").is_file()]
     write_text(readme, render_markdown(results, command, drawn, page.name))
@@ -57,26 +55,25 @@ def render_markdown(
     """Return a study's report as Markdown.
 
     Args:
-        results: what ``results.json`` holds; any key may be missing.
+        results: of the study; whatever is missing is left out.
         command: what made the results.
         figures: keys of figures that lie in ``figures/`` beside the text.
         page: the name of the HTML page beside the text.
     """
-    known = cleaned(results)
-    parts = [f"# {_plain(summary.title(known))}", _plain(summary.lede(known))]
+    parts = [f"# {_plain(summary.title(results))}", _plain(summary.lede(results))]
     if command:
-        parts.append(_console(cleaned(command)))
-    facts = [f"* {_plain(term)}: {_plain(value)}" for term, value in summary.facts(known)]
+        parts.append(_console(printable(command)))
+    facts = [f"* {_plain(term)}: {_plain(value)}" for term, value in summary.facts(results)]
     parts.append("\n".join(facts))
     if page:
         parts.append(
             f"The whole report is [{page}]({page}) (one file, to be opened in a browser), every "
             "number of it is in [results.json](results.json)."
         )
-    if failed := summary.failures(known):
+    if failed := summary.failures(results):
         lines = [f"* {_plain(unit)}: {_plain(error)}" for unit, error in failed]
         parts += ["## What failed", "\n".join(lines)]
-    if asked := summary.questions(known):
+    if asked := summary.questions(results):
         parts.append("## The study's questions")
         for one in asked:
             parts += [
@@ -84,9 +81,9 @@ def render_markdown(
                 f"Rule: {_plain(one.rule)}",
             ]
     for make, finding in _TABLES:
-        table = make(known)
+        table = make(results)
         if table is not None:
-            parts += _section(table, finding(known))
+            parts += _section(table, finding(results))
     if figures:
         parts.append("## Figures")
         for key in figures:

@@ -15,7 +15,6 @@ from typing import TypeAlias
 import jinja2
 from markupsafe import Markup
 
-from nversion.errors import ArtefactError
 from nversion.files import replacing, write_text
 from nversion.report import sentences, summary, tables, twins, votes
 from nversion.report.drawing import NARROW, WIDE, Drawing
@@ -25,7 +24,7 @@ from nversion.report.reference import figure_note, reference_for
 from nversion.report.svg import inline_svg
 from nversion.report.table_three import distillation_table
 from nversion.report.tables import Table
-from nversion.report.values import Results, cleaned, rows
+from nversion.study.sections import Results
 
 __all__ = ["Drawings", "draw_all", "render", "write_report"]
 
@@ -93,16 +92,10 @@ def write_report(results: Results, folder: Path) -> Path:
     ``figures/``. Files are replaced atomically; the same results give the same bytes.
 
     Args:
-        results: what ``results.json`` holds; any key may be missing.
+        results: of the study; whatever is missing is left out.
         folder: the study's report folder, made if need be.
-
-    Raises:
-        ArtefactError: the results are not a mapping.
     """
-    if not isinstance(results, dict):
-        raise ArtefactError(f"results must be a JSON object, not a {type(results).__name__}")
-    known = cleaned(results)
-    drawings = draw_all(known)
+    drawings = draw_all(results)
     for key in FIGURES:
         path = folder / FIGURE_FOLDER / key
         if key in drawings:
@@ -114,7 +107,7 @@ def write_report(results: Results, folder: Path) -> Path:
             for ending in (".svg", ".png"):
                 path.with_suffix(ending).unlink(missing_ok=True)
     page = folder / "index.html"
-    write_text(page, render(known, drawings))
+    write_text(page, render(results, drawings))
     return page
 
 
@@ -128,7 +121,7 @@ def render(results: Results, drawings: Drawings) -> str:
     """Return the report's page as HTML.
 
     Args:
-        results: cleaned results.
+        results: of the study.
         drawings: the figures to show, from :func:`draw_all`.
     """
     environment = jinja2.Environment(
@@ -155,7 +148,7 @@ def render(results: Results, drawings: Drawings) -> str:
 
 
 def _sections(results: Results, drawings: Drawings) -> list[Section]:
-    few = len(rows(results, "versions")) <= 12
+    few = len(results.versions) <= 12
 
     def figure(key: str) -> list[FigureBlock | TableBlock]:
         return [_figure(results, key, *drawings[key])] if key in drawings else []

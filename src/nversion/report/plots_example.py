@@ -11,7 +11,8 @@ from matplotlib.patches import Rectangle
 from nversion.report import palette
 from nversion.report.drawing import Canvas, Drawing
 from nversion.report.example import Change, Example, Pixels, Shown, example_of
-from nversion.report.values import Results, decimal
+from nversion.report.values import decimal
+from nversion.study.sections import Results
 
 __all__ = ["attack_gallery"]
 

@@ -27,20 +27,8 @@ from nversion.report.drawing import (
     share_axis,
     version_axis,
 )
-from nversion.report.values import (
-    MISSING,
-    Results,
-    decimal,
-    finite,
-    lookup,
-    norm_name,
-    number,
-    numbers,
-    percent,
-    plural,
-    rows,
-    text,
-)
+from nversion.report.values import MISSING, decimal, norm_name, percent, plural
+from nversion.study.sections import Results
 
 __all__ = ["accuracy_by_n", "certified_accuracy", "transfer"]
 
@@ -56,7 +44,7 @@ def accuracy_by_n(results: Results, canvas: Canvas) -> Drawing | None:
     The line takes the versions in the given order; the dashed line and its band are the mean and
     the middle 95 % over random orders.
     """
-    measured = enumerate(numbers(results, "program.accuracy_by_n"), start=1)
+    measured = enumerate(results.program.accuracy_by_n, start=1)
     curve = [(n, value) for n, value in measured if value is not None]
     if not curve:
         return None
@@ -114,7 +102,7 @@ def transfer(results: Results, canvas: Canvas) -> Drawing | None:
     axes = drawing.figure.add_subplot()
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    sources, targets = (_names(results, f"transfer.{key}") for key in ("sources", "targets"))
+    sources, targets = results.transfer.sources, results.transfer.targets
     bottom = _floor(matrix, sources, targets)
     lowest = float(np.nanmin(matrix))
     shades = matplotlib.colormaps["bone"](np.linspace(0.32, 1.0, 128))
@@ -135,7 +123,7 @@ def transfer(results: Results, canvas: Canvas) -> Drawing | None:
                     color=colour,
                     fontsize=canvas.font - 1,
                 )
-    places = {text(v, "name"): str(n) for n, v in enumerate(rows(results, "versions"), start=1)}
+    places = {version.name: str(n) for n, version in enumerate(results.versions, start=1)}
     for axis, names in ((axes.xaxis, targets), (axes.yaxis, sources)):
         step = 1 if len(names) <= 20 else 10 if len(names) <= 120 else len(names) // 10
         chosen = [i for i in range(len(names)) if step == 1 or i == 0 or (i + 1) % step == 0]
@@ -229,13 +217,12 @@ def _survival(radii: list[float], end: float) -> tuple[list[float], list[float]]
 def _single_accuracies(results: Results) -> list[tuple[int, str, float]]:
     """Return (N at which it joins, name, adversarial accuracy) for the program's versions."""
     known = {
-        text(version, "name"): value
-        for version in rows(results, "versions")
-        if (value := finite(version.get("adversarial_accuracy"))) is not None
+        version.name or MISSING: version.adversarial_accuracy
+        for version in results.versions
+        if version.adversarial_accuracy is not None
     }
-    order = lookup(results, "program.versions")
-    names = order if isinstance(order, list) else list(known)
-    return [(n, str(name), known[name]) for n, name in enumerate(names, 1) if name in known]
+    names = list(known) if results.program.versions is None else results.program.versions
+    return [(n, name, known[name]) for n, name in enumerate(names, 1) if name in known]
 
 
 def _bars(drawing: Drawing, axes: Axes, bars: list[tuple[int, str, float]], low: float) -> Artist:
@@ -254,18 +241,19 @@ def _bars(drawing: Drawing, axes: Axes, bars: list[tuple[int, str, float]], low:
 
 def _orders(results: Results, axes: Axes) -> list[Artist]:
     """Draw the mean and the 95 % band over random orders, if they were measured."""
-    path = "program.accuracy_by_n_orders"
-    columns = [numbers(results, f"{path}.{key}") for key in ("mean", "low", "high")]
+    known = results.program.accuracy_by_n_orders
+    if known is None:
+        return []
+    columns = zip(known.mean, known.low, known.high, strict=False)
     points = [
         (float(n), mean, low, high)
-        for n, (mean, low, high) in enumerate(zip(*columns, strict=False), start=1)
+        for n, (mean, low, high) in enumerate(columns, start=1)
         if mean is not None and low is not None and high is not None
     ]
     if not points:
         return []
     x, mean, low, high = (list(column) for column in zip(*points, strict=True))
-    orders = number(results, f"{path}.orders")
-    several = f"{orders:,.0f} random orders" if orders else "random orders"
+    several = f"{known.orders:,} random orders" if known.orders else "random orders"
     band = axes.fill_between(
         x,
         low,
@@ -289,16 +277,13 @@ def _orders(results: Results, axes: Axes) -> list[Artist]:
 
 def _matrix(results: Results) -> Matrix | None:
     """Return the transfer accuracies [sources, targets], NaN where unknown, or None."""
-    sources, targets = lookup(results, "transfer.sources"), lookup(results, "transfer.targets")
-    accuracy = lookup(results, "transfer.accuracy")
-    if not all(isinstance(part, list) and part for part in (sources, targets, accuracy)):
+    known = results.transfer
+    if not known.sources or not known.targets or len(known.accuracy) != len(known.sources):
         return None
-    if len(accuracy) != len(sources):
+    if any(len(row) != len(known.targets) for row in known.accuracy):
         return None
-    if not all(isinstance(row, list) and len(row) == len(targets) for row in accuracy):
-        return None
-    cells = [[finite(cell) for cell in row] for row in accuracy]
-    matrix = np.array([[np.nan if cell is None else cell for cell in row] for row in cells])
+    cells = [[np.nan if cell is None else cell for cell in row] for row in known.accuracy]
+    matrix = np.array(cells)
     return matrix if np.isfinite(matrix).sum() > 1 else None
 
 
@@ -331,21 +316,13 @@ def _luminance(*colour: float) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def _names(results: Results, path: str) -> list[str]:
-    value = lookup(results, path)
-    return [str(name) for name in value] if isinstance(value, list) else []
-
-
 def _radii(results: Results) -> dict[str, dict[str, list[float]]]:
     """Return the certified radii by norm and network, where there are any."""
-    norms = lookup(results, "certification.norms")
     found: dict[str, dict[str, list[float]]] = {}
-    for norm in sorted(map(str, norms)) if isinstance(norms, dict) else ():
-        for name in ("student", "baseline"):
-            radii = lookup(results, f"certification.norms.{norm}.{name}.radii")
-            # An infinite radius is null in JSON; what else is no number counts for nothing.
-            read = [math.inf if one is None else finite(one) for one in radii or ()]
-            known = [radius for radius in read if radius is not None]
-            if known:
-                found.setdefault(norm, {})[name] = known
+    for norm, pair in sorted(results.certification.norms.items()):
+        for name, radii in (("student", pair.student), ("baseline", pair.baseline)):
+            if radii.radii:
+                # An infinite radius is null in JSON.
+                own = [math.inf if radius is None else radius for radius in radii.radii]
+                found.setdefault(norm, {})[name] = own
     return found

@@ -26,7 +26,8 @@ from nversion.report.drawing import (
     swatch,
     version_axis,
 )
-from nversion.report.values import Results, finite, number, percent, plural, rows, text, trained
+from nversion.report.values import percent, plural
+from nversion.study.sections import Results, VersionRow
 
 __all__ = ["adversarial_box", "correlation", "test_accuracy", "test_and_adversarial"]
 
@@ -34,33 +35,37 @@ _KINDS = (("convolutional", "o"), ("dense", "s"))
 _GOLDEN = 0.6180339887498949  # Multiples of it, modulo 1, spread any number of points evenly.
 
 _PROTAGONISTS = (
-    ("program", palette.PROGRAM, "D", "-", "program", "accuracy"),
-    ("student", palette.STUDENT, "^", "-", "distillation.student", "adversarial_accuracy"),
-    ("baseline", palette.BASELINE, "v", DASHED, "distillation.baseline", "adversarial_accuracy"),
+    ("program", palette.PROGRAM, "D", "-"),
+    ("student", palette.STUDENT, "^", "-"),
+    ("baseline", palette.BASELINE, "v", DASHED),
 )
 
 
 def test_accuracy(results: Results, canvas: Canvas) -> Drawing | None:
     """Draw the test accuracy of each version, in the study's order, and the program's as a line."""
-    shown = _measured(results, "test_accuracy")
+    shown = [
+        (place, version, version.test_accuracy)
+        for place, version in results.trained
+        if version.test_accuracy is not None
+    ]
     if not shown:
         return None
     drawing = Drawing.blank(canvas, 260 if canvas.narrow else 310)
     axes = drawing.figure.add_subplot()
-    total = len(rows(results, "versions"))
+    total = len(results.versions)
     values = [value for _, _, value in shown]
     handles = _marks_by_kind(
         drawing,
         axes,
         [(place, value, version) for place, version, value in shown],
         canvas.marker(total),
-        lambda version: percent(finite(version.get("test_accuracy"))),
+        lambda version: percent(version.test_accuracy),
     )
     median = statistics.median(values)
     handles.append(
         axes.axhline(median, color=palette.VERSIONS, linestyle=DOTTED, label="their median")
     )
-    program = number(results, "program.test_accuracy")
+    program = results.program.test_accuracy
     if program is not None:
         line = axes.axhline(program, color=palette.PROGRAM, linewidth=2, label="program")
         handles.append(line)
@@ -85,7 +90,7 @@ def test_and_adversarial(results: Results, canvas: Canvas) -> Drawing | None:
         return None
     drawing = Drawing.blank(canvas, 300 if canvas.narrow else 350)
     axes = drawing.figure.add_subplot()
-    total = len(rows(results, "versions"))
+    total = len(results.versions)
     places = [place for place, *_ in pairs]
     test, adversarial = [pair[2] for pair in pairs], [pair[3] for pair in pairs]
     axes.vlines(places, adversarial, test, color=palette.VERSIONS, linewidth=1.2, alpha=0.55)
@@ -124,9 +129,8 @@ def correlation(results: Results, canvas: Canvas) -> Drawing | None:
         lambda version: tips[id(version)].partition(": ")[2],
     )
     spots = [(t, a) for _, _, t, a in pairs]
-    for name, colour, marker, _, path, key in _PROTAGONISTS:
-        test = number(results, f"{path}.test_accuracy")
-        adversarial = number(results, f"{path}.{key}")
+    for name, colour, marker, _ in _PROTAGONISTS:
+        test, adversarial = _of_protagonist(results, name)
         if test is None or adversarial is None:
             continue
         spots.append((test, adversarial))
@@ -152,7 +156,11 @@ def correlation(results: Results, canvas: Canvas) -> Drawing | None:
 
 def adversarial_box(results: Results, canvas: Canvas) -> Drawing | None:
     """Draw the versions' adversarial accuracy as a box plot, with the protagonists as lines."""
-    shown = _measured(results, "adversarial_accuracy")
+    shown = [
+        (place, version, version.adversarial_accuracy)
+        for place, version in results.trained
+        if version.adversarial_accuracy is not None
+    ]
     if not shown:
         return None
     values = [value for _, _, value in shown]
@@ -167,8 +175,8 @@ def adversarial_box(results: Results, canvas: Canvas) -> Drawing | None:
     drawing.name_marks(marks, [f"{_name(version)}: {percent(v)}" for _, version, v in shown])
     found = [
         (name, colour, style, value)
-        for name, colour, _, style, path, key in _PROTAGONISTS
-        if (value := number(results, f"{path}.{key}")) is not None
+        for name, colour, _, style in _PROTAGONISTS
+        if (value := _of_protagonist(results, name)[1]) is not None
     ]
     low, high = limits([*values, *(value for *_, value in found)], least=0.02, top=1.003)
     # All labels stand on one side, and the line nearest to that side is the shortest: so no line
@@ -222,9 +230,9 @@ def _box(axes: Axes, values: Sequence[float]) -> None:
 def _marks_by_kind(
     drawing: Drawing,
     axes: Axes,
-    spots: Sequence[tuple[float, float, Results]],
+    spots: Sequence[tuple[float, float, VersionRow]],
     size: float,
-    describe: Callable[[Results], str],
+    describe: Callable[[VersionRow], str],
 ) -> list[Artist]:
     """Draw one mark a version, shaped by its kind, and return the legend's entries."""
     handles: list[Artist] = []
@@ -239,29 +247,30 @@ def _marks_by_kind(
     return handles
 
 
-def _measured(results: Results, key: str) -> list[tuple[int, Results, float]]:
+def _of_protagonist(results: Results, name: str) -> tuple[float | None, float | None]:
+    """Return the accuracies of program, student or baseline on test and adversarial images."""
+    if name == "program":
+        return results.program.test_accuracy, results.program.accuracy
+    twins = results.distillation
+    network = twins.student if name == "student" else twins.baseline
+    return network.test_accuracy, network.adversarial_accuracy
+
+
+def _pairs(results: Results) -> list[tuple[int, VersionRow, float, float]]:
     return [
-        (place, version, value)
-        for place, version in trained(results)
-        if (value := finite(version.get(key))) is not None
+        (place, version, version.test_accuracy, version.adversarial_accuracy)
+        for place, version in results.trained
+        if version.test_accuracy is not None and version.adversarial_accuracy is not None
     ]
 
 
-def _pairs(results: Results) -> list[tuple[int, Results, float, float]]:
-    return [
-        (place, version, test, adversarial)
-        for place, version, test in _measured(results, "test_accuracy")
-        if (adversarial := finite(version.get("adversarial_accuracy"))) is not None
-    ]
+def _kind(version: VersionRow) -> str:
+    return "dense" if version.kind == "dense" else "convolutional"
 
 
-def _kind(version: Results) -> str:
-    return "dense" if version.get("kind") == "dense" else "convolutional"
+def _name(version: VersionRow) -> str:
+    return version.name or "unnamed"
 
 
-def _name(version: Results) -> str:
-    return text(version, "name") or "unnamed"
-
-
-def _both(version: Results, test: float, adversarial: float) -> str:
+def _both(version: VersionRow, test: float, adversarial: float) -> str:
     return f"{_name(version)}: test {percent(test)}, adversarial {percent(adversarial)}"

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from nversion.report.values import Results, lookup, ordinal, percent
+from nversion.report.values import ordinal, percent
+from nversion.study.sections import Results
 
 __all__ = ["ATTACK_SUCCESSES", "STUDY_2019", "Study2019", "figure_note", "reference_for"]
 
@@ -107,7 +108,7 @@ the slip is theirs and is kept, with a note in the table."""
 
 def reference_for(results: Results) -> Study2019 | None:
     """Return the 2019 study's numbers if these results are about its dataset, MNIST."""
-    return STUDY_2019 if lookup(results, "study.dataset") == "mnist" else None
+    return STUDY_2019 if results.study.dataset == "mnist" else None
 
 
 def figure_note(results: Results, key: str) -> str | None:

@@ -14,26 +14,19 @@ from nversion.report.example import example_of
 from nversion.report.twins import told_apart
 from nversion.report.values import (
     MISSING,
-    Results,
     change,
     count,
     decimal,
     duration,
-    finite,
     join,
-    lookup,
-    number,
-    numbers,
     ordinal,
     p_value,
     percent,
     plural,
     points,
     rounded_percent,
-    rows,
-    text,
-    trained,
 )
+from nversion.study.sections import AttackRow, Results
 
 __all__ = [
     "adversarial_drop",
@@ -54,10 +47,11 @@ _SIGNIFICANT = 0.05
 
 def test_accuracy(results: Results) -> str | None:
     """Say where the versions' test accuracies lie (figure 2)."""
-    values = _accuracies(results, "test_accuracy")
+    found = (version.test_accuracy for _, version in results.trained)
+    values = [value for value in found if value is not None]
     if not values:
         return None
-    failed = len(rows(results, "versions")) - len(trained(results))
+    failed = len(results.versions) - len(results.trained)
     rest = f"; {plural(failed, 'version')} failed and {'is' if failed == 1 else 'are'} left out"
     rest = rest if failed else ""
     if len(values) == 1:
@@ -147,20 +141,19 @@ def _correlation(found: Correlation) -> str:
 
 def program_gain(results: Results) -> str | None:
     """Say whether the program beats its best and its mean single version (figure 5)."""
-    program = number(results, "program.accuracy")
+    known = results.program
+    program, mean = known.accuracy, known.mean_individual
     if program is None:
         return None
-    names = lookup(results, "program.versions")
-    size = len(names) if isinstance(names, list) else len(numbers(results, "program.accuracy_by_n"))
+    size = len(known.accuracy_by_n if known.versions is None else known.versions)
     if size == 1:
         return (
             f"A program of one version is that version: it is right on {percent(program)} of the "
             "adversarial images."
         )
-    images = number(results, "adversarial_set.size")
+    images = results.adversarial_set.size
     said = f"The program of {size} versions is right on {percent(program)} of the "
     said += f"{count(images)} adversarial images" if images else "adversarial images"
-    mean = number(results, "program.mean_individual")
     if mean is not None:
         side = "above" if program >= mean else "below"
         said += f", {points(program - mean)} {side} the mean of its single versions, on which "
@@ -170,23 +163,19 @@ def program_gain(results: Results) -> str | None:
 
 def _against_best(results: Results, program: float) -> str:
     """Say how the program does beside its best version, on images not made against that one."""
-    path = "comparisons.adversarial.program_and_best_version"
-    ours, theirs, gain, p = (
-        number(results, f"{path}.{key}") for key in ("first", "second", "difference", "p_picked")
-    )
-    if ours is not None and theirs is not None and gain is not None and p is not None:
+    adversarial = results.comparisons.adversarial
+    if adversarial and (gain := adversarial.program_and_best_version):
+        p = gain.p_picked
         sure = "more than chance" if p < _SIGNIFICANT else "not distinguishable from chance"
-        low, high = (number(results, f"{path}.{key}") for key in ("low", "high"))
         return (
-            f"On the {count(number(results, f'{path}.images'))} that were not made against the "
-            f"best version ({text(results, f'{path}.name') or MISSING}), it is right on "
-            f"{percent(ours)} and that version on {percent(theirs)}: "
-            f"{change(gain, low, high)}, {sure} ({p_value(p)})."
+            f"On the {count(gain.images)} that were not made against the best version "
+            f"({gain.name or MISSING}), it is right on {percent(gain.first)} and that version on "
+            f"{percent(gain.second)}: {change(gain.difference, gain.low, gain.high)}, {sure} "
+            f"({p_value(p)})."
         )
-    best = number(results, "program.best_individual")
+    best, name = results.program.best_individual, results.program.best_individual_name
     if best is None:
         return ""
-    name = text(results, "program.best_individual_name")
     side = "above" if program > best else "below"
     gap = "as good as" if program == best else f"{points(program - best)} {side}"
     return (
@@ -198,17 +187,17 @@ def _against_best(results: Results, program: float) -> str:
 
 def student_rank(results: Results) -> str | None:
     """Say where the student ranks among the versions, and against its twin (figure 6)."""
-    student = number(results, "distillation.student.adversarial_accuracy")
+    twins = results.distillation
+    student, baseline = twins.student.adversarial_accuracy, twins.baseline.adversarial_accuracy
     if student is None:
         return None
-    rank, of = (number(results, f"distillation.{key}") for key in ("student_rank", "rank_of"))
+    rank, of = twins.student_rank, twins.rank_of
     said = f"The student is right on {percent(student)} of the adversarial images"
     if rank is not None and of is not None:
         said += (
-            f", the {ordinal(int(rank))} of {int(of)} when it is ranked among the versions, which "
+            f", the {ordinal(rank)} of {of} when it is ranked among the versions, which "
             "carry the images made against themselves"
         )
-    baseline = number(results, "distillation.baseline.adversarial_accuracy")
     if baseline is None:
         return f"{said}."
     twin = f"the baseline ({percent(baseline)})"
@@ -226,15 +215,15 @@ def student_rank(results: Results) -> str | None:
 def attack_effectiveness(results: Results) -> str | None:
     """Say how effective the attacks are together, and which lead (table II)."""
     known = [
-        (share, attack)
-        for attack in rows(results, "attacks")
-        if (share := finite(attack.get("effectiveness"))) is not None
+        (attack.effectiveness, attack)
+        for attack in results.attacks
+        if attack.effectiveness is not None
     ]
     if not known:
         return None
     known.sort(key=lambda item: -item[0])
     best, top = known[0]
-    name = text(top, "name") or "the first"
+    name = top.name or "the first"
     if len(known) == 1:
         return f"The one attack, {name}, succeeds in {percent(best)} of its runs."
     if all(share == best for share, _ in known):
@@ -249,7 +238,7 @@ def attack_effectiveness(results: Results) -> str | None:
         for share, attack in known
         if share == best or (effectiveness_interval(attack)[1] or 0.0) >= floor
     ]
-    behind = [text(attack, "name") or "?" for _, attack in known if attack not in leading]
+    behind = [attack.name or "?" for _, attack in known if attack not in leading]
     if not behind:
         return f"{said}; none is distinguishable from the most effective, {name}."
     if len(behind) <= len(leading) / 2:
@@ -258,32 +247,27 @@ def attack_effectiveness(results: Results) -> str | None:
             f"({percent(best)})."
         )
     if len(leading) > 1:
-        names = join(text(attack, "name") or "?" for attack in leading)
+        names = join(attack.name or "?" for attack in leading)
         return f"{said}; {names} lead with up to {percent(best)}, not distinguishable among them."
     return f"{said}; {name} leads with {percent(best)}."
 
 
-def effectiveness_interval(attack: Results) -> tuple[float | None, float | None]:
+def effectiveness_interval(attack: AttackRow) -> tuple[float | None, float | None]:
     """Return the ends of the interval of an attack's effectiveness, None where it is not known.
 
     Older results hold one that takes all runs for independent; it is not shown.
     """
-    if finite(attack.get("test_images")) is None:
+    if attack.test_images is None:
         return None, None
-    return finite(attack.get("effectiveness_low")), finite(attack.get("effectiveness_high"))
+    return attack.effectiveness_low, attack.effectiveness_high
 
 
 def transfer(results: Results) -> str | None:
     """Say how often an image made against one version fools another (figure 7)."""
-    sources, targets = lookup(results, "transfer.sources"), lookup(results, "transfer.targets")
-    accuracy = lookup(results, "transfer.accuracy")
-    if not all(isinstance(part, list) for part in (sources, targets, accuracy)):
-        return None
     own: list[float] = []
     others: list[float] = []
-    for source, row in zip(sources, accuracy, strict=False):
-        for target, cell in zip(targets, row if isinstance(row, list) else [], strict=False):
-            value = finite(cell)
+    for source, row in zip(results.transfer.sources, results.transfer.accuracy, strict=False):
+        for target, value in zip(results.transfer.targets, row, strict=False):
             if value is not None:
                 (own if source == target else others).append(value)
     if not others:
@@ -297,16 +281,16 @@ def transfer(results: Results) -> str | None:
 
 def version_sizes(results: Results) -> str | None:
     """Say how the versions differ in kind and size (the table of versions)."""
-    listed = rows(results, "versions")
+    listed = results.versions
     if not listed:
         return None
-    dense = sum(version.get("kind") == "dense" for version in listed)
+    dense = sum(version.kind == "dense" for version in listed)
     kinds = join(
         plural(amount, f"{kind} version")
         for amount, kind in ((len(listed) - dense, "convolutional"), (dense, "dense"))
         if amount
     )
-    sizes = [size for version in listed if (size := finite(version.get("parameters")))]
+    sizes = [version.parameters for version in listed if version.parameters]
     if not sizes:
         return f"The study has {kinds}."
     between = f"{count(min(sizes))} to {count(max(sizes))}"
@@ -316,15 +300,9 @@ def version_sizes(results: Results) -> str | None:
 
 def stage_times(results: Results) -> str | None:
     """Say how long the study took, and which stage took most."""
-    seconds = lookup(results, "study.wall_seconds")
-    if not isinstance(seconds, dict):
-        return None
-    stages = {
-        str(stage): value
-        for stage, given in seconds.items()
-        if stage != "total" and (value := finite(given)) is not None
-    }
-    total = number(results, "study.wall_seconds.total") or sum(stages.values())
+    seconds = results.study.wall_seconds
+    stages = {stage: taken for stage, taken in seconds.items() if stage != "total"}
+    total = seconds.get("total") or sum(stages.values())
     if not stages or not total:
         return None
     longest = max(stages, key=lambda stage: stages[stage])
@@ -332,16 +310,10 @@ def stage_times(results: Results) -> str | None:
     return f"The study took {duration(total)}, of which {share} went into the stage “{longest}”."
 
 
-def _accuracies(results: Results, key: str) -> list[float]:
-    values = (finite(version.get(key)) for _, version in trained(results))
-    return [value for value in values if value is not None]
-
-
 def _pairs(results: Results) -> list[tuple[float, float]]:
     """Return (test accuracy, adversarial accuracy) of each version that has both."""
     pairs = (
-        (finite(version.get("test_accuracy")), finite(version.get("adversarial_accuracy")))
-        for _, version in trained(results)
+        (version.test_accuracy, version.adversarial_accuracy) for _, version in results.trained
     )
     return [(test, adv) for test, adv in pairs if test is not None and adv is not None]
 

@@ -10,22 +10,18 @@ from dataclasses import dataclass
 
 from nversion.report.reference import Study2019, reference_for
 from nversion.report.tables import THEN, Cell, Column, Table, certificate_method
-from nversion.report.twins import comparison_of, favour, radii_path
+from nversion.report.twins import comparison_of, favour, radii_of, value_of
 from nversion.report.values import (
     MISSING,
-    Results,
     count,
     decimal,
-    finite,
     infinite_radii,
     join,
-    lookup,
     norm_name,
-    number,
     ordinal,
     percent,
-    rows,
 )
+from nversion.study.sections import Results
 
 __all__ = ["distillation_table"]
 
@@ -43,7 +39,8 @@ class Measured:
 
 def distillation_table(results: Results) -> Table | None:
     """Return table III: the baseline against the student in every measure."""
-    if not any(lookup(results, f"distillation.{who}") for who in ("baseline", "student")):
+    twins = results.distillation
+    if not (twins.baseline.model_fields_set or twins.student.model_fields_set):
         return None
     then = reference_for(results)
     columns = [
@@ -55,7 +52,7 @@ def distillation_table(results: Results) -> Table | None:
         *(Column(who, group=THEN, muted=True) for who in ("Baseline", "Student") if then),
     ]
     method = certificate_method(results)
-    images = count(number(results, "certification.images"))
+    images = count(results.certification.images)
     # Where radii against one random target are there, the numbers of 2019 stand beside those.
     shown = then and (then.without_radii() if _drawn(results) else then)
     certified = f"mean over {images} images" if images != MISSING else ""
@@ -78,9 +75,9 @@ def distillation_table(results: Results) -> Table | None:
             results, then, "adversarial_frequency", "Adversarial frequency", "lower is better"
         ),
     ]
-    rank, of = (number(results, f"distillation.{key}") for key in ("student_rank", "rank_of"))
+    rank, of = twins.student_rank, twins.rank_of
     if rank is not None and of is not None:
-        place = f"{ordinal(int(rank))} of {int(of)}"
+        place = f"{ordinal(rank)} of {of}"
         row = [
             Cell("Rank", "by adversarial accuracy; versions carry the images made against them"),
             Cell(""),
@@ -92,7 +89,7 @@ def distillation_table(results: Results) -> Table | None:
             row += [Cell(""), Cell(f"{ordinal(then.student_rank)} of {then.rank_of}")]
         body.append(row)
     notes = []
-    if rows(results, "distillation.comparison"):
+    if twins.comparison:
         notes.append(
             "Below each difference stands its 95\u202f% interval, by the bootstrap over test "
             "images. The p-values are of a permutation test in which whole test images change "
@@ -124,9 +121,8 @@ def distillation_table(results: Results) -> Table | None:
 def _measure(
     results: Results, then: Study2019 | None, key: str, title: str, note: str = ""
 ) -> list[Cell]:
-    baseline, student = (
-        number(results, f"distillation.{who}.{key}") for who in ("baseline", "student")
-    )
+    twins = results.distillation
+    baseline, student = value_of(twins.baseline, key), value_of(twins.student, key)
     cells = _pair(results, Measured(key, title, note, baseline, student))
     if then:
         cells += [_then(who, key) for who in (then.baseline, then.student)]
@@ -141,20 +137,17 @@ def _then(who: Mapping[str, float], key: str) -> Cell:
 
 def _drawn(results: Results) -> list[str]:
     """Return the norms with radii against one random target."""
-    norms = lookup(results, "certification.norms_random_target")
-    return sorted(map(str, norms)) if isinstance(norms, dict) else []
+    return sorted(results.certification.norms_random_target)
 
 
 def _random_target_measures(results: Results, then: Study2019 | None) -> list[list[Cell]]:
     """Return the rows of the radii by the protocol of 2019, where they were computed."""
-    images = count(number(results, "certification.random_target_images"))
+    images = count(results.certification.random_target_images)
     body = []
     for norm in _drawn(results):
-        path = f"certification.norms_random_target.{norm}"
-        baseline, student = (
-            number(results, f"{path}.{who}.mean") for who in ("baseline", "student")
-        )
-        same = [number(results, f"{path}.{who}.untargeted_mean") for who in ("baseline", "student")]
+        pair = results.certification.norms_random_target[norm]
+        baseline, student = pair.baseline.mean, pair.student.mean
+        same = [radii.untargeted_mean for radii in (pair.baseline, pair.student)]
         note = f"against one random target; mean over {images} images"
         if None not in same:
             note += f"; untargeted there {decimal(same[0])} and {decimal(same[1])}"
@@ -170,13 +163,9 @@ def _random_target_measures(results: Results, then: Study2019 | None) -> list[li
 
 def _box_measures(results: Results, then: Study2019 | None) -> list[list[Cell]]:
     """Return the rows of the radii that hold for valid images only, where they were computed."""
-    norms = lookup(results, "certification.norms_box")
     body = []
-    for norm in sorted(map(str, norms)) if isinstance(norms, dict) else ():
-        baseline, student = (
-            number(results, f"certification.norms_box.{norm}.{who}.mean")
-            for who in ("baseline", "student")
-        )
+    for norm, pair in sorted(results.certification.norms_box.items()):
+        baseline, student = pair.baseline.mean, pair.student.mean
         title = f"Certified radius, {norm_name(norm)}"
         key = f"certified_l{norm}_box"
         note = "valid images only" + _infinite(results, key)
@@ -187,12 +176,9 @@ def _box_measures(results: Results, then: Study2019 | None) -> list[list[Cell]]:
 
 def _infinite(results: Results, measure: str) -> str:
     """Return how many radii of a row are infinite and left out of its means, if any."""
-    path = radii_path(measure)
-    said = [
-        f"{share} {word}"
-        for who, word in (("baseline", "of the baseline"), ("student", "of the student"))
-        if (share := infinite_radii(results, f"{path}.{who}"))
-    ]
+    pair = radii_of(results, measure)
+    both = (("baseline", pair.baseline), ("student", pair.student)) if pair else ()
+    said = [f"{share} of the {who}" for who, radii in both if (share := infinite_radii(radii))]
     return f"; infinite and left out: {join(said)}" if said else ""
 
 
@@ -209,11 +195,10 @@ def _pair(results: Results, row: Measured) -> list[Cell]:
     difference = row.student - row.baseline
     whom, remark, style = favour(results, row.key, difference)
     found = comparison_of(results, row.key)
-    ends = [finite(found.get(key)) if found else None for key in ("low", "high")]
     digits, scale = (4, 1.0) if radius else (2, 100.0)
     written = f"{scale * difference:{'+' if difference else ''}.{digits}f}"
-    known = [f"{scale * end:+.{digits}f}" for end in ends if end is not None]
-    between = " to ".join(known) if len(known) == 2 else ""
+    ends = (found.low, found.high) if found else ()
+    between = " to ".join(f"{scale * end:+.{digits}f}" for end in ends)
     cells.append(Cell(_minus(written + ("" if radius else " points")), _minus(between)))
     return [*cells, Cell(whom, remark, style=style)]
 

@@ -13,19 +13,15 @@ from nversion.report.reference import Study2019, reference_for
 from nversion.report.sentences import effectiveness_interval
 from nversion.report.values import (
     MISSING,
-    Results,
     count,
     decimal,
     duration,
-    finite,
     interval,
-    lookup,
     norm_name,
     percent,
     rounded_percent,
-    rows,
-    text,
 )
+from nversion.study.sections import AttackRow, Results, VersionRow
 
 __all__ = [
     "THEN",
@@ -88,21 +84,14 @@ class Table:
 
 def attack_table(results: Results) -> Table | None:
     """Return table II: how often each attack was tried and succeeded, and how far it had to go."""
-    attacks = rows(results, "attacks")
+    attacks = results.attacks
     if not attacks:
         return None
     then = reference_for(results)
     distances = [
-        (key, title)
-        for key, title in (
-            ("median_l0", "L0"),
-            ("median_l1", "L1"),
-            ("median_l2", "L2"),
-            ("median_linf", "L∞"),
-            ("median_rms", "RMS"),
-            ("median_ssim", "SSIM"),
-        )
-        if any(finite(attack.get(key)) is not None for attack in attacks)
+        title
+        for title in _distances(attacks[0])
+        if any(_distances(attack)[title] is not None for attack in attacks)
     ]
     columns = [
         Column("Attack", numeric=False),
@@ -110,17 +99,17 @@ def attack_table(results: Results) -> Table | None:
         *([Column(THEN, muted=True)] if then else []),
         Column("Succeeded"),
         Column("Tried"),
-        *(Column(title, group="Median over the successes") for _, title in distances),
+        *(Column(title, group="Median over the successes") for title in distances),
         Column("In the set", numeric=False),
     ]
-    body = [_attack_row(attack, [key for key, _ in distances], then) for attack in attacks]
+    body = [_attack_row(attack, distances, then) for attack in attacks]
     notes = [
         "Effectiveness is the share of runs that succeeded, with its 95\u202f% Wilson interval, in "
         "which a test image that several versions were attacked on counts once; an image that the "
         "version already gets wrong is no success. Distances are in pixels of [0, 1]; RMS is the "
         "root mean square change per pixel, SSIM the structural similarity to the original."
     ]
-    rule = text(results, "adversarial_set.perceptibility_rule")
+    rule = results.adversarial_set.perceptibility_rule
     if rule:
         notes.append(f"Rule of the adversarial set: {rule.rstrip('.')}.")
     if then:
@@ -132,12 +121,23 @@ def attack_table(results: Results) -> Table | None:
     return Table("Table II", "The attacks", columns, body, notes)
 
 
-def _attack_row(attack: Results, distances: Sequence[str], then: Study2019 | None) -> list[Cell]:
-    share = finite(attack.get("effectiveness"))
+def _distances(attack: AttackRow) -> dict[str, float | None]:
+    """Return an attack's median distances, by the titles of their columns."""
+    return {
+        "L0": attack.median_l0,
+        "L1": attack.median_l1,
+        "L2": attack.median_l2,
+        "L∞": attack.median_linf,
+        "RMS": attack.median_rms,
+        "SSIM": attack.median_ssim,
+    }
+
+
+def _attack_row(attack: AttackRow, distances: Sequence[str], then: Study2019 | None) -> list[Cell]:
+    share, wrong = attack.effectiveness, attack.already_misclassified
     low, high = effectiveness_interval(attack)
-    wrong = finite(attack.get("already_misclassified"))
-    name = text(attack, "name") or MISSING
-    norm, seconds = text(attack, "norm"), finite(attack.get("seconds"))
+    name = attack.name or MISSING
+    norm, seconds = attack.norm, attack.seconds
     about = (norm_name(norm) if norm else "", "" if seconds is None else duration(seconds))
     cells = [
         Cell(name, ", ".join(part for part in about if part)),
@@ -149,36 +149,35 @@ def _attack_row(attack: Results, distances: Sequence[str], then: Study2019 | Non
         cells.append(Cell(left_out if published is None else percent(published)))
     return [
         *cells,
-        Cell(count(finite(attack.get("succeeded")))),
-        Cell(count(finite(attack.get("tried"))), f"{count(wrong)} wrong before" if wrong else ""),
-        *(Cell(decimal(finite(attack.get(key)))) for key in distances),
+        Cell(count(attack.succeeded)),
+        Cell(count(attack.tried), f"{count(wrong)} wrong before" if wrong else ""),
+        *(Cell(decimal(_distances(attack)[title])) for title in distances),
         _membership(attack),
     ]
 
 
-def _membership(attack: Results) -> Cell:
+def _membership(attack: AttackRow) -> Cell:
     """Return whether an attack's images are in the adversarial set, and if not, why."""
-    included = attack.get("in_adversarial_set")
-    if included is None:
+    if attack.in_adversarial_set is None:
         return Cell(MISSING)
-    if included:
+    if attack.in_adversarial_set:
         return Cell("yes")
-    return Cell("no", text(attack, "reason") or "", style="left-out")
+    return Cell("no", attack.reason or "", style="left-out")
 
 
 def frequency_table(results: Results) -> Table | None:
     """Return the adversarial frequency of baseline and student by attack."""
-    found = {who: lookup(results, f"distillation.{who}.attacks") for who in ("baseline", "student")}
-    known = {who: value for who, value in found.items() if isinstance(value, dict)}
-    names = list(dict.fromkeys(str(name) for value in known.values() for name in value))
+    twins = results.distillation
+    known = {"baseline": twins.baseline.attacks, "student": twins.student.attacks}
+    names = list(dict.fromkeys(name for value in known.values() for name in value))
     if not names:
         return None
     body = [
         [
             Cell(name),
             *(
-                Cell(percent(share := finite(known.get(who, {}).get(name))), bar=share, style=who)
-                for who in ("baseline", "student")
+                Cell(percent(share := shares.get(name)), bar=share, style=who)
+                for who, shares in known.items()
             ),
         ]
         for name in names
@@ -189,7 +188,7 @@ def frequency_table(results: Results) -> Table | None:
 
 def version_table(results: Results) -> Table | None:
     """Return the table of versions, the failed ones included."""
-    listed = rows(results, "versions")
+    listed = results.versions
     if not listed:
         return None
     columns = [
@@ -202,51 +201,48 @@ def version_table(results: Results) -> Table | None:
         Column("Seconds"),
         Column("Architecture", numeric=False),
     ]
-    accuracies = (
-        "train_accuracy",
-        "test_accuracy",
-        "adversarial_accuracy",
-        "adversarial_accuracy_own",
-        "adversarial_accuracy_others",
-    )
-    body = []
-    for place, version in enumerate(listed, start=1):
-        failed = version.get("status") == "failed"
-        reason = text(version, "error") or "no reason was given"
-        body.append(
-            [
-                Cell(
-                    text(version, "name") or MISSING,
-                    f"failed: {reason}" if failed else "",
-                    style="failed" if failed else "",
-                ),
-                Cell(str(place)),
-                Cell(text(version, "kind") or MISSING),
-                Cell(count(finite(version.get("parameters")))),
-                *(Cell(percent(finite(version.get(key)))) for key in accuracies),
-                Cell(_seconds(version.get("seconds"))),
-                Cell(one_line(text(version, "architecture")), style="code"),
-            ]
-        )
+    body = [_version_row(place, version) for place, version in enumerate(listed, start=1)]
     return Table("", "All versions", columns, body)
+
+
+def _version_row(place: int, version: VersionRow) -> list[Cell]:
+    accuracies = (
+        version.train_accuracy,
+        version.test_accuracy,
+        version.adversarial_accuracy,
+        version.adversarial_accuracy_own,
+        version.adversarial_accuracy_others,
+    )
+    reason = version.error or "no reason was given"
+    return [
+        Cell(
+            version.name or MISSING,
+            f"failed: {reason}" if version.failed else "",
+            style="failed" if version.failed else "",
+        ),
+        Cell(str(place)),
+        Cell(version.kind or MISSING),
+        Cell(count(version.parameters)),
+        *(Cell(percent(accuracy)) for accuracy in accuracies),
+        Cell(MISSING if version.seconds is None else f"{version.seconds:,.1f}"),
+        Cell(one_line(version.architecture), style="code"),
+    ]
 
 
 def stage_table(results: Results) -> Table | None:
     """Return how long each stage took, as shares of the whole."""
-    seconds = lookup(results, "study.wall_seconds")
-    if not isinstance(seconds, dict):
-        return None
-    known = {str(stage): value for stage, value in seconds.items() if stage != "total"}
-    total = finite(seconds.get("total")) or sum(finite(value) or 0.0 for value in known.values())
+    seconds = results.study.wall_seconds
+    known = {stage: taken for stage, taken in seconds.items() if stage != "total"}
+    total = seconds.get("total") or sum(known.values())
     if not known or not total:
         return None
     body = [
         [
             Cell(stage),
-            Cell(duration(taken := finite(value))),
-            Cell(rounded_percent(share := (taken or 0.0) / total), bar=share),
+            Cell(duration(taken)),
+            Cell(rounded_percent(share := taken / total), bar=share),
         ]
-        for stage, value in known.items()
+        for stage, taken in known.items()
     ]
     body.append([Cell("all stages", style="sum"), Cell(duration(total), style="sum"), Cell("")])
     columns = [Column("Stage", numeric=False), Column("Wall-clock time"), Column("Share")]
@@ -262,13 +258,8 @@ _METHODS = {
 
 def certificate_method(results: Results) -> str | None:
     """Return the name of the method behind the certified radii, with what it is worth."""
-    method = text(results, "certification.method")
+    method = results.certification.method
     return None if method is None else _METHODS.get(method, method)
-
-
-def _seconds(value: object) -> str:
-    seconds = finite(value)
-    return MISSING if seconds is None else f"{seconds:,.1f}"
 
 
 def one_line(architecture: str | None) -> str:

@@ -8,29 +8,17 @@ compared here, and adversarial images, many of which come from one test image, n
 from __future__ import annotations
 
 from nversion.evaluation.comparisons import distinguishable, paired_difference
-from nversion.report.values import (
-    Results,
-    count,
-    decimal,
-    finite,
-    infinite_radii,
-    join,
-    lookup,
-    norm_name,
-    number,
-    numbers,
-    p_value,
-    rows,
-    text,
-)
+from nversion.report.values import count, decimal, infinite_radii, join, norm_name, p_value
+from nversion.study.sections import Network, RadiiPair, Results, TwinRow
 
 __all__ = [
     "certified_radii",
     "comparison_of",
     "favour",
-    "radii_path",
+    "radii_of",
     "student_against_baseline",
     "told_apart",
+    "value_of",
 ]
 
 _MEASURES = (
@@ -41,28 +29,35 @@ _MEASURES = (
     ("adversarial_frequency", "adversarial frequency", False),
 )
 
-_PROTOCOLS = (
-    ("_random_target", "norms_random_target"),
-    ("_box", "norms_box"),
-    ("", "norms"),
-)
 
-
-def comparison_of(results: Results, measure: str) -> Results | None:
+def comparison_of(results: Results, measure: str) -> TwinRow | None:
     """Return what the study found in one row of table III, or None where it has not compared."""
-    found = [r for r in rows(results, "distillation.comparison") if r.get("measure") == measure]
-    return found[0] if found else None
+    rows = results.distillation.comparison or ()
+    return next((row for row in rows if row.measure == measure), None)
 
 
-def radii_path(measure: str) -> str | None:
-    """Return where in the results the radii of a measure are; None if it is not of radii."""
+def radii_of(results: Results, measure: str) -> RadiiPair | None:
+    """Return the radii of a measure; None if it is not of radii, or there are none."""
     if not measure.startswith("certified_l"):
         return None
-    for ending, protocol in _PROTOCOLS:
-        if measure.endswith(ending):
-            norm = measure.removeprefix("certified_l").removesuffix(ending)
-            return f"certification.{protocol}.{norm}"
-    return None
+    known = results.certification
+    norm = measure.removeprefix("certified_l")
+    if norm.endswith("_random_target"):
+        return known.norms_random_target.get(norm.removesuffix("_random_target"))
+    if norm.endswith("_box"):
+        return known.norms_box.get(norm.removesuffix("_box"))
+    return known.norms.get(norm)
+
+
+def value_of(network: Network, measure: str) -> float | None:
+    """Return a network's value in a row of table III that is no row of radii beside the plain."""
+    return {
+        "test_accuracy": network.test_accuracy,
+        "certified_l1": network.certified_l1,
+        "certified_l2": network.certified_l2,
+        "adversarial_accuracy": network.adversarial_accuracy,
+        "adversarial_frequency": network.adversarial_frequency,
+    }[measure]
 
 
 def told_apart(results: Results, measure: str) -> bool | None:
@@ -72,14 +67,12 @@ def told_apart(results: Results, measure: str) -> bool | None:
     """
     row = comparison_of(results, measure)
     if row is not None:
-        return row.get("verdict") in ("better", "worse")
-    path = radii_path(measure)
-    if path is not None:
-        return _radii_differ(results, path)
-    student, baseline = (
-        number(results, f"distillation.{who}.{measure}") for who in ("student", "baseline")
-    )
-    tries = number(results, "study.test_images") if measure == "test_accuracy" else None
+        return row.verdict in ("better", "worse")
+    if measure.startswith("certified_l"):
+        return _radii_differ(radii_of(results, measure))
+    twins = results.distillation
+    student, baseline = value_of(twins.student, measure), value_of(twins.baseline, measure)
+    tries = results.study.test_images if measure == "test_accuracy" else None
     if student is None or baseline is None or not tries:
         return None
     return distinguishable(student, baseline, tries)
@@ -94,12 +87,12 @@ def favour(results: Results, measure: str, difference: float) -> tuple[str, str,
         difference: student minus baseline.
     """
     row = comparison_of(results, measure)
-    if row is not None and row.get("verdict") == "too few":
-        return "too few to say", f"{count(finite(row.get('source_images')))} images", ""
+    if row is not None and row.verdict == "too few":
+        return "too few to say", f"{count(row.source_images)} images", ""
     if difference == 0:
         return "neither", "", ""
     known = told_apart(results, measure)
-    p = finite(row.get("p_holm")) if row is not None else None
+    p = row.p_holm if row is not None else None
     remark = "" if p is None else p_value(p)
     if known is False:
         return "not distinguishable", remark, ""
@@ -111,7 +104,7 @@ def favour(results: Results, measure: str, difference: float) -> tuple[str, str,
 
 def student_against_baseline(results: Results) -> str | None:
     """Say in which measures the student is better and in which worse (table III)."""
-    found = rows(results, "distillation.comparison")
+    found = results.distillation.comparison
     if not found:
         return _of_older_results(results)
     parts = []
@@ -121,7 +114,7 @@ def student_against_baseline(results: Results) -> str | None:
         ("level", "not distinguishable in"),
         ("too few", "on too few images to say in"),
     ):
-        names = [text(row, "name") or "?" for row in found if row.get("verdict") == verdict]
+        names = [row.name for row in found if row.verdict == verdict]
         parts += [f"{words} {join(names)}"] if names else []
     return f"Against the baseline the student is {'; '.join(parts)}." if parts else None
 
@@ -131,10 +124,9 @@ def _of_older_results(results: Results) -> str | None:
     worse: list[str] = []
     level: list[str] = []
     unsure: list[str] = []
+    twins = results.distillation
     for key, name, more_is_better in _MEASURES:
-        student, baseline = (
-            number(results, f"distillation.{who}.{key}") for who in ("student", "baseline")
-        )
+        student, baseline = value_of(twins.student, key), value_of(twins.baseline, key)
         if student is None or baseline is None:
             continue
         known = told_apart(results, key)
@@ -162,18 +154,14 @@ def _of_older_results(results: Results) -> str | None:
 
 def certified_radii(results: Results) -> str | None:
     """Say how the student's certified radii compare with the baseline's (figure 8)."""
-    norms = lookup(results, "certification.norms")
     said = []
-    for norm in sorted(map(str, norms)) if isinstance(norms, dict) else ():
-        path = f"certification.norms.{norm}"
-        student, baseline = (
-            number(results, f"{path}.{who}.mean") for who in ("student", "baseline")
-        )
+    for norm, radii in sorted(results.certification.norms.items()):
+        student, baseline = radii.student.mean, radii.baseline.mean
         if student is None or baseline is None:
             continue
         name = norm_name(norm)
         pair = f"{decimal(student)} against {decimal(baseline)}"
-        if any(infinite_radii(results, f"{path}.{who}") for who in ("student", "baseline")):
+        if infinite_radii(radii.student) or infinite_radii(radii.baseline):
             pair += ", infinite ones left out"
         if student != baseline and told_apart(results, f"certified_l{norm}") is False:
             said.append(f"not distinguishable in {name} ({pair})")
@@ -185,17 +173,16 @@ def certified_radii(results: Results) -> str | None:
     return f"The student's mean certified radius, against the baseline's, is {join(said)}."
 
 
-def _radii_differ(results: Results, path: str) -> bool | None:
-    """Return whether the radii of student and baseline at a path can be told apart.
+def _radii_differ(radii: RadiiPair | None) -> bool | None:
+    """Return whether the radii of student and baseline can be told apart.
 
-    None where the results do not hold the radii of the same images for both.
+    None where there are none of the same images for both.
     """
-    student, baseline = (numbers(results, f"{path}.{who}.radii") for who in ("student", "baseline"))
-    if len(student) != len(baseline):
+    if radii is None or len(radii.student.radii) != len(radii.baseline.radii):
         return None
     pairs = [
         (ours, theirs)
-        for ours, theirs in zip(student, baseline, strict=True)
+        for ours, theirs in zip(radii.student.radii, radii.baseline.radii, strict=True)
         if ours is not None and theirs is not None
     ]
     difference = paired_difference([ours for ours, _ in pairs], [theirs for _, theirs in pairs])

@@ -1,47 +1,33 @@
-"""Read results that may be incomplete, and write numbers as people read them.
+"""Write numbers as people read them.
 
-``results.json`` comes from a file that users can edit, and a study that stopped half-way lacks
-keys. So nothing in the report indexes the results directly: a value that is absent, of the wrong
-type or not finite reads as None, an absent list as empty. Shares are fractions in [0, 1]; they
-are shown in per cent, with the two decimals that the study of 2019 used.
+Shares are fractions in [0, 1]; they are shown in per cent, with the two decimals that the study of
+2019 used. A value that is not there is shown as :data:`MISSING`.
 """
 
 from __future__ import annotations
 
 import math
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Sequence
+
+from nversion.study.sections import RadiiSummary
 
 __all__ = [
     "MISSING",
-    "Results",
     "change",
-    "cleaned",
     "count",
     "decimal",
     "duration",
-    "finite",
     "infinite_radii",
     "interval",
     "join",
-    "lookup",
     "norm_name",
-    "number",
-    "numbers",
     "ordinal",
     "p_value",
     "percent",
     "plural",
     "points",
     "rounded_percent",
-    "rows",
-    "text",
-    "trained",
 ]
-
-Results: TypeAlias = Mapping[str, Any]
-"""What ``results.json`` holds."""
 
 MISSING = "\u2013"
 """How a value that is not there is shown."""
@@ -51,81 +37,9 @@ _MINUS = "\u2212"
 _DASH = "\u2013"
 
 
-def cleaned(value: Any) -> Any:
-    """Return a copy of a JSON value in which every text can be written to a file.
-
-    Control characters, lone surrogates and code points without a character, which JSON can carry
-    but UTF-8 or XML cannot, become replacement characters. Line ends and tabs stay.
-    """
-    if isinstance(value, str):
-        return "".join(map(_writable, value))
-    if isinstance(value, Mapping):
-        return {cleaned(str(key)): cleaned(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [cleaned(item) for item in value]
-    return value
-
-
-def _writable(character: str) -> str:
-    usable = character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cs", "Cn")
-    return character if usable else "\ufffd"
-
-
-def lookup(results: Results, path: str) -> Any:
-    """Return the value at a dotted path such as ``program.accuracy_by_n.3``, or None."""
-    value: Any = results
-    for key in path.split("."):
-        if isinstance(value, Mapping):
-            value = value.get(key)
-        elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
-            value = value[int(key)]
-        else:
-            return None
-    return value
-
-
-def finite(value: Any) -> float | None:
-    """Return a finite number as a float, and anything else as None."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if math.isfinite(value) else None
-
-
-def number(results: Results, path: str) -> float | None:
-    """Return the finite number at a dotted path, or None."""
-    return finite(lookup(results, path))
-
-
-def numbers(results: Results, path: str) -> list[float | None]:
-    """Return the list of numbers at a dotted path; what is not a finite number in it is None."""
-    value = lookup(results, path)
-    return [finite(item) for item in value] if isinstance(value, list) else []
-
-
-def rows(results: Results, path: str) -> list[Results]:
-    """Return the list of mappings at a dotted path, empty if there is none."""
-    value = lookup(results, path)
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
-
-
-def text(results: Results, path: str) -> str | None:
-    """Return the text at a dotted path; a number becomes its text, anything else None."""
-    value = lookup(results, path)
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    return str(value) if str(value).strip() else None
-
-
-def infinite_radii(results: Results, path: str) -> str:
-    """Say how many of the radii at a path are infinite and so not in their mean; "" if none is."""
-    infinite = number(results, f"{path}.infinite")
-    return f"{count(infinite)} of {len(numbers(results, f'{path}.radii'))}" if infinite else ""
-
-
-def trained(results: Results) -> list[tuple[int, Results]]:
-    """Return the versions that were trained, each with its place in the list, from 1."""
-    listed = enumerate(rows(results, "versions"), start=1)
-    return [(place, version) for place, version in listed if version.get("status") != "failed"]
+def infinite_radii(radii: RadiiSummary) -> str:
+    """Say how many radii are infinite and so not in their mean; "" if none is."""
+    return f"{radii.infinite} of {len(radii.radii)}" if radii.infinite else ""
 
 
 def percent(share: float | None, decimals: int = 2) -> str:

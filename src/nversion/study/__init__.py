@@ -12,22 +12,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nversion.study.attack_stage import AttackPlan
     from nversion.study.config import StudyConfig, load_config, make_config
-    from nversion.study.results import without_times
+    from nversion.study.facts import without_times
     from nversion.study.runner import run_study
+    from nversion.study.sections import Results
     from nversion.study.standalone import build_adversarial_set
 
 _HOMES = {
     "AttackPlan": "attack_stage",
+    "Results": "sections",
     "StudyConfig": "config",
     "build_adversarial_set": "standalone",
     "load_config": "config",
     "make_config": "config",
     "run_study": "runner",
-    "without_times": "results",
+    "without_times": "facts",
 }
 
 __all__ = [
     "AttackPlan",
+    "Results",
     "StudyConfig",
     "build_adversarial_set",
     "load_config",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
@@ -27,6 +26,7 @@ from nversion.study.config import StudyConfig
 from nversion.study.engine import Engine
 from nversion.study.folder import StudyFolder
 from nversion.study.ledger import Unit
+from nversion.study.sections import Certification, RadiiPair, RadiiSummary
 from nversion.study.train_stage import TrainedVersion
 from nversion.study.units.certifying import certify_images
 
@@ -111,11 +111,8 @@ def certify_networks(
     data: Dataset,
     networks: Mapping[str, TrainedVersion],
     engine: Engine,
-) -> dict[str, Any]:
-    """Return the key "certification" of the results: radii by protocol, norm and network.
-
-    "norms" (the plain ball) and "norms_box" (valid images only) hold the untargeted radii,
-    "norms_random_target" those against one random target, with what they compare to.
+) -> Certification:
+    """Return the radii by protocol, norm and network; the certified vote is not among them.
 
     Raises:
         NVersionError: a part could not be certified.
@@ -132,47 +129,50 @@ def certify_networks(
         for part, rows in enumerate(_parts(counts[domain]))
     ]
     engine.require("certifying", units)
-    results: dict[str, Any] = {"method": section.method, "images": count}
-    keys = {"ball": "norms", "box": "norms_box", "random": "norms_random_target"}
+    found: dict[str, dict[str, dict[str, RadiiSummary]]] = {}
     for domain, norm, role in combinations:
         parts = range(len(_parts(counts[domain])))
         paths = [folder.certificates(role, norm, domain, part) for part in parts]
-        radii = torch.cat([read_tensor(path, "radii") for path in paths])
-        norms = results.setdefault(keys[domain], {})
-        norms.setdefault(norm, {})[role] = summary(radii)
-    if drawn:
-        results["random_target_images"] = drawn
-        _compare_protocols(results)
-    return results
+        radii = summary(torch.cat([read_tensor(path, "radii") for path in paths]))
+        if domain == "random":
+            radii = _beside_untargeted(radii, found.get("ball", {}).get(norm, {}).get(role))
+        found.setdefault(domain, {}).setdefault(norm, {})[role] = radii
+    keys = {"ball": "norms", "box": "norms_box", "random": "norms_random_target"}
+    protocols = {
+        keys[domain]: {norm: RadiiPair(**roles) for norm, roles in norms.items()}
+        for domain, norms in found.items()
+    }
+    images = {"random_target_images": drawn} if drawn else {}
+    return Certification.model_validate(
+        {"method": section.method, "images": count, **protocols, **images}
+    )
 
 
-def _compare_protocols(results: dict[str, Any]) -> None:
-    """Add to the random-target means what they compare to, on the same images."""
-    for norm, roles in results["norms_random_target"].items():
-        for role, drawn in roles.items():
-            right = [radius for radius in drawn["radii"] if radius]
-            # The script of 2019 skipped misclassified images; elsewhere they count as 0.
-            drawn["mean_where_right"] = sum(right) / len(right) if right else None
-            untargeted = results.get("norms", {}).get(norm, {}).get(role)
-            if untargeted:
-                same = untargeted["radii"][: len(drawn["radii"])]
-                finite = [radius for radius in same if radius is not None]
-                drawn["untargeted_mean"] = sum(finite) / len(finite) if finite else None
+def _beside_untargeted(drawn: RadiiSummary, untargeted: RadiiSummary | None) -> RadiiSummary:
+    """Return random-target radii with what their mean compares to, on the same images."""
+    right = [radius for radius in drawn.radii if radius]
+    # The script of 2019 skipped misclassified images; elsewhere they count as 0.
+    means = {"mean_where_right": sum(right) / len(right) if right else None}
+    if untargeted:
+        same = untargeted.radii[: len(drawn.radii)]
+        finite = [radius for radius in same if radius is not None]
+        means["untargeted_mean"] = sum(finite) / len(finite) if finite else None
+    return drawn.model_copy(update=means)
 
 
-def summary(radii: torch.Tensor) -> dict[str, Any]:
+def summary(radii: torch.Tensor) -> RadiiSummary:
     """Return mean and median of the finite radii, how many are infinite, and the radii themselves.
 
     A radius is 0 where the image is misclassified, and null where it is infinite; mean and median
     are None if all are infinite.
     """
     finite = finite_radii(radii)
-    return {
-        "mean": mean_radius(radii),
-        "median": float(finite.median()) if len(finite) else None,
-        "infinite": count_infinite(radii),
-        "radii": radii_as_json(radii),
-    }
+    return RadiiSummary(
+        mean=mean_radius(radii),
+        median=float(finite.median()) if len(finite) else None,
+        infinite=count_infinite(radii),
+        radii=radii_as_json(radii),
+    )
 
 
 def _parts(count: int) -> list[slice]:

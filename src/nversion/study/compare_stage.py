@@ -5,22 +5,23 @@ What is compared, and on which images, is in :mod:`nversion.study.units.comparin
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from nversion.adversarial import AdversarialSet, AttackRun
 from nversion.datasets import Dataset
-from nversion.evaluation.clustered import Gain, clustered_gain
-from nversion.files import read_object, sha256_of_file
+from nversion.evaluation.clustered import clustered_gain
+from nversion.files import sha256_of_file
 from nversion.randomness import numpy_generator
 from nversion.study.config import StudyConfig
 from nversion.study.engine import Engine
 from nversion.study.folder import StudyFolder
 from nversion.study.ledger import Unit
+from nversion.study.sections import Comparison, Comparisons
 from nversion.study.train_stage import TrainedVersion
 from nversion.study.units.comparing import Compared, compare_on_images
 
@@ -35,14 +36,8 @@ def compare(
     networks: Mapping[str, TrainedVersion],
     adversarial: AdversarialSet,
     engine: Engine,
-) -> dict[str, Any]:
-    """Return the key "comparisons" of the results: "adversarial" (None without images), "test".
-
-    Each of the two holds ``program_and_best_version``, ``program_and_baseline`` and
-    ``student_and_baseline`` (see :class:`~nversion.evaluation.clustered.Gain`; of the best version
-    also its ``name`` and ``p_picked``; None for a single version). "adversarial" also holds the
-    ``shares`` of the three with their intervals, and ``program_and_best_individual``: the version
-    that does best on the whole set, images made against itself included.
+) -> Comparisons:
+    """Return who is better than whom on the adversarial set and on the test images.
 
     Raises:
         NVersionError: the comparison failed.
@@ -80,14 +75,14 @@ def compare(
         outputs=(folder.relative(folder.comparisons),),
     )
     engine.require("comparing", [unit])
-    return read_object(folder.comparisons)
+    return Comparisons.read(folder.comparisons)
 
 
 def _logits(network: TrainedVersion) -> Path:
     return network.folder / "test-logits.safetensors"
 
 
-def compare_frequencies(runs: Mapping[str, Sequence[AttackRun]], seed: int) -> Gain | None:
+def compare_frequencies(runs: Mapping[str, Sequence[AttackRun]], seed: int) -> Comparison | None:
     """Return the student's adversarial frequency against the baseline's, by test image.
 
     Only attacks that ran on both count, on images that both had right; None if there are none.
@@ -102,4 +97,5 @@ def compare_frequencies(runs: Mapping[str, Sequence[AttackRun]], seed: int) -> G
     if not sum(len(ours) for ours, *_ in columns):
         return None
     ours, theirs, originals = (torch.cat(column).numpy() for column in zip(*columns, strict=True))
-    return clustered_gain(ours, theirs, originals, numpy_generator(seed, "frequencies"))
+    gain = clustered_gain(ours, theirs, originals, numpy_generator(seed, "frequencies"))
+    return Comparison(**dataclasses.asdict(gain))

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from nversion.adversarial import AdversarialSet
 from nversion.datasets import Dataset
 from nversion.device import resolve_device
-from nversion.files import read_object, sha256_of_file
+from nversion.files import sha256_of_file
 from nversion.program import create_voter
 from nversion.randomness import derive_seed
 from nversion.study.config import StudyConfig
 from nversion.study.engine import Engine
 from nversion.study.folder import StudyFolder
 from nversion.study.ledger import Entry, Unit
+from nversion.study.sections import Program
 from nversion.study.train_stage import TrainedVersion
 from nversion.study.units.evaluating import evaluate_on_set
 from nversion.study.units.voting import summarise
@@ -61,8 +61,8 @@ def measure_program(
     adversarial: AdversarialSet,
     set_digest: str,
     engine: Engine,
-) -> dict[str, Any]:
-    """Return the program's accuracies as JSON values (the key "program" of the results)."""
+) -> Program:
+    """Return what the program and its versions get right (the key "program" of the results)."""
     units = [
         outputs_unit(
             f"program/outputs/{version.name}",
@@ -104,7 +104,7 @@ def measure_program(
         uses=(create_voter(config.program.voter),),
     )
     engine.require("voting", [summary])
-    return read_object(folder.program_summary)
+    return Program.read(folder.program_summary)
 
 
 def _only_output(entry: Entry) -> str:

@@ -8,13 +8,24 @@ for the number of comparisons, and says how large it is. Where there are fewer t
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TypeVar
 
+from nversion.errors import StudyError
 from nversion.evaluation.clustered import FEWEST, holm
+from nversion.study.sections import (
+    AttackRow,
+    Comparison,
+    Question,
+    Results,
+    TwinRow,
+    UnderAttackRow,
+)
 from nversion.study.twins import SIGNIFICANT, compare_twins
 
 __all__ = ["answer_questions"]
+
+T = TypeVar("T")
 
 _TEST = (
     "A difference counts if it is more than chance at 5 %: whole test images change sides in a "
@@ -26,50 +37,71 @@ _TEST = (
 _OLDER = "these results, which hold no comparison by test image"
 
 
-def answer_questions(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+def answer_questions(results: Results) -> list[Question]:
     """Return the questions, each with answer, rule, and the keys of the results they rest on.
 
     Args:
         results: everything but the key "questions".
+
+    Raises:
+        StudyError: they lack a number that an answer rests on.
     """
+    for key in ("versions", "attacks", "program", "distillation"):
+        if key not in results.model_fields_set:
+            raise _lacking(key)
     return [
-        {
-            "question": "How robust are neural networks?",
-            "answer": _how_robust(results),
-            "rule": "At each radius, the share of attacked images on which no attack of the study "
+        Question(
+            question="How robust are neural networks?",
+            answer=_how_robust(results),
+            rule="At each radius, the share of attacked images on which no attack of the study "
             "found a change within the radius that alters the prediction; all of them were right "
             "before. What the attacks did not find may exist, so it is at most that. Robust at a "
             "radius means that at least half of the images hold. Intervals are by test image.",
-            "rests_on": ["under_attack", "versions", "attacks"],
-        },
-        {
-            "question": "Which type of adversarial attack is most successful?",
-            "answer": _which_attack(results),
-            "rule": "By the share of runs that succeed, however large the change. An attack can be "
+            rests_on=["under_attack", "versions", "attacks"],
+        ),
+        Question(
+            question="Which type of adversarial attack is most successful?",
+            answer=_which_attack(results),
+            rule="By the share of runs that succeed, however large the change. An attack can be "
             "told from the best if the 95 % intervals of the two lie apart; an interval counts "
             "each test image as one try.",
-            "rests_on": ["attacks"],
-        },
-        {
-            "question": "Can N-version programming defend against adversarial attacks?",
-            "answer": _does_voting_defend(results),
-            "rule": "Yes if the program beats both the best single version, on images that were "
+            rests_on=["attacks"],
+        ),
+        Question(
+            question="Can N-version programming defend against adversarial attacks?",
+            answer=_does_voting_defend(results),
+            rule="Yes if the program beats both the best single version, on images that were "
             "not made against that version, and the baseline, one network trained alone, on the "
             "same images; no if it loses to one of them and beats neither; in part if it beats "
             "only one. The best version is picked on the images that it is judged on, which "
             "flatters it: to beat it is harder than need be, and to lose to it counts only after "
             f"its p-value is multiplied by the number of versions. {_TEST}",
-            "rests_on": ["comparisons"],
-        },
-        {
-            "question": "Can N-version programming make one more robust network?",
-            "answer": _does_distilling_transfer(results),
-            "rule": "Yes if the student beats the baseline in every measure of robustness in table "
+            rests_on=["comparisons"],
+        ),
+        Question(
+            question="Can N-version programming make one more robust network?",
+            answer=_does_distilling_transfer(results),
+            rule="Yes if the student beats the baseline in every measure of robustness in table "
             "III and does not lose test accuracy; no if it loses in some of them and wins in none; "
             f"in part if it wins in some. {_TEST}",
-            "rests_on": ["distillation.comparison", "distillation.student_rank"],
-        },
+            rests_on=["distillation.comparison", "distillation.student_rank"],
+        ),
     ]
+
+
+def _lacking(key: str) -> StudyError:
+    return StudyError(f"{key}: not in these results, and an answer rests on it")
+
+
+def _known(value: T | None, key: str) -> T:
+    """Return a value that an answer rests on.
+
+    Raises:
+        StudyError: it is not there.
+    """
+    if value is None:
+        raise _lacking(key)
+    return value
 
 
 def percent(share: float) -> str:
@@ -77,11 +109,17 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
-def _how_robust(results: Mapping[str, Any]) -> str:
-    tests = [row["test_accuracy"] for row in results["versions"] if row["status"] == "trained"]
-    tried = sum(row["tried"] for row in results["attacks"])
-    succeeded = sum(row["succeeded"] for row in results["attacks"])
-    rows = results.get("under_attack", [])
+def _how_robust(results: Results) -> str:
+    tests = [
+        _known(row.test_accuracy, "versions.test_accuracy")
+        for row in results.versions
+        if row.status == "trained"
+    ]
+    if not tests:
+        raise _lacking("versions")
+    tried = sum(_known(row.tried, "attacks.tried") for row in results.attacks)
+    succeeded = sum(_known(row.succeeded, "attacks.succeeded") for row in results.attacks)
+    rows = results.under_attack
     known = (
         f"single networks classify {percent(min(tests))} to {percent(max(tests))} of the test "
         "images correctly"
@@ -94,17 +132,17 @@ def _how_robust(results: Mapping[str, Any]) -> str:
     )
     if not rows:
         return f"It cannot be told at which radius from {_OLDER}: {known}. {unbounded}"
-    clusters = rows[0]["clusters"]
+    clusters = rows[0].clusters
     verdict = _too_few(clusters) if clusters < FEWEST else _where_robust(rows)
-    shares = _list([f"{percent(row['value'])} {_range(row)} at {_radius(row)}" for row in rows])
+    shares = _list([f"{percent(row.value)} {_range(row)} at {_radius(row)}" for row in rows])
     return (
-        f"{verdict}: {known}; of {rows[0]['images']:,} images that they had right (from "
+        f"{verdict}: {known}; of {rows[0].images:,} images that they had right (from "
         f"{clusters:,} test images), at most these shares hold under attack: {shares}. {unbounded}"
     )
 
 
-def _where_robust(rows: Sequence[Mapping[str, Any]]) -> str:
-    holding = [row for row in rows if row["value"] >= 0.5]
+def _where_robust(rows: Sequence[UnderAttackRow]) -> str:
+    holding = [row for row in rows if row.value >= 0.5]
     if not holding:
         return "Not at any usual radius"
     if len(holding) == len(rows):
@@ -113,129 +151,148 @@ def _where_robust(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"At {where}, as far as these attacks can tell, and not beyond"
 
 
-def _radius(row: Mapping[str, Any]) -> str:
-    radius = "8/255" if row["radius"] == 8 / 255 else f"{row['radius']:g}"
-    return f"{'L∞' if row['norm'] == 'linf' else 'L2'} {radius}"
+def _radius(row: UnderAttackRow) -> str:
+    radius = "8/255" if row.radius == 8 / 255 else f"{row.radius:g}"
+    return f"{'L∞' if row.norm == 'linf' else 'L2'} {radius}"
 
 
-def _range(row: Mapping[str, Any]) -> str:
-    return f"({100 * row['low']:.1f} to {100 * row['high']:.1f})"
+def _range(row: UnderAttackRow) -> str:
+    return f"({100 * row.low:.1f} to {100 * row.high:.1f})"
 
 
-def _which_attack(results: Mapping[str, Any]) -> str:
-    rows = [row for row in results["attacks"] if row["tried"]]
+def _which_attack(results: Results) -> str:
+    rows = [
+        (_known(row.name, "attacks.name"), _known(row.effectiveness, "attacks.effectiveness"), row)
+        for row in results.attacks
+        if row.tried
+    ]
     if not rows:
         return "No attack was run."
-    best = max(row["effectiveness"] for row in rows)
-    winners = [row["name"] for row in rows if row["effectiveness"] == best]
-    floor = max(_ends(row)[0] for row in rows if row["effectiveness"] == best)
+    best = max(share for _, share, _ in rows)
+    winners = [name for name, share, _ in rows if share == best]
+    floor = max(_ends(row)[0] for _, share, row in rows if share == best)
     text = (
         f"{_list(winners)}{', each' if len(winners) > 1 else ''} with {percent(best)} of its runs"
     )
     if len(winners) == len(rows):
         return text + "; no attack did worse."
-    worst = min(rows, key=lambda row: row["effectiveness"])
-    level = [row["name"] for row in rows if row["effectiveness"] < best and _ends(row)[1] >= floor]
-    text += f"; {worst['name']} did worst with {percent(worst['effectiveness'])}"
+    worst, least, _ = min(rows, key=lambda row: row[1])
+    level = [name for name, share, row in rows if share < best and _ends(row)[1] >= floor]
+    text += f"; {worst} did worst with {percent(least)}"
     if level:
         text += f"; {_list(level)} cannot be told from the best by these images"
     return text + "."
 
 
-def _ends(attack: Mapping[str, Any]) -> tuple[float, float]:
+def _ends(attack: AttackRow) -> tuple[float, float]:
     """Return an attack's interval; all there is where it is not known by test image."""
-    if "test_images" not in attack:
+    if attack.test_images is None:
         return 0.0, 1.0
-    return attack["effectiveness_low"], attack["effectiveness_high"]
+    low = _known(attack.effectiveness_low, "attacks.effectiveness_low")
+    return low, _known(attack.effectiveness_high, "attacks.effectiveness_high")
 
 
-def _does_voting_defend(results: Mapping[str, Any]) -> str:
-    if results["program"]["accuracy"] is None:
+def _does_voting_defend(results: Results) -> str:
+    if results.program.accuracy is None:
         return "There was no adversarial image to tell by."
-    if "comparisons" not in results:
+    if not results.compared:
         return _defence_in_older_results(results)
-    program, compared = results["program"], results["comparisons"]["adversarial"]
-    versions = len(program["versions"])
-    best, baseline = compared["program_and_best_version"], compared["program_and_baseline"]
+    compared = _known(results.comparisons.adversarial, "comparisons.adversarial")
+    versions = len(_known(results.program.versions, "program.versions"))
+    best = compared.program_and_best_version
+    baseline = _known(compared.program_and_baseline, "comparisons.adversarial")
     if best is None:
         return (
             f"It cannot be told: a program of {versions} has no version to be compared with on "
             "images that were not made against it."
         )
-    corrected = holm([best["p_picked"], baseline["p_value"]])
-    fewest = min(best["clusters"], baseline["clusters"])
+    corrected = holm([best.p_picked, baseline.p_value])
+    fewest = min(best.clusters, baseline.clusters)
     outcomes = [_outcome(gain, p) for gain, p in zip((best, baseline), corrected, strict=True)]
     verdict = _too_few(fewest) if fewest < FEWEST else _verdict(outcomes)
     return (
-        f"{verdict}: on {best['images']:,} adversarial images that were not made against the best "
-        f"single version ({best['name']}), from {best['clusters']:,} test images, the "
-        f"program of {versions} classifies {percent(best['first'])} correctly and that version "
-        f"{percent(best['second'])} ({_size(best, corrected[0])}); on all {baseline['images']:,}, "
-        f"the program {percent(baseline['first'])} and the baseline {percent(baseline['second'])} "
+        f"{verdict}: on {best.images:,} adversarial images that were not made against the best "
+        f"single version ({best.name}), from {best.clusters:,} test images, the "
+        f"program of {versions} classifies {percent(best.first)} correctly and that version "
+        f"{percent(best.second)} ({_size(best, corrected[0])}); on all {baseline.images:,}, "
+        f"the program {percent(baseline.first)} and the baseline {percent(baseline.second)} "
         f"({_size(baseline, corrected[1])}). {_on_clean_images(results)} The program itself was "
         "not the target of these attacks."
     )
 
 
-def _defence_in_older_results(results: Mapping[str, Any]) -> str:
+def _defence_in_older_results(results: Results) -> str:
     """Return what can be said where nothing was compared by test image: no verdict."""
-    program, baseline = results["program"], results["distillation"]["baseline"]
-    versions = [row for row in results["versions"] if row["adversarial_accuracy_others"]]
-    best = max(versions, key=lambda row: row["adversarial_accuracy_others"])
+    program, baseline = results.program, results.distillation.baseline
+    versions = [
+        (row.adversarial_accuracy_others, row.name)
+        for row in results.versions
+        if row.adversarial_accuracy_others
+    ]
+    if not versions:
+        raise _lacking("versions.adversarial_accuracy_others")
+    others, name = max(versions, key=lambda version: version[0])
+    alone = _known(baseline.adversarial_accuracy, "distillation.baseline.adversarial_accuracy")
     return (
-        f"It cannot be told from {_OLDER}: the program of {len(program['versions'])} classifies "
-        f"{percent(program['accuracy'])} of the adversarial set correctly, the baseline "
-        f"{percent(baseline['adversarial_accuracy'])}, and the best single version "
-        f"({best['name']}) {percent(best['adversarial_accuracy_others'])} of the images that were "
+        f"It cannot be told from {_OLDER}: the program of "
+        f"{len(_known(program.versions, 'program.versions'))} classifies "
+        f"{percent(_known(program.accuracy, 'program.accuracy'))} of the adversarial set "
+        f"correctly, the baseline {percent(alone)}, and the best single version "
+        f"({name}) {percent(others)} of the images that were "
         f"not made against it. Of the clean test images the program classifies "
-        f"{percent(program['test_accuracy'])} correctly and the baseline "
-        f"{percent(baseline['test_accuracy'])}."
+        f"{percent(_known(program.test_accuracy, 'program.test_accuracy'))} correctly and the "
+        f"baseline "
+        f"{percent(_known(baseline.test_accuracy, 'distillation.baseline.test_accuracy'))}."
     )
 
 
-def _on_clean_images(results: Mapping[str, Any]) -> str:
-    compared = results["comparisons"]["test"]
-    best, baseline = compared["program_and_best_version"], compared["program_and_baseline"]
-    corrected = holm([best["p_picked"], baseline["p_value"]])
+def _on_clean_images(results: Results) -> str:
+    compared = _known(results.comparisons.test, "comparisons.test")
+    best = _known(compared.program_and_best_version, "comparisons.test")
+    baseline = _known(compared.program_and_baseline, "comparisons.test")
+    corrected = holm([best.p_picked, baseline.p_value])
     return (
-        f"Of {baseline['images']:,} clean test images it classifies {percent(baseline['first'])} "
-        f"correctly, the best version on these ({best['name']}) {percent(best['second'])} "
-        f"({_size(best, corrected[0])}), and the baseline {percent(baseline['second'])} "
+        f"Of {baseline.images:,} clean test images it classifies {percent(baseline.first)} "
+        f"correctly, the best version on these ({best.name}) {percent(best.second)} "
+        f"({_size(best, corrected[0])}), and the baseline {percent(baseline.second)} "
         f"({_size(baseline, corrected[1])})."
     )
 
 
-def _does_distilling_transfer(results: Mapping[str, Any]) -> str:
-    older = "comparison" not in results["distillation"]
-    rows = compare_twins(results) if older else results["distillation"]["comparison"]
-    robustness = [row for row in rows if row["measure"] != "test_accuracy"]
-    known = [row["verdict"] for row in robustness if row["verdict"] != "too few"]
+def _does_distilling_transfer(results: Results) -> str:
+    found = results.distillation.comparison
+    older = found is None
+    if older and "certification" not in results.model_fields_set:
+        raise _lacking("certification")
+    rows = compare_twins(results) if found is None else found
+    robustness = [row for row in rows if row.measure != "test_accuracy"]
+    known = [row.verdict for row in robustness if row.verdict != "too few"]
     if known:
         verdict = _verdict(known)
-        if verdict == "Yes" and any(row["verdict"] == "worse" for row in rows):
+        if verdict == "Yes" and any(row.verdict == "worse" for row in rows):
             verdict = "In part"
     else:
-        verdict = _too_few(max((row["source_images"] for row in robustness), default=0))
+        verdict = _too_few(max((row.source_images for row in robustness), default=0))
     if older:
         verdict = f"It cannot be told from {_OLDER} of all measures"
     parts = [
-        f"{words} {_list([_measure(row) for row in rows if row['verdict'] == kind])}"
+        f"{words} {_list([_measure(row) for row in rows if row.verdict == kind])}"
         for kind, words in (
             ("better", "better than the baseline in"),
             ("worse", "worse than the baseline in"),
             ("level", "not distinguishable from the baseline in"),
         )
-        if any(row["verdict"] == kind for row in rows)
+        if any(row.verdict == kind for row in rows)
     ]
-    unknown = [row["name"] for row in rows if row["verdict"] == "too few"]
+    unknown = [row.name for row in rows if row.verdict == "too few"]
     if unknown:
         parts.append(f"on too few images to say in {_list(unknown)}")
     said = f"of {len(rows)} measures, the student is {'; '.join(parts)}. " if parts else ""
     return f"{verdict}: {said}{_place(results)}"
 
 
-def _place(results: Mapping[str, Any]) -> str:
-    rank, of = (results["distillation"][key] for key in ("student_rank", "rank_of"))
+def _place(results: Results) -> str:
+    rank, of = results.distillation.student_rank, results.distillation.rank_of
     if not rank:
         return "It was not ranked among the versions."
     return (
@@ -244,20 +301,21 @@ def _place(results: Mapping[str, Any]) -> str:
     )
 
 
-def _measure(row: Mapping[str, Any]) -> str:
+def _measure(row: TwinRow) -> str:
     """Return a row's name with the size of the difference, its interval and p-value."""
-    radius = row["measure"].startswith("certified")
+    radius = row.measure.startswith("certified")
     digits, scale, unit = (4, 1, "") if radius else (2, 100, " points")
-    low, high = (f"{scale * row[key]:+.{digits}f}" for key in ("low", "high"))
-    if row["verdict"] == "level":
-        return _minus(f"{row['name']} ({low} to {high}{unit})")
-    size = f"{scale * row['difference']:+.{digits}f}{unit}"
-    return _minus(f"{row['name']} ({size}, {low} to {high}, {_p(row['p_holm'])})")
+    low, high = (f"{scale * end:+.{digits}f}" for end in (row.low, row.high))
+    if row.verdict == "level":
+        return _minus(f"{row.name} ({low} to {high}{unit})")
+    size = f"{scale * row.difference:+.{digits}f}{unit}"
+    p = _known(row.p_holm, "distillation.comparison.p_holm")
+    return _minus(f"{row.name} ({size}, {low} to {high}, {_p(p)})")
 
 
-def _size(gain: Mapping[str, Any], corrected: float) -> str:
+def _size(gain: Comparison, corrected: float) -> str:
     """Return the size of a difference of shares, its interval and p-value."""
-    difference, low, high = (100 * gain[key] for key in ("difference", "low", "high"))
+    difference, low, high = (100 * part for part in (gain.difference, gain.low, gain.high))
     return _minus(f"{difference:+.2f} points, {low:+.2f} to {high:+.2f}, {_p(corrected)}")
 
 
@@ -269,10 +327,10 @@ def _p(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
-def _outcome(gain: Mapping[str, Any], corrected: float) -> str:
+def _outcome(gain: Comparison, corrected: float) -> str:
     if corrected >= SIGNIFICANT:
         return "level"
-    return "better" if gain["difference"] > 0 else "worse"
+    return "better" if gain.difference > 0 else "worse"
 
 
 def _verdict(outcomes: Sequence[str]) -> str:

@@ -8,7 +8,6 @@ running a study again after an interruption, or with another setting, does only 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,10 +30,22 @@ from nversion.study.compare_stage import compare, compare_frequencies
 from nversion.study.config import StudyConfig, load_config, make_config, save_config
 from nversion.study.distil_stage import distil
 from nversion.study.engine import Engine
+from nversion.study.facts import Times, study_section, version_rows
 from nversion.study.folder import StudyFolder
 from nversion.study.program_stage import measure_program, outputs_unit
 from nversion.study.questions import answer_questions
-from nversion.study.results import Times, study_section, version_rows
+from nversion.study.sections import (
+    AdversarialSetFacts,
+    AttackRow,
+    Certification,
+    Comparison,
+    Distillation,
+    Example,
+    Network,
+    OnAdversarialSet,
+    Results,
+    TransferMatrix,
+)
 from nversion.study.train_stage import (
     TrainedVersion,
     study_architectures,
@@ -55,8 +66,8 @@ def run_study(
     folder: str | Path,
     *,
     say: Callable[[str], None] = lambda message: None,
-) -> dict[str, Any]:
-    """Run a study in `folder`, or go on with it, and return what ``results.json`` holds.
+) -> Results:
+    """Run a study in `folder`, or go on with it, and return its results.
 
     Args:
         config: what to run.
@@ -137,7 +148,7 @@ def _run(
     shared: SharedDataset,
     engine: Engine,
     workers: int,
-) -> dict[str, Any]:
+) -> Results:
     plan = AttackPlan.of(config)
     with engine.stage("versions"):
         versions = train_versions(config, place, data, shared, engine)
@@ -159,18 +170,22 @@ def _run(
         holding = measure_under_attack(place, runs, config.seed, engine)
         compared = compare(config, place, data, versions, networks, adversarial, engine)
     with engine.stage("certification"), engine.on_processor():
-        certification = certify_networks(config, place, data, networks, engine)
-        certification["program"] = certify_vote(config, place, data, versions, engine)
+        radii = certify_networks(config, place, data, networks, engine)
+        certified = {"program": certify_vote(config, place, data, versions, engine)}
+        certification = radii.model_copy(update=certified)
     accuracies, transfer = _transfer(place, versions, adversarial)
-    _add_certificates(measured, certification)
+    measured = _with_certificates(measured, certification)
     errors = {
         name.removeprefix("versions/"): error
         for name, error in engine.failures
         if name.startswith("versions/")
     }
     architectures = study_architectures(config, data)
-    results: dict[str, Any] = {
-        "study": study_section(
+    example = None
+    if built.example is not None:
+        example = Example.model_validate(built.example.to_json(built.table))
+    found = Results(
+        study=study_section(
             config,
             data,
             len(versions),
@@ -178,27 +193,28 @@ def _run(
             Times(engine.wall_seconds(), engine.discarded_seconds()),
             engine.failures,
         ),
-        "versions": version_rows(architectures, data, place, errors, accuracies),
-        "attacks": [row.to_json() for row in built.table],
-        "adversarial_set": {
-            "size": len(adversarial),
-            "source_images": adversarial.source_images,
-            "per_attack": adversarial.per_attack,
-            "per_version": adversarial.per_version,
-            "storable": adversarial.storable,
-            "perceptibility_rule": plan.rule.explain(),
-        },
-        "under_attack": holding,
-        "transfer": transfer,
-        "program": program | _against_best(compared),
-        "comparisons": compared | {"frequency": frequencies},
-        "distillation": _distillation(config, place, measured, accuracies),
-        "certification": certification,
-    }
-    results["distillation"]["comparison"] = compare_twins(results)
-    results["questions"] = answer_questions(results)
-    results["example"] = built.example and built.example.to_json(built.table)
-    write_json(place.results, results)
+        versions=version_rows(architectures, data, place, errors, accuracies),
+        attacks=[AttackRow.model_validate(row.to_json()) for row in built.table],
+        adversarial_set=AdversarialSetFacts(
+            size=len(adversarial),
+            source_images=adversarial.source_images,
+            per_attack=adversarial.per_attack,
+            per_version=adversarial.per_version,
+            storable=adversarial.storable,
+            perceptibility_rule=plan.rule.explain(),
+        ),
+        under_attack=holding,
+        transfer=transfer,
+        program=program.model_copy(update=_against_best(compared.adversarial)),
+        comparisons=compared.model_copy(update={"frequency": frequencies}),
+        distillation=_distillation(config, place, measured, accuracies),
+        certification=certification,
+        example=example,
+    )
+    twins = found.distillation.model_copy(update={"comparison": compare_twins(found)})
+    judged = found.model_copy(update={"distillation": twins})
+    results = judged.model_copy(update={"questions": answer_questions(judged)})
+    write_json(place.results, results.to_json())
     return results
 
 
@@ -210,7 +226,7 @@ def _evaluate(
     networks: Mapping[str, TrainedVersion],
     adversarial: AdversarialSet,
     engine: Engine,
-) -> tuple[dict[str, dict[str, Any]], dict[str, Any] | None]:
+) -> tuple[dict[str, Network], Comparison | None]:
     """Return accuracies and adversarial frequency of baseline and student, by role.
 
     With them, how the two frequencies differ; None if there is none.
@@ -235,37 +251,37 @@ def _evaluate(
         right = (predictions == adversarial.labels).double()
         record = read_object(network.folder / "record.json")
         frequency = adversarial_frequency(runs[role])
-        measured[role] = {
-            "train_accuracy": record["train_accuracy"],
-            "test_accuracy": record["test_accuracy"],
-            "adversarial_accuracy": float(right.mean()) if len(right) else None,
-            "adversarial_frequency": frequency.share,
-            "adversarial_frequency_low": frequency.low,
-            "adversarial_frequency_high": frequency.high,
-            "attack_runs": frequency.tried,
-            "attacked_images": frequency.images,
-            "attacks": {run.attack: adversarial_frequency([run]).share for run in runs[role]},
-            "seconds": record["seconds"],
-        }
-    gain = compare_frequencies(runs, config.seed)
-    return measured, None if gain is None else dataclasses.asdict(gain)
+        measured[role] = Network(
+            train_accuracy=record["train_accuracy"],
+            test_accuracy=record["test_accuracy"],
+            adversarial_accuracy=float(right.mean()) if len(right) else None,
+            adversarial_frequency=frequency.share,
+            adversarial_frequency_low=frequency.low,
+            adversarial_frequency_high=frequency.high,
+            attack_runs=frequency.tried,
+            attacked_images=frequency.images,
+            attacks={run.attack: adversarial_frequency([run]).share for run in runs[role]},
+            seconds=record["seconds"],
+        )
+    return measured, compare_frequencies(runs, config.seed)
 
 
-def _against_best(compared: Mapping[str, Any]) -> dict[str, Any]:
+def _against_best(compared: OnAdversarialSet | None) -> dict[str, Any]:
     """Return what the key "program" says of the program and the best version on the whole set."""
-    found = compared["adversarial"] and compared["adversarial"]["program_and_best_individual"]
-    shares = compared["adversarial"] and compared["adversarial"]["shares"]["program"]
+    if compared is None:
+        return dict.fromkeys(("against_best", "accuracy_low", "accuracy_high"))
+    share = compared.shares["program"]
     return {
-        "against_best": found,
-        "accuracy_low": shares and shares["low"],
-        "accuracy_high": shares and shares["high"],
+        "against_best": compared.program_and_best_individual,
+        "accuracy_low": share.low,
+        "accuracy_high": share.high,
     }
 
 
 def _transfer(
     place: StudyFolder, versions: list[TrainedVersion], adversarial: AdversarialSet
-) -> tuple[dict[str, dict[str, float | None]], dict[str, Any]]:
-    """Return each version's accuracies on the set, and the key "transfer" of the results."""
+) -> tuple[dict[str, dict[str, float | None]], TransferMatrix]:
+    """Return each version's accuracies on the set, and each version's on each other one's."""
     predictions = (read_outputs(place.outputs(v.name)).argmax(dim=1) for v in versions)
     names = [version.name for version in versions]
     transfer = transfer_matrix(predictions, names, adversarial)
@@ -277,42 +293,45 @@ def _transfer(
         }
         for index, name in enumerate(names)
     }
-    return accuracies, transfer.to_json()
+    return accuracies, TransferMatrix.model_validate(transfer.to_json())
 
 
 def _number(value: float) -> float | None:
     return float(value) if value == value else None
 
 
-def _add_certificates(
-    measured: Mapping[str, dict[str, Any]], certification: Mapping[str, Any]
-) -> None:
-    """Add the mean radii in the plain ball, or where only the box was asked for, in the box."""
-    norms = certification.get("norms") or certification.get("norms_box", {})
-    for role, values in measured.items():
-        for norm in ("1", "2", "inf"):
-            if norm in norms or norm != "inf":
-                radii = norms.get(norm, {}).get(role)
-                values[f"certified_l{norm}"] = radii["mean"] if radii else None
+def _with_certificates(
+    measured: Mapping[str, Network], certification: Certification
+) -> dict[str, Network]:
+    """Return both with mean radii in the plain ball, or where only the box is there, in the box."""
+    norms = certification.norms or certification.norms_box
+    found = {}
+    for role, network in measured.items():
+        radii = {norm: getattr(pair, role).mean for norm, pair in norms.items()}
+        means = {f"certified_l{norm}": radii.get(norm) for norm in ("1", "2")}
+        means |= {"certified_linf": radii["inf"]} if "inf" in radii else {}
+        found[role] = network.model_copy(update=means)
+    return found
 
 
 def _distillation(
     config: StudyConfig,
     place: StudyFolder,
-    measured: Mapping[str, Any],
+    measured: Mapping[str, Network],
     accuracies: Mapping[str, Mapping[str, float | None]],
-) -> dict[str, Any]:
+) -> Distillation:
     others = [row["adversarial_accuracy"] for row in accuracies.values()]
-    accuracy = measured["student"]["adversarial_accuracy"]
+    accuracy = measured["student"].adversarial_accuracy
     known = [other for other in others if other is not None]
     place_among = None if accuracy is None else rank(accuracy, known)
     recipe = load_recipe(config.distillation.recipe or config.versions.recipe)
-    return {
-        "architecture": (place.network("student") / "architecture.txt").read_text("utf-8"),
-        "recipe": recipe.name,
-        "objective": config.distillation.objective,
-        **measured,
-        "student_rank": place_among and place_among.rank,
-        "student_rank_tied": place_among and place_among.tied,
-        "rank_of": len(known) + 1,
-    }
+    return Distillation(
+        architecture=(place.network("student") / "architecture.txt").read_text("utf-8"),
+        recipe=recipe.name,
+        objective=config.distillation.objective,
+        baseline=measured["baseline"],
+        student=measured["student"],
+        student_rank=place_among.rank if place_among else None,
+        student_rank_tied=place_among.tied if place_among else None,
+        rank_of=len(known) + 1,
+    )

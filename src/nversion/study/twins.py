@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
-from nversion.evaluation.clustered import FEWEST, Gain, clustered_gain, holm
+from nversion.errors import StudyError
+from nversion.evaluation.clustered import FEWEST, clustered_gain, holm
 from nversion.randomness import numpy_generator
+from nversion.study.sections import Comparison, RadiiPair, Results, TwinRow
 
 __all__ = ["SIGNIFICANT", "compare_twins"]
 
 SIGNIFICANT = 0.05
 """The level of all tests, after correction for their number."""
-
-_PROTOCOLS = (
-    ("norms", "", ""),
-    ("norms_random_target", "_random_target", " against one random target"),
-    ("norms_box", "_box", " for valid images"),
-)
-"""Where the radii of each protocol are, and what its rows are called."""
 
 
 @dataclass(frozen=True)
@@ -28,21 +24,18 @@ class Measure:
 
     key: str
     name: str
-    gain: Gain
+    gain: Comparison
     larger_is_better: bool = True
 
 
-def compare_twins(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of table III that compare student and baseline, as JSON values.
+def compare_twins(results: Results) -> list[TwinRow]:
+    """Return the rows of table III that compare student and baseline.
 
     Args:
         results: the keys "study", "comparisons" and "certification" of a study's results.
 
-    Returns:
-        For each row ``measure`` (its key), ``name``, ``student``, ``baseline``, ``difference``,
-        ``low``, ``high``, ``p_value``, ``p_holm`` (corrected for the number of rows; None below
-        :data:`~nversion.evaluation.clustered.FEWEST` images), ``images``, ``source_images`` and
-        ``verdict``: "better" or "worse" for the student, "level" (cannot be told) or "too few".
+    Raises:
+        StudyError: student and baseline have radii of different images.
     """
     measures = list(_measures(results))
     enough = [place for place, one in enumerate(measures) if one.gain.clusters >= FEWEST]
@@ -52,58 +45,79 @@ def compare_twins(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [_row(measure, corrected.get(place)) for place, measure in enumerate(measures)]
 
 
-def _measures(results: Mapping[str, Any]) -> Iterator[Measure]:
+def _measures(results: Results) -> Iterator[Measure]:
     # Results of older studies hold the radii only.
-    compared = results.get("comparisons", {})
-    if "test" in compared:
-        gain = _gain(compared["test"]["student_and_baseline"])
-        yield Measure("test_accuracy", "test accuracy", gain)
-    for protocol, ending, words in _PROTOCOLS:
-        for norm, roles in results["certification"].get(protocol, {}).items():
-            pairs = [roles[role]["radii"] for role in ("student", "baseline")]
-            # What is infinite has no difference; how many are stands with the radii.
-            finite = [pair for pair in zip(*pairs, strict=True) if None not in pair]
-            if not finite:
-                continue
-            student, baseline = zip(*finite, strict=True)
-            some = "" if len(finite) == len(pairs[0]) else ", where both are finite"
-            draws = numpy_generator(results["study"]["seed"], "twins", protocol, norm)
-            yield Measure(
-                f"certified_l{norm}{ending}",
-                f"certified L{'∞' if norm == 'inf' else norm} radius{words}{some}",
-                clustered_gain(student, baseline, range(len(student)), draws),
-            )
-    if compared.get("adversarial"):
-        gain = _gain(compared["adversarial"]["student_and_baseline"])
+    test, adversarial = results.comparisons.test, results.comparisons.adversarial
+    if test and test.student_and_baseline:
+        yield Measure("test_accuracy", "test accuracy", test.student_and_baseline)
+    known = results.certification
+    seed = results.study.seed
+    yield from _radii(known.norms, seed, "norms", "", "")
+    random = ("norms_random_target", "_random_target", " against one random target")
+    yield from _radii(known.norms_random_target, seed, *random)
+    yield from _radii(known.norms_box, seed, "norms_box", "_box", " for valid images")
+    if adversarial and (gain := adversarial.student_and_baseline):
         yield Measure("adversarial_accuracy", "accuracy on the adversarial set", gain)
-    if compared.get("frequency"):
-        gain = _gain(compared["frequency"])
-        yield Measure("adversarial_frequency", "adversarial frequency", gain, False)
+    if frequency := results.comparisons.frequency:
+        yield Measure("adversarial_frequency", "adversarial frequency", frequency, False)
 
 
-def _gain(values: Mapping[str, Any]) -> Gain:
-    return Gain(**values)
+def _radii(
+    norms: Mapping[str, RadiiPair], seed: int | None, protocol: str, ending: str, words: str
+) -> Iterator[Measure]:
+    """Yield the rows of the radii of one protocol.
+
+    Args:
+        norms: the radii by norm.
+        seed: the study's.
+        protocol: its key in the results.
+        ending: of the rows' keys.
+        words: what the rows are called, after the norm.
+    """
+    for norm, pair in norms.items():
+        if seed is None:
+            raise StudyError("study.seed, which comparisons are drawn from, is not there")
+        if len(pair.student.radii) != len(pair.baseline.radii):
+            raise StudyError(f"certification.{protocol}.{norm}: radii of different images")
+        # What is infinite has no difference; how many are stands with the radii.
+        finite = [
+            (student, baseline)
+            for student, baseline in zip(pair.student.radii, pair.baseline.radii, strict=True)
+            if student is not None and baseline is not None
+        ]
+        if not finite:
+            continue
+        student, baseline = zip(*finite, strict=True)
+        some = "" if len(finite) == len(pair.student.radii) else ", where both are finite"
+        draws = numpy_generator(seed, "twins", protocol, norm)
+        gain = clustered_gain(student, baseline, range(len(student)), draws)
+        yield Measure(
+            f"certified_l{norm}{ending}",
+            f"certified L{'∞' if norm == 'inf' else norm} radius{words}{some}",
+            Comparison(**dataclasses.asdict(gain)),
+        )
 
 
-def _row(measure: Measure, corrected: float | None) -> dict[str, Any]:
+def _row(measure: Measure, corrected: float | None) -> TwinRow:
     gain = measure.gain
+    verdict: Literal["better", "worse", "level", "too few"]
     if corrected is None:
         verdict = "too few"
     elif corrected >= SIGNIFICANT:
         verdict = "level"
     else:
         verdict = "better" if (gain.difference > 0) == measure.larger_is_better else "worse"
-    return {
-        "measure": measure.key,
-        "name": measure.name,
-        "student": gain.first,
-        "baseline": gain.second,
-        "difference": gain.difference,
-        "low": gain.low,
-        "high": gain.high,
-        "p_value": gain.p_value,
-        "p_holm": corrected,
-        "images": gain.images,
-        "source_images": gain.clusters,
-        "verdict": verdict,
-    }
+    return TwinRow(
+        measure=measure.key,
+        name=measure.name,
+        student=gain.first,
+        baseline=gain.second,
+        difference=gain.difference,
+        low=gain.low,
+        high=gain.high,
+        p_value=gain.p_value,
+        p_holm=corrected,
+        images=gain.images,
+        source_images=gain.clusters,
+        verdict=verdict,
+    )

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from nversion.files import read_object
 from nversion.study.engine import Engine
 from nversion.study.folder import StudyFolder
 from nversion.study.ledger import Unit
+from nversion.study.sections import Section, UnderAttackRow
 from nversion.study.units.measuring import measure_accuracy_under_attack
 
 __all__ = ["measure_under_attack"]
 
 
+class UnderAttack(Section):
+    """What the unit wrote: its rows."""
+
+    rows: list[UnderAttackRow]
+
+
 def measure_under_attack(
     folder: StudyFolder, runs: Mapping[Path, str], seed: int, engine: Engine
-) -> list[dict[str, Any]]:
+) -> list[UnderAttackRow]:
     """Return the key "under_attack" of the results.
 
     Its rows are those of :func:`nversion.evaluation.under_attack.under_attack`.
@@ -39,5 +44,4 @@ def measure_under_attack(
         outputs=(folder.relative(folder.under_attack),),
     )
     engine.require("measuring accuracy under attack", [unit])
-    rows: list[dict[str, Any]] = read_object(folder.under_attack)["rows"]
-    return rows
+    return UnderAttack.read(folder.under_attack).rows

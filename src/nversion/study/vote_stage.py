@@ -8,7 +8,6 @@ for how many of each.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
@@ -21,6 +20,7 @@ from nversion.study.config import StudyConfig
 from nversion.study.engine import Engine
 from nversion.study.folder import StudyFolder
 from nversion.study.ledger import Unit
+from nversion.study.sections import BestRadii, CertifiedVotes, VoteRadii
 from nversion.study.train_stage import TrainedVersion
 from nversion.study.units.certifying_votes import certify_vote_on_images
 
@@ -36,12 +36,8 @@ def certify_vote(
     data: Dataset,
     versions: Sequence[TrainedVersion],
     engine: Engine,
-) -> dict[str, Any] | None:
-    """Return the key "program" of the results' certification; None where none was asked for.
-
-    It holds `voter`, `domain`, `images`, `versions` (the names of those that vote), `versions_of`
-    (how many the study has) and for each norm: the vote's radii, the best version's and the median
-    of the versions' means, and on which share of images the vote is certified further.
+) -> CertifiedVotes | None:
+    """Return how far the vote is certified, beside its versions; None where none was asked for.
 
     Raises:
         NVersionError: a part could not be certified.
@@ -78,32 +74,33 @@ def certify_vote(
         for part in range(len(starts))
     ]
     engine.require("certifying the vote", units)
-    results: dict[str, Any] = {
-        "voter": config.program.voter,
-        "domain": domain,
-        "images": count,
-        "versions": [member.name for member in members],
-        "versions_of": len(versions),
-        "norms": {},
-    }
+    radii = {}
     for norm in norms:
         paths = [folder.certificates("program", norm, domain, part) for part in range(len(starts))]
         voted = torch.cat([read_tensor(path, "radii") for path in paths])
-        results["norms"][norm] = _compared(RadiusComparison(voted, found[norm]), members)
-    return results
+        radii[norm] = _compared(RadiusComparison(voted, found[norm]), members)
+    return CertifiedVotes(
+        voter=config.program.voter,
+        domain=domain,
+        images=count,
+        versions=[member.name for member in members],
+        versions_of=len(versions),
+        norms=radii,
+    )
 
 
-def _compared(comparison: RadiusComparison, members: Sequence[TrainedVersion]) -> dict[str, Any]:
+def _compared(comparison: RadiusComparison, members: Sequence[TrainedVersion]) -> VoteRadii:
     best = comparison.best_version
-    return {
-        "program": summary(comparison.program),
-        "best_version": {"name": members[best].name, **summary(comparison.versions[best])},
-        "median_version_mean": comparison.median_mean,
-        "version_means": comparison.version_means,
-        "version_infinite": comparison.version_infinite,
-        "share_above_best": comparison.share_above_best,
-        "share_above_median": comparison.share_above_median,
-    }
+    own = summary(comparison.versions[best]).to_json()
+    return VoteRadii(
+        program=summary(comparison.program),
+        best_version=BestRadii(name=members[best].name, **own),
+        median_version_mean=comparison.median_mean,
+        version_means=comparison.version_means,
+        version_infinite=comparison.version_infinite,
+        share_above_best=comparison.share_above_best,
+        share_above_median=comparison.share_above_median,
+    )
 
 
 def _unit(

@@ -1,4 +1,4 @@
-"""results.json: every number that the report shows, assembled from the stages' values."""
+"""What the results say of the run itself: where, with what and how long, version by version."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -18,11 +19,21 @@ from nversion.device import resolve_device
 from nversion.files import read_object
 from nversion.study.config import StudyConfig
 from nversion.study.folder import StudyFolder
+from nversion.study.sections import Failure, Section, StudyFacts, VersionRow
 
 __all__ = ["TIMES", "Times", "study_section", "version_rows", "without_times"]
 
 TIMES = frozenset({"wall_seconds", "discarded_seconds", "seconds"})
 """The keys of results.json that differ from run to run."""
+
+UNKNOWN: Mapping[str, None] = MappingProxyType(
+    {
+        "adversarial_accuracy": None,
+        "adversarial_accuracy_own": None,
+        "adversarial_accuracy_others": None,
+    }
+)
+"""The accuracies of a version that failed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,30 +57,30 @@ def study_section(
     workers: int,
     times: Times,
     failures: Sequence[tuple[str, str]],
-) -> dict[str, Any]:
-    """Return the key "study": what was run, with what, where, and how long each stage took."""
-    return {
-        "name": config.name,
-        "dataset": config.dataset,
-        "train_images": len(data.train),
-        "test_images": len(data.test),
-        "shape": list(data.shape),
-        "class_names": list(data.class_names),
-        "seed": config.seed,
-        "versions": versions,
-        "recipe": config.versions.recipe,
-        "voter": config.program.voter,
-        "commit": commit(),
-        "nversion": nversion.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "device": resolve_device(config.run.device).type,
-        "workers": workers,
-        "wall_seconds": {**times.stages, "total": sum(times.stages.values())},
-        "discarded_seconds": times.discarded,
-        "failures": [{"unit": unit, "error": error} for unit, error in failures],
-        "config": config.model_dump(mode="json", exclude={"run", "data_dir"}),
-    }
+) -> StudyFacts:
+    """Return what was run, with what, where, and how long each stage took."""
+    return StudyFacts(
+        name=config.name,
+        dataset=config.dataset,
+        train_images=len(data.train),
+        test_images=len(data.test),
+        shape=list(data.shape),
+        class_names=list(data.class_names),
+        seed=config.seed,
+        versions=versions,
+        recipe=config.versions.recipe,
+        voter=config.program.voter,
+        commit=commit(),
+        nversion=nversion.__version__,
+        torch=str(torch.__version__),
+        python=platform.python_version(),
+        device=resolve_device(config.run.device).type,
+        workers=workers,
+        wall_seconds={**times.stages, "total": sum(times.stages.values())},
+        discarded_seconds=times.discarded,
+        failures=[Failure(unit=unit, error=error) for unit, error in failures],
+        config=config.model_dump(mode="json", exclude={"run", "data_dir"}),
+    )
 
 
 def commit() -> str | None:
@@ -103,8 +114,8 @@ def version_rows(
     folder: StudyFolder,
     errors: Mapping[str, str],
     accuracies: Mapping[str, Mapping[str, float | None]],
-) -> list[dict[str, Any]]:
-    """Return the key "versions": one row per architecture, those that failed included.
+) -> list[VersionRow]:
+    """Return one row per architecture, those that failed included.
 
     Args:
         architectures: in the study's order.
@@ -119,28 +130,27 @@ def version_rows(
         error = errors.get(name)
         record = {} if error else read_object(folder.version(name) / "record.json")
         rows.append(
-            {
-                "name": name,
-                "architecture": architecture.to_text(),
-                "kind": architecture.kind,
-                "parameters": architecture.parameters(data.shape, data.classes),
-                "status": "failed" if error else "trained",
-                "error": error,
-                "train_accuracy": record.get("train_accuracy"),
-                "test_accuracy": record.get("test_accuracy"),
-                "precision": record.get("precision"),
-                "seconds": record.get("seconds"),
-                "adversarial_accuracy": None,
-                "adversarial_accuracy_own": None,
-                "adversarial_accuracy_others": None,
-                **accuracies.get(name, {}),
-            }
+            VersionRow(
+                name=name,
+                architecture=architecture.to_text(),
+                kind=architecture.kind,
+                parameters=architecture.parameters(data.shape, data.classes),
+                status="failed" if error else "trained",
+                error=error,
+                train_accuracy=record.get("train_accuracy"),
+                test_accuracy=record.get("test_accuracy"),
+                precision=record.get("precision"),
+                seconds=record.get("seconds"),
+                **{**UNKNOWN, **accuracies.get(name, {})},
+            )
         )
     return rows
 
 
 def without_times(results: Any) -> Any:
     """Return results without the numbers that differ from run to run, to compare two of them."""
+    if isinstance(results, Section):
+        return without_times(results.to_json())
     if isinstance(results, dict):
         return {key: without_times(value) for key, value in results.items() if key not in TIMES}
     if isinstance(results, list):

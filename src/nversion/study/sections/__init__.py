@@ -1,0 +1,76 @@
+"""What ``results.json`` holds: every number that the report shows, in its place and of its type.
+
+The stages of a study make these sections, and the report reads them as attributes. A study that
+stopped half-way, or was made by an older version of nversion, lacks some: what may be absent is
+None, an empty list or an empty mapping, and a key that is not known is passed over. But a value of
+another type than it must have is an error that names its key: nothing is shown for what it is not.
+
+Shares and accuracies are fractions in [0, 1], distances and radii in pixels of [0, 1], times in
+wall-clock seconds; all numbers are finite.
+"""
+
+from nversion.study.sections.attacks import (
+    AdversarialSetFacts,
+    AttackRow,
+    TransferMatrix,
+    UnderAttackRow,
+    VersionRow,
+)
+from nversion.study.sections.base import Section
+from nversion.study.sections.networks import (
+    BestRadii,
+    Certification,
+    CertifiedVotes,
+    Distillation,
+    Network,
+    RadiiPair,
+    RadiiSummary,
+    TwinRow,
+    VoteRadii,
+)
+from nversion.study.sections.program import (
+    AgainstBest,
+    BestVersionGain,
+    Comparison,
+    Comparisons,
+    GrowthBand,
+    OnAdversarialSet,
+    OnImages,
+    Program,
+    ShareOfImages,
+)
+from nversion.study.sections.results import Results
+from nversion.study.sections.run import Example, ExampleAttack, Failure, Question, StudyFacts
+
+__all__ = [
+    "AdversarialSetFacts",
+    "AgainstBest",
+    "AttackRow",
+    "BestRadii",
+    "BestVersionGain",
+    "Certification",
+    "CertifiedVotes",
+    "Comparison",
+    "Comparisons",
+    "Distillation",
+    "Example",
+    "ExampleAttack",
+    "Failure",
+    "GrowthBand",
+    "Network",
+    "OnAdversarialSet",
+    "OnImages",
+    "Program",
+    "Question",
+    "RadiiPair",
+    "RadiiSummary",
+    "Results",
+    "Section",
+    "ShareOfImages",
+    "StudyFacts",
+    "TransferMatrix",
+    "TwinRow",
+    "UnderAttackRow",
+    "VersionRow",
+    "VoteRadii",
+]
