@@ -1,0 +1,14 @@
+"""Write docs/reference/results.md and its JSON Schema from the sections of results.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nversion.files import write_json, write_text
+from nversion.study.sections.reference import page, schema
+
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
+
+if __name__ == "__main__":
+    write_text(FOLDER / "results.md", page())
+    write_json(FOLDER / "results.schema.json", schema())
