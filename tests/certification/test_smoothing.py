@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binom, norm
+from scipy.stats import binom, binomtest, norm
 from torch import nn
 
 from nversion.certification.smoothing import certify_smoothing, clopper_pearson_lower
@@ -99,6 +99,25 @@ def test_an_image_gets_the_same_certificate_in_any_batch(
         assert torch.equal(part.radii, whole.radii[rows])
     other = certify_smoothing(model, images[:6], 0.5, samples=700, seed=5)
     assert not torch.equal(other.lower_bounds, whole.lower_bounds)
+
+
+@pytest.mark.parametrize(
+    ("successes", "tried", "confidence", "expected"),
+    [
+        (1, 10, 0.95, 0.005116196891823705),
+        (7, 10, 0.999, 0.2046367220992899),
+        (10, 10, 0.99, 0.6309573444801932),
+        (9990, 10_000, 0.999, 0.9975883080325683),
+        (5000, 10_000, 0.999, 0.484502946113578),
+    ],
+)
+def test_the_interval_is_scipys(
+    successes: int, tried: int, confidence: float, expected: float
+) -> None:
+    lower = clopper_pearson_lower(successes, tried, confidence)
+    test = binomtest(successes, tried, alternative="greater")
+    assert lower == pytest.approx(expected, abs=1e-12)
+    assert lower == pytest.approx(test.proportion_ci(confidence, "exact").low, abs=1e-12)
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.999])

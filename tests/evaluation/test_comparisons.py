@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,8 +22,8 @@ def test_wilson_agrees_with_scipy_and_stays_in_range(tries, share):
     hits = round(share * tries)
     low, high = wilson(hits / tries, tries)
     expected = stats.binomtest(hits, tries).proportion_ci(0.95, method="wilson")
-    assert low == pytest.approx(expected.low, abs=1e-9)
-    assert high == pytest.approx(expected.high, abs=1e-9)
+    assert low == pytest.approx(expected.low, abs=1e-12)
+    assert high == pytest.approx(expected.high, abs=1e-12)
     assert 0.0 <= low <= hits / tries + 1e-12
     assert hits / tries - 1e-12 <= high <= 1.0
 
@@ -39,9 +41,65 @@ def test_paired_difference_is_students_interval():
     mean, low, high = paired_difference(list(first), list(second))
     expected = stats.ttest_rel(first, second).confidence_interval(0.95)
     assert mean == pytest.approx((first - second).mean())
-    assert (low, high) == pytest.approx((expected.low, expected.high))
+    assert (low, high) == pytest.approx((expected.low, expected.high), rel=1e-12)
     assert paired_difference([1.0], [2.0]) is None
     assert paired_difference([1.0, 2.0], [2.0]) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (
+            [1.5, 2.25, 3.0, 4.5],
+            [1.0, 2.5, 2.0, 3.25],
+            (0.625, -0.42749518557462896, 1.677495185574629),
+        ),
+        # All differences alike: there is no spread.
+        ([1, 2, 3], [0, 1, 2], (1.0, 1.0, 1.0)),
+        ([1, 1], [1, 1], (0.0, 0.0, 0.0)),
+    ],
+)
+def test_paired_differences_are_what_they_were(first, second, expected):
+    assert paired_difference(first, second) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "rho", "p"),
+    [
+        ([3, 1, 4, 1, 5], [2, 7, 1, 8, 2], -0.7894736842105263, 0.13333333333333333),
+        (
+            [3, 1, 4, 1, 5, 9, 2, 6],
+            [2, 7, 1, 8, 2, 8, 1, 8],
+            0.19885368120992464,
+            0.6291666666666667,
+        ),
+        (
+            [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5],
+            [2, 7, 1, 8, 2, 8, 1, 8, 2, 8, 4],
+            0.1384567651467695,
+            0.6847503048108998,
+        ),
+        (range(12), range(12), 1.0, 0.0),
+        (range(12), range(12, 0, -1), -1.0, 0.0),
+        (range(10), range(10), 1.0, 0.0),
+    ],
+)
+def test_rank_correlations_are_what_they_were(x, y, rho, p):
+    found = rank_correlation(list(x), list(y))
+    assert found.rho == pytest.approx(rho, rel=1e-12)
+    assert found.p == pytest.approx(p, abs=1e-12)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=3, max_size=6))
+def test_the_exact_p_value_counts_every_order(pairs):
+    x, y = [a for a, _ in pairs], [b for _, b in pairs]
+    found = rank_correlation(x, y)
+    if found is None:
+        assert len(set(x)) == 1 or len(set(y)) == 1
+        return
+    orders = [stats.spearmanr(order, y).statistic for order in itertools.permutations(x)]
+    assert found.p == pytest.approx(np.mean(np.abs(orders) >= abs(found.rho) - 1e-9), abs=1e-12)
 
 
 def test_spearman_agrees_with_scipy_beyond_eight_pairs_ties_included():

@@ -80,6 +80,8 @@ def clopper_pearson_lower(successes: int, tried: int, confidence: float) -> floa
         return 0.0
     from scipy.stats import beta  # slow to import, and most programs never smooth
 
+    # What binomtest().proportion_ci(method="exact") looks for as a root, and finds but for 1e-12:
+    # at times above it, where a bound from below must not be.
     return float(beta.ppf(1.0 - confidence, successes, tried - successes + 1))
 
 

@@ -10,7 +10,6 @@ better still. Radii are compared image by image.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,8 +61,8 @@ def paired_difference(
     if len(first) != len(second) or len(first) < 2:
         return None
     differences = np.subtract(first, second, dtype=np.float64)
-    mean = float(differences.mean())
-    error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
+    mean, error = float(differences.mean()), float(stats.sem(differences))
+    # Not scipy's ttest_rel, which has no interval where all differences are the same.
     half = float(stats.t.ppf((1 + _LEVEL) / 2, len(differences) - 1)) * error
     return mean, mean - half, mean + half
 
@@ -77,15 +76,21 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> Correlation | No
     rho = spearman(x, y) if len(x) >= 3 else None
     if rho is None:
         return None
-    if len(x) <= _EXACT:
-        first, second = (ranks - ranks.mean() for ranks in map(stats.rankdata, (x, y)))
-        scale = math.sqrt(float(first @ first) * float(second @ second))
-        orders = np.array(list(itertools.permutations(range(len(x)))))
-        # Orders that give the same correlation but for rounding count as equal to it.
-        reached = np.abs(second[orders] @ first) / scale >= abs(rho) - 1e-9
-        return Correlation(rho, float(reached.mean()), len(x))
-    freedom = len(x) - 2
-    if abs(rho) == 1.0:
-        return Correlation(rho, 0.0, len(x))
-    t = abs(rho) * math.sqrt(freedom / (1 - rho * rho))
-    return Correlation(rho, float(2 * stats.t.sf(t, freedom)), len(x))
+    p = _exact(x, y) if len(x) <= _EXACT else stats.spearmanr(x, y).pvalue
+    return Correlation(rho, float(p), len(x))
+
+
+def _exact(x: Sequence[float], y: Sequence[float]) -> float:
+    """Return the share of all orders of x whose correlation with y is at least as far from 0."""
+    # Differences of ranks from their mean are halves, of which the sums have no rounding: orders
+    # of the same correlation have the same statistic.
+    first, second = (ranks - ranks.mean() for ranks in map(stats.rankdata, (x, y)))
+    found = stats.permutation_test(
+        (first,),
+        lambda order, axis: np.abs(order @ second),
+        permutation_type="pairings",
+        alternative="greater",
+        n_resamples=math.factorial(len(x)),
+        vectorized=True,
+    )
+    return float(found.pvalue)

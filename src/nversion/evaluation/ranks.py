@@ -10,8 +10,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import spearmanr
 
 from nversion.errors import InputError
 
@@ -60,8 +59,4 @@ def spearman(x: Sequence[float], y: Sequence[float]) -> float | None:
         raise InputError("values to correlate must be numbers, not NaN")
     if len(x) < 2 or len(set(x)) < 2 or len(set(y)) < 2:
         return None
-    first = rankdata(np.asarray(x, dtype=np.float64))
-    second = rankdata(np.asarray(y, dtype=np.float64))
-    first, second = first - first.mean(), second - second.mean()
-    scale = math.sqrt(float(first @ first) * float(second @ second))
-    return max(-1.0, min(1.0, float(first @ second) / scale))
+    return float(spearmanr(x, y).statistic)
