@@ -4,7 +4,8 @@ An :class:`AttackRun` holds what one attack did to one version. :func:`build` ma
 :class:`AdversarialSet` of all runs, leaving out what the :class:`PerceptibilityRule` says a person
 would see; :func:`summarise` makes the table of attacks, :func:`transfer_matrix` compares versions,
 and the functions of :mod:`nversion.adversarial.pictures` draw. An :class:`AttackExample` is what
-all attacks made of one image; a :class:`SetRecord` says how a set came about.
+all attacks made of one image; a :class:`SetRecord` says how a set came about. :func:`try_attacks`
+is for one image by itself.
 """
 
 from nversion.adversarial.adversarial_set import AdversarialSet
@@ -18,6 +19,7 @@ from nversion.adversarial.runs import AttackRun, StoredRuns, draw_indices
 from nversion.adversarial.similarity import structural_similarity
 from nversion.adversarial.summary import AttackSummary, AttackTally, summarise
 from nversion.adversarial.transfer import Transfer, transfer_matrix
+from nversion.adversarial.trial import AttackTrial, ImageTrial, Measured, try_attacks
 
 __all__ = [
     "AdversarialSet",
@@ -25,6 +27,9 @@ __all__ = [
     "AttackRun",
     "AttackSummary",
     "AttackTally",
+    "AttackTrial",
+    "ImageTrial",
+    "Measured",
     "Medians",
     "PerceptibilityRule",
     "SetRecord",
@@ -39,6 +44,7 @@ __all__ = [
     "structural_similarity",
     "summarise",
     "transfer_matrix",
+    "try_attacks",
     "wilson_interval",
     "wilson_of_share",
 ]

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import TypeVar
 
-from nversion.errors import StudyError
+from nversion.errors import InputError, StudyError
 from nversion.evaluation.clustered import FEWEST, holm
 from nversion.study.sections import (
     AttackRow,
@@ -23,7 +23,7 @@ from nversion.study.sections import (
 )
 from nversion.study.twins import SIGNIFICANT, compare_twins
 
-__all__ = ["answer_questions"]
+__all__ = ["answer_questions", "with_answers"]
 
 T = TypeVar("T")
 
@@ -87,6 +87,17 @@ def answer_questions(results: Results) -> list[Question]:
             rests_on=["distillation.comparison", "distillation.student_rank"],
         ),
     ]
+
+
+def with_answers(results: Results) -> Results:
+    """Return the results with the study's questions answered anew, like all other sentences.
+
+    Results that lack a number which the answers rest on keep the answers that they have.
+    """
+    try:
+        return results.model_copy(update={"questions": answer_questions(results)})
+    except (StudyError, InputError):
+        return results
 
 
 def _lacking(key: str) -> StudyError:

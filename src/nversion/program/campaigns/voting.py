@@ -1,0 +1,127 @@
+"""How often a program of several versions is right, beside each of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from nversion.errors import InputError
+from nversion.models import predict
+from nversion.program.model import Program
+from nversion.program.verdict import Verdict
+from nversion.program.voters import Voter
+from nversion.progress import progress_bar
+
+__all__ = ["VoteCount", "count_votes"]
+
+
+@dataclasses.dataclass(frozen=True)
+class VoteCount:
+    """What a program decided on images whose classes are known, beside its versions.
+
+    Attributes:
+        voter: how they voted.
+        verdict: image by image.
+        labels: the true classes, int64 [count], at least one.
+        versions: the share of images that each version by itself has right, by name.
+    """
+
+    voter: Voter
+    verdict: Verdict
+    labels: Tensor
+    versions: Mapping[str, float]
+
+    @property
+    def k(self) -> int | None:
+        """The votes that the voter was told to ask for; None if it was not, or asks for none."""
+        k: int | None = self.voter.options().get("k")
+        return k
+
+    @property
+    def right(self) -> int:
+        """How many verdicts are the true class."""
+        return int((self.verdict.labels == self.labels).sum())
+
+    @property
+    def accuracy(self) -> float:
+        """The share of images whose verdict is the true class."""
+        return self.right / len(self.labels)
+
+    @property
+    def abstentions(self) -> int:
+        """How many images get no verdict."""
+        return int((self.verdict.labels < 0).sum())
+
+    @property
+    def wrong(self) -> int:
+        """How many verdicts are another class than the true one."""
+        return len(self.labels) - self.right - self.abstentions
+
+    @property
+    def agreement(self) -> float:
+        """The share of versions whose own class is the verdict, in the mean over the images."""
+        return float(self.verdict.agreement.double().mean())
+
+    @property
+    def unanimous(self) -> float:
+        """The share of images on which every version's class is the verdict."""
+        return float((self.verdict.agreement >= 1).double().mean())
+
+    @property
+    def mean_individual(self) -> float:
+        """The mean of the versions' accuracies."""
+        return sum(self.versions.values()) / len(self.versions)
+
+    @property
+    def best_individual(self) -> float:
+        """The largest of the versions' accuracies."""
+        return max(self.versions.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the numbers as JSON values."""
+        return {
+            "images": len(self.labels),
+            "voter": self.voter.name,
+            "k": self.k,
+            "accuracy": self.accuracy,
+            "abstentions": self.abstentions,
+            "wrong": self.wrong,
+            "agreement": self.agreement,
+            "unanimous": self.unanimous,
+            "mean_individual": self.mean_individual,
+            "best_individual": self.best_individual,
+            "versions": [
+                {"name": name, "accuracy": value} for name, value in self.versions.items()
+            ],
+        }
+
+
+def count_votes(
+    networks: Mapping[str, nn.Module], voter: Voter, images: Tensor, labels: Tensor
+) -> VoteCount:
+    """Let networks vote on images, and count how often they and each of them are right.
+
+    Args:
+        networks: the versions by name, at least one.
+        voter: how they vote.
+        images: floating [count, channels, height, width] in [0, 1], at least one.
+        labels: the true classes, int64 [count].
+
+    Raises:
+        InputError: malformed images, none at all, or a voter that the versions do not fit.
+    """
+    if not len(images):
+        raise InputError("there must be images to vote on, at least one")
+    program = Program(list(networks.values()), voter)
+    versions = {}
+    with progress_bar("voting", len(networks) + 1) as advance:
+        for name, model in networks.items():
+            hits = int((predict(model, images) == labels).sum())
+            versions[name] = hits / len(labels)
+            advance()
+        verdict = program.vote(images)
+        advance()
+    return VoteCount(voter, verdict, labels, versions)
