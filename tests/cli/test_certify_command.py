@@ -14,16 +14,17 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from nversion.certification.smoothing import certify_smoothing
+from nversion.cli import request
 from nversion.cli.app import app
-from nversion.cli.radii import bound
-from nversion.cli.request import Request
+from nversion.cli.request import CONFIDENCE, SAMPLES, SIGMA, STEPS, Options
 from nversion.datasets import load_dataset
-from nversion.errors import ArtefactError, InputError, NVersionError, UnsupportedModuleError
+from nversion.errors import ArtefactError, InputError, NVersionError
 from nversion.models import predict
 from nversion.program import Program, compare_with_versions, create_voter
+from nversion.program.campaigns import certifying
+from nversion.program.campaigns.request import Request, Smoothing
 from nversion.program.dispatch import certify as certify_model
 from nversion.versions import Version
-from nversion.workers import Where
 
 COUNT = 23
 """More than two parts of ten."""
@@ -288,7 +289,9 @@ def test_infinite_radii_are_counted_apart_and_are_finite_json(
     versions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     radii = torch.tensor([0.5, math.inf, 0.0, math.inf])
-    monkeypatch.setattr("nversion.cli.radii.certify", lambda *given, **options: radii)
+    monkeypatch.setattr(
+        "nversion.program.campaigns.certifying.certify", lambda *given, **options: radii
+    )
     words = (versions / "a", "--images", "4", "--norm", "2")
     printed = output(*words)
     assert "infinite radii are counted apart" in printed
@@ -299,10 +302,17 @@ def test_infinite_radii_are_counted_apart_and_are_finite_json(
     assert np.load(tmp_path / "radii.npz")["radii_2"].tolist() == radii.tolist()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_the_first_error_ends_the_work(versions: Path, workers: int) -> None:
-    model = torch.nn.Sequential(torch.nn.GELU(), Version.load(versions / "a").model)
-    images, labels = digits(50)
-    request = Request("2", "linear", False, None, None, False, "all", None, None, None, None, None)
-    with pytest.raises(UnsupportedModuleError, match=r"'0' \(GELU\)"):
-        bound(request, model, {}, images, labels, seed=0, where=Where(workers))
+@pytest.mark.parametrize("method", ["linear", "smoothing"])
+def test_what_is_not_said_is_the_librarys(method: str) -> None:
+    silent = (None, method, None, None, None, False, "all", None, None, None, None, None, 0)
+    asked = Options(*silent).request()
+    if method == "linear":
+        assert asked == Request()
+    else:
+        assert asked == Request(("2",), box=None, smoothing=Smoothing())
+    assert Request().steps == STEPS
+    assert Smoothing() == Smoothing(SIGMA, SAMPLES, CONFIDENCE)
+
+
+def test_the_librarys_files_are_the_commands() -> None:
+    assert request.FILES == certifying.FILES

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from typing import Any, NoReturn
 
+from nversion.errors import NVersionError, in_words
+
 __all__ = ["main"]
 
 WRONG, INTERRUPTED = 2, 130
@@ -19,7 +21,6 @@ def main() -> None:
     import typer
 
     from nversion.cli.app import app
-    from nversion.errors import NVersionError, in_words
 
     # Every wrong use that Typer notices; the class itself is not exported.
     wrong_use: Any = typer.BadParameter.__base__

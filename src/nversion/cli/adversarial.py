@@ -15,21 +15,26 @@ from nversion.cli.options import (
     DataDirOption,
     DeviceOption,
     EngineOption,
+    JsonOption,
     WorkersOption,
+    attack_setting_option,
     attacks_from,
     check_address,
     check_place,
     check_settings,
     check_version,
+    data_option,
     dataset_of,
     load_version,
     picture_file,
     save_picture,
 )
 from nversion.cli.printing import print_table
+from nversion.errors import InputError
 
 if TYPE_CHECKING:
-    from nversion.adversarial import AdversarialSet, PerceptibilityRule, SetRecord
+    from nversion.adversarial import AdversarialSet, PerceptibilityRule
+    from nversion.adversarial.contents import SetContents
 
 __all__ = ["app"]
 
@@ -41,8 +46,6 @@ app = typer.Typer(
 )
 
 SetArgument = Annotated[Path, typer.Argument(metavar="SET", help="The folder of the set.")]
-
-MEDIANS = ("l0", "l1", "l2", "linf", "ssim")
 
 
 @app.command("build")
@@ -62,26 +65,9 @@ def build(
     images: Annotated[
         int, typer.Option(min=1, help="Correctly classified test images per version.")
     ] = 13,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            callback=choices.dataset,
-            help="A dataset's name, an .npz file or a folder of images. [default: what the "
-            "versions were trained on]",
-            show_default=False,
-        ),
-    ] = None,
+    data: Annotated[str | None, data_option()] = None,
     data_dir: DataDirOption = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="OPTION=VALUE",
-            help="An option of the attacks that have it, or with deepfool.steps=50 of one alone; "
-            "may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    setting: Annotated[list[str] | None, attack_setting_option()] = None,
     storable: Annotated[
         bool,
         typer.Option(
@@ -115,7 +101,7 @@ def build(
     engine: EngineOption = "auto",
     address: AddressOption = "",
     device: DeviceOption = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Run attacks on versions and put what succeeds into a set.
 
@@ -163,7 +149,7 @@ def show(
         ),
     ] = None,
     columns: Annotated[int, typer.Option(min=1, help="Images in a row of the sheet.")] = 16,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what a set holds: how many images, of which versions and attacks, how far they went.
 
@@ -191,15 +177,15 @@ def export(
 
     - `nversion adversarial export studies/digits/adversarial --npz digits.npz`
     """
-    from nversion.errors import InputError
-
     if npz.suffix.lower() != ".npz":
         raise InputError(f"--npz {npz}: must end in .npz")
     if npz.is_dir():
         raise InputError(f"--npz {npz}: is a folder; name a file")
     check_place(npz, "--npz")
     _check(folder)
-    adversarial = _load(folder)
+    from nversion.adversarial import AdversarialSet
+
+    adversarial = AdversarialSet.load(folder)
     adversarial.export_npz(npz)
     typer.echo(f"{len(adversarial)} images in {npz}")
 
@@ -220,8 +206,6 @@ def _rule(largest_rms: str, smallest_ssim: str, largest_linf: str) -> Perceptibi
 
 def _check(folder: Path) -> None:
     """Raise InputError unless there is a set in a folder; nothing is loaded."""
-    from nversion.errors import InputError
-
     if not (folder / "images.safetensors").is_file():
         what = "not the folder of an adversarial set" if folder.is_dir() else "no such folder"
         hint = "make one with `nversion adversarial build`"
@@ -230,58 +214,21 @@ def _check(folder: Path) -> None:
         raise InputError(f"{folder}: {what}; {hint}")
 
 
-def _load(folder: Path) -> AdversarialSet:
-    from nversion.adversarial import AdversarialSet
-
-    _check(folder)
-    return AdversarialSet.load(folder)
-
-
 def _show(folder: Path, as_json: bool) -> AdversarialSet:
     """Print what the set in a folder holds, and return it."""
-    from nversion.adversarial import SetRecord
+    from nversion.adversarial.contents import SetContents
 
-    adversarial = _load(folder)
-    record = SetRecord.load(folder, adversarial)
+    _check(folder)
+    contents = SetContents.load(folder)
     if as_json:
-        typer.echo(json.dumps(_facts(adversarial, record), indent=2))
+        typer.echo(json.dumps(contents.to_json(), indent=2))
     else:
-        _print(folder, adversarial, record)
-    return adversarial
+        _print(folder, contents)
+    return contents.adversarial
 
 
-def _facts(adversarial: AdversarialSet, record: SetRecord | None) -> dict[str, Any]:
-    return {
-        "size": len(adversarial),
-        "source_images": adversarial.source_images,
-        "shape": list(adversarial.images.shape[1:]),
-        "storable": adversarial.storable,
-        "digest": adversarial.digest,
-        "dataset": record and record.dataset,
-        "seed": record and record.seed,
-        "images_per_version": record and record.images_per_version,
-        "perceptibility_rule": record and record.perceptibility_rule,
-        "per_version": adversarial.per_version,
-        "per_attack": adversarial.per_attack,
-        "options": {name: dict(adversarial.options[name]) for name in adversarial.attacks},
-        "attacks": record.attacks if record else _table_of(adversarial),
-    }
-
-
-def _table_of(adversarial: AdversarialSet) -> list[dict[str, Any]]:
-    """Return the table of attacks, as far as a set without a record lets one know it."""
-    rows = []
-    for place, name in enumerate(adversarial.attacks):
-        own = adversarial.select(adversarial.attack_ids == place)
-        medians = {
-            f"median_{key}": float(getattr(own, key).double().quantile(0.5)) if len(own) else None
-            for key in MEDIANS
-        }
-        rows.append({"name": name, "succeeded": len(own), **medians, "in_adversarial_set": True})
-    return rows
-
-
-def _print(folder: Path, adversarial: AdversarialSet, record: SetRecord | None) -> None:
+def _print(folder: Path, contents: SetContents) -> None:
+    adversarial, record = contents.adversarial, contents.record
     shape = "x".join(map(str, adversarial.images.shape[1:]))
     stored = "still adversarial in 8 bits a value" if adversarial.storable else "float32"
     typer.echo(
@@ -293,22 +240,22 @@ def _print(folder: Path, adversarial: AdversarialSet, record: SetRecord | None) 
             f"made from {record.dataset} with seed {record.seed}, "
             f"at most {record.images_per_version} images per version"
         )
-    facts = _facts(adversarial, record)
+    attacks = contents.attacks
     heads = ("attack", "in set", "succeeded", "tried", "share", "95 % interval")
     medians = ("L0", "L1", "L2", "Linf", "SSIM")
     print_table(
         (*heads, *medians),
-        [_cells(row) for row in facts["attacks"]],
+        [_cells(row) for row in attacks],
         numbers=(*heads[2:], *medians),
     )
-    left_out = [row for row in facts["attacks"] if not row["in_adversarial_set"]]
+    left_out = [row for row in attacks if not row["in_adversarial_set"]]
     for row in left_out:
         typer.echo(f"{row['name']} is left out: {row['reason']}")
     if record:
         typer.echo(record.perceptibility_rule)
     options = [
-        (name, ", ".join(f"{key}={value}" for key, value in values.items()) or "none")
-        for name, values in facts["options"].items()
+        (name, ", ".join(f"{key}={value}" for key, value in own.items()) or "none")
+        for name, own in ((name, adversarial.options[name]) for name in adversarial.attacks)
     ]
     print_table(("attack", "options"), options)
     print_table(
@@ -322,7 +269,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     share, tried = row.get("effectiveness"), row.get("tried")
     # A record of an older version holds intervals that take all runs for independent.
     known = share is not None and "test_images" in row
-    medians = [row.get(f"median_{key}") for key in MEDIANS]
+    medians = [row.get(f"median_{key}") for key in ("l0", "l1", "l2", "linf", "ssim")]
     return (
         row["name"],
         "yes" if row["in_adversarial_set"] else "no",

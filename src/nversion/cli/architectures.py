@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nversion.cli.options import JsonOption
 from nversion.cli.printing import print_table
+from nversion.errors import ArchitectureError, InputError
 
 if TYPE_CHECKING:
     from nversion.architectures import Architecture
@@ -25,7 +27,6 @@ ShapeOption = Annotated[
     str, typer.Option("--shape", help="The images: CHANNELS,HEIGHT,WIDTH, such as 3,32,32.")
 ]
 ClassesOption = Annotated[int, typer.Option("--classes", help="How many classes there are.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 NUMBERS = ("", "parameters", "multiply-adds")
 
@@ -146,7 +147,6 @@ def check(
     """
     images = _shape(shape)
     from nversion.architectures import Architecture
-    from nversion.errors import ArchitectureError
 
     results: list[dict[str, Any]] = []
     for file in files:
@@ -190,7 +190,6 @@ def generate_(
     """
     images = _shape(shape)
     from nversion.architectures import generate
-    from nversion.errors import InputError
 
     architectures = generate(count, seed, images, classes)
     files = {out / f"{architecture.name}.txt": architecture for architecture in architectures}
@@ -212,8 +211,6 @@ def generate_(
 
 def _shape(text: str) -> tuple[int, int, int]:
     """Return (channels, height, width) from the option's text."""
-    from nversion.errors import InputError
-
     parts = [part.strip() for part in text.replace("x", ",").split(",")]
     if len(parts) != 3 or not all(part.isascii() and part.isdecimal() for part in parts):
         raise InputError(f"--shape must be CHANNELS,HEIGHT,WIDTH, such as 1,28,28, not {text!r}")

@@ -9,33 +9,35 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nversion.cli import choices
 from nversion.cli.options import (
     DataDirOption,
+    JsonOption,
+    attack_setting_option,
     attacks_from,
     check_settings,
     check_version,
+    data_option,
     load_version,
     picture_file,
     save_picture,
     test_images_of,
 )
 from nversion.cli.printing import print_table
+from nversion.errors import InputError
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from torch import Tensor, nn
+    from torch import Tensor
 
+    from nversion.adversarial import ImageTrial, Measured
     from nversion.attacks import Attack
     from nversion.datasets import TestImages
 
 __all__ = ["attack", "attacks"]
-
-DISTANCES = ("l0", "l1", "l2", "linf")
 
 HEADS = (
     *("attack", "success", "before", "after", "L0", "L1", "L2", "Linf", "SSIM"),
@@ -59,26 +61,9 @@ def attack(
     index: Annotated[
         int, typer.Option(callback=choices.index, help="Which test image, counted from 0.")
     ] = 0,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            callback=choices.dataset,
-            help="A dataset's name, an .npz file or a folder of images. [default: what the version "
-            "was trained on]",
-            show_default=False,
-        ),
-    ] = None,
+    data: Annotated[str | None, data_option("version was")] = None,
     data_dir: DataDirOption = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="OPTION=VALUE",
-            help="An option of the attacks that have it, or with deepfool.steps=50 of one alone; "
-            "may be repeated. See `nversion attacks`.",
-            show_default=False,
-        ),
-    ] = None,
+    setting: Annotated[list[str] | None, attack_setting_option(" See `nversion attacks`.")] = None,
     storable: Annotated[
         bool,
         typer.Option("--storable", help="Ask for images that stay adversarial in 8 bits a value."),
@@ -95,7 +80,7 @@ def attack(
     picture: Annotated[
         bool, typer.Option("--picture/--no-picture", help="Whether to draw one.")
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Attack one test image, print what it took, and draw what came of it.
 
@@ -114,104 +99,39 @@ def attack(
         picture_file(out, "--out")
     check_version(model)
     check_settings(setting or [])
-    from nversion.models import predict
+    from nversion.adversarial import try_attacks
 
     version = load_version(model)
     chosen = attacks_from(names, setting or [])
     dataset = test_images_of([version], data, data_dir)
     image, label = _test_image(dataset, index)
-    before = int(predict(version.model, image))
-    facts: dict[str, Any] = {
-        "version": version.name,
-        "dataset": dataset.name,
-        "index": index,
-        "label": int(label),
-        "prediction": before,
-        "already_misclassified": before != int(label),
-        "seed": seed,
-        "storable": storable,
-        "attacks": [],
-        "picture": None,
-    }
-    if before == int(label):
-        rows, images = _run(version.model, chosen, image, label, seed, storable)
-        facts["attacks"] = rows
-        if picture and images:
-            place = out or _default_file(version.name, index, chosen)
-            figure = _draw(facts, image, images)
-            save_picture(figure, place)
-            facts["picture"] = str(place)
+    trial = try_attacks(version.model, chosen, image, label, seed=seed, storable=storable)
+    where = f"{version.name} on test image {index} of {dataset.name}"
+    place = None
+    if picture and trial.ran:
+        place = out or _default_file(version.name, index, chosen)
+        save_picture(trial.picture(where), place)
     if as_json:
+        facts = {
+            "version": version.name,
+            "dataset": dataset.name,
+            "index": index,
+            **trial.to_json(),
+            "picture": None if place is None else str(place),
+        }
         typer.echo(json.dumps(facts, indent=2))
     else:
-        _print(facts)
-    if facts["already_misclassified"] or any(row["error"] for row in facts["attacks"]):
+        _print(where, trial, place)
+    if trial.already_misclassified or trial.failures:
         raise typer.Exit(1)
 
 
-def _test_image(data: TestImages, index: int) -> tuple[Tensor, Tensor]:
-    """Return one test image [1, ...] and its label [1]."""
-    from nversion.errors import InputError
-
+def _test_image(data: TestImages, index: int) -> tuple[Tensor, int]:
+    """Return one test image [channels, height, width] and its label."""
     last = len(data.test) - 1
     if not 0 <= index <= last:
         raise InputError(f"--index must lie between 0 and {last} in {data.name}, not {index}")
-    return data.test.images[index : index + 1], data.test.labels[index : index + 1]
-
-
-def _run(
-    model: nn.Module,
-    chosen: Mapping[str, Attack],
-    image: Tensor,
-    label: Tensor,
-    seed: int,
-    storable: bool,
-) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
-    """Run the attacks; return a row for each, and the image that each of those that ran returned.
-
-    An attack that breaks down has its error in its row.
-    """
-    from nversion.progress import progress_bar
-    from nversion.workers import Failure, run_tasks
-
-    arguments = {"model": model, "image": image, "label": label, "seed": seed, "storable": storable}
-    tasks = [(_measure, {"attack": one, **arguments}) for one in chosen.values()]
-    rows: list[dict[str, Any]] = []
-    images: dict[str, Tensor] = {}
-    with progress_bar("attacking", len(tasks)) as advance:
-        for name, (_, result) in zip(chosen, run_tasks(tasks), strict=True):
-            row = {"name": name, "norm": chosen[name].norm, "options": chosen[name].options()}
-            if isinstance(result, Failure):
-                rows.append({**row, "error": str(result)})
-            else:
-                measured, images[name] = result
-                rows.append({**row, **measured, "error": None})
-            advance()
-    return rows, images
-
-
-def _measure(
-    model: nn.Module, attack: Attack, image: Tensor, label: Tensor, seed: int, storable: bool
-) -> tuple[dict[str, Any], Tensor]:
-    import time
-
-    from nversion.adversarial import structural_similarity
-
-    started = time.perf_counter()
-    result = attack(model, image, label, seed=seed, storable=storable)
-    seconds = time.perf_counter() - started
-    success = bool(result.success)
-    similarity = float(structural_similarity(result.images, image))
-    row = {
-        "success": success,
-        "prediction": int(result.predictions),
-        **{name: float(getattr(result, name)) if success else None for name in DISTANCES},
-        "ssim": similarity if success else None,
-        "forwards": result.forwards,
-        "backwards": result.backwards,
-        "seconds": seconds,
-    }
-    return row, result.images[0]
+    return data.test.images[index], int(data.test.labels[index])
 
 
 def _default_file(version: str, index: int, chosen: Mapping[str, Attack]) -> Path:
@@ -219,67 +139,34 @@ def _default_file(version: str, index: int, chosen: Mapping[str, Attack]) -> Pat
     return Path(f"{version}-test{index}-{what.replace(':', '-')}.png")
 
 
-def _draw(facts: Mapping[str, Any], image: Tensor, images: Mapping[str, Tensor]) -> Figure:
-    import torch
-
-    from nversion.adversarial import attack_grid, comparison
-
-    title = f"{facts['version']} on test image {facts['index']} of {facts['dataset']}"
-    ran = [row for row in facts["attacks"] if not row["error"]]
-    predictions = {row["name"]: row["prediction"] for row in ran}
-    if len(images) == 1:
-        ((name, made),) = images.items()
-        outcome = name if ran[0]["success"] else f"{name} failed"
-        return comparison(
-            image[0],
-            made,
-            label=facts["label"],
-            original_prediction=facts["prediction"],
-            adversarial_prediction=predictions[name],
-            title=f"{outcome}, {title}",
-        )
-    return attack_grid(
-        image[0],
-        torch.stack(list(images.values())),
-        list(images),
-        label=facts["label"],
-        predictions=torch.tensor(list(predictions.values())),
-        title=title,
-    )
-
-
-def _print(facts: Mapping[str, Any]) -> None:
-    where = f"{facts['version']} on test image {facts['index']} of {facts['dataset']}"
-    if facts["already_misclassified"]:
+def _print(where: str, trial: ImageTrial, picture: Path | None) -> None:
+    if trial.already_misclassified:
         typer.echo(
-            f"{where}: a {facts['label']}, taken for {facts['prediction']} without any attack; "
+            f"{where}: a {trial.label}, taken for {trial.prediction} without any attack; "
             "there is nothing to attack, name another --index"
         )
         return
-    typer.echo(f"{where}: a {facts['label']}, taken for {facts['prediction']}")
-    ran = [row for row in facts["attacks"] if not row["error"]]
-    if ran:
-        rows = [_cells(row, facts["prediction"]) for row in ran]
+    typer.echo(f"{where}: a {trial.label}, taken for {trial.prediction}")
+    if trial.ran:
+        rows = [_cells(name, one, trial.prediction) for name, one in trial.ran.items()]
         print_table(HEADS, rows, numbers=HEADS[2:])
-    for row in facts["attacks"]:
-        if row["error"]:
-            typer.echo(f"{row['name']} broke down: {row['error']}", err=True)
-    if facts["picture"]:
-        typer.echo(f"picture: {facts['picture']}")
+    for name, error in trial.failures.items():
+        typer.echo(f"{name} broke down: {error}", err=True)
+    if picture is not None:
+        typer.echo(f"picture: {picture}")
 
 
-def _cells(row: Mapping[str, Any], before: int) -> tuple[str, ...]:
-    l0 = "-" if row["l0"] is None else f"{row['l0']:.0f}"
+def _cells(name: str, one: Measured, before: int) -> tuple[str, ...]:
     return (
-        row["name"],
-        "yes" if row["success"] else "no",
+        name,
+        "yes" if one.success else "no",
         str(before),
-        str(row["prediction"]),
-        l0,
-        *(_decimal(row[name]) for name in ("l1", "l2", "linf", "ssim")),
-        f"{row['forwards']:,}",
-        f"{row['backwards']:,}",
-        f"{row['seconds']:.2f}",
+        str(one.prediction),
+        "-" if one.l0 is None else f"{one.l0:.0f}",
+        *(_decimal(value) for value in (one.l1, one.l2, one.linf, one.ssim)),
+        f"{one.forwards:,}",
+        f"{one.backwards:,}",
+        f"{one.seconds:.2f}",
     )
 
 
@@ -301,7 +188,7 @@ def attacks(
             callback=choices.attack_names,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the attacks with their options and defaults, or describe one.
 

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nversion.cli import choices
 from nversion.cli.options import (
-    VOTERS,
     AddressOption,
     DataDirOption,
     EngineOption,
+    JsonOption,
+    KOption,
     WorkersOption,
     check_address,
     check_version,
-    first_test_images,
+    data_option,
     load_versions,
     test_images_of,
     voter_from,
+    voter_option,
     voter_text,
 )
 from nversion.cli.printing import print_table
-from nversion.cli.request import CONFIDENCE, SAMPLES, SIGMA, STEPS, Request, check_file
+from nversion.cli.request import CONFIDENCE, SAMPLES, SIGMA, STEPS, Options, check_file
+from nversion.errors import InputError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from nversion.program.campaigns.certifying import Certification
+    from nversion.program.campaigns.radii import CertifiedRadii, MedianVersion, NormRadii
+    from nversion.program.campaigns.smoothing import SmoothedImages
 
 __all__ = ["certify"]
 
@@ -50,15 +54,7 @@ def certify(
         ),
     ] = None,
     images: Annotated[int, typer.Option(min=1, help="The first test images, so many.")] = 200,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            callback=choices.dataset,
-            help="A dataset's name, an .npz file or a folder of images. [default: what the "
-            "versions were trained on]",
-            show_default=False,
-        ),
-    ] = None,
+    data: Annotated[str | None, data_option()] = None,
     data_dir: DataDirOption = None,
     method: Annotated[
         str,
@@ -76,18 +72,8 @@ def certify(
             show_default=False,
         ),
     ] = None,
-    voter: Annotated[
-        str | None,
-        typer.Option(
-            help=f"How several versions vote: {VOTERS}. [default: mean-softmax]",
-            show_default=False,
-            callback=choices.voter,
-        ),
-    ] = None,
-    k: Annotated[
-        int | None,
-        typer.Option("--k", help="Votes that the voter k-of-n asks for.", show_default=False),
-    ] = None,
+    voter: Annotated[str | None, voter_option("several versions")] = None,
+    k: KOption = None,
     compare: Annotated[
         bool,
         typer.Option(
@@ -151,7 +137,7 @@ def certify(
             show_default=False,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Certify how far each test image is from any misclassification.
 
@@ -164,22 +150,19 @@ def certify(
 
     - `nversion certify versions/v001 --method smoothing --sigma 0.5 --out radii.json`
     """
-    from nversion.errors import InputError
-
-    request = Request(
-        norm, method, box, voter, k, compare, target, at, steps, sigma, samples, confidence
+    asked = Options(
+        norm, method, box, voter, k, compare, target, at, steps, sigma, samples, confidence, seed
     )
-    request.check(len(models))
+    asked.check(len(models))
     if out is not None:
         check_file(out)
     check_address(address, engine)
     for folder in models:
         check_version(folder)
-    from nversion.cli.radii import bound, predictions, smooth, write
+    from nversion.program.campaigns.certifying import Subject, certify_images
     from nversion.workers import Where
 
-    if len(models) > 1:
-        voter_from(voter, k)
+    chosen = voter_from(voter, k) if len(models) > 1 else None
     where = Where.of(workers, engine, address)
     if where.engine == "threads":
         raise InputError(
@@ -188,123 +171,86 @@ def certify(
         )
     versions = load_versions(models)
     dataset = test_images_of(list(versions.values()), data, data_dir)
-    chosen, labels = first_test_images(dataset, images)
-    networks: dict[str, nn.Module] = {name: one.model for name, one in versions.items()}
-    model = _model(networks, request)
-    predicted = predictions(model, chosen)
-    facts: dict[str, Any] = {
-        "models": list(networks),
-        "voter": _voter_facts(model),
-        "dataset": dataset.name,
-        "dataset_digest": dataset.digest,
-        "images": len(chosen),
-        "accuracy": float((predicted == labels).double().mean()),
-        "method": method,
-        **({"steps": request.slope_steps} if method == "alpha" else {}),
-        "box": list(request.domain) if request.domain else None,
-        "target": target,
-        "seed": seed,
-    }
-    if method == "smoothing":
-        facts |= smooth(request, model, chosen, labels, seed=seed, where=where)
-    else:
-        members = networks if compare else {}
-        facts |= bound(request, model, members, chosen, labels, seed=seed, where=where)
-    facts |= {"labels": labels.tolist(), "predictions": predicted.tolist()}
+    subject = Subject({name: one.model for name, one in versions.items()}, chosen)
+    found = certify_images(subject, dataset, images, asked.request(), where)
     if out is not None:
-        write(out, facts)
+        found.save(out)
     if as_json:
-        typer.echo(json.dumps(facts, indent=2))
+        typer.echo(json.dumps(found.to_json(), indent=2))
         return
-    _print(facts)
+    _print(found)
     if out is not None:
         typer.echo(f"radii of each image: {out}")
 
 
-def _model(networks: Mapping[str, nn.Module], request: Request) -> nn.Module:
-    from nversion.program import Program
-
-    if len(networks) == 1:
-        return next(iter(networks.values()))
-    return Program(list(networks.values()), voter_from(request.voter, request.k))
-
-
-def _voter_facts(model: nn.Module) -> dict[str, Any] | None:
-    from nversion.program import Program
-
-    if not isinstance(model, Program):
-        return None
-    return {"name": model.voter.name, **model.voter.options()}
-
-
-def _print(facts: Mapping[str, Any]) -> None:
-    domain = "the whole ball" if facts["box"] is None else "changed images stay in [0, 1]"
-    targets = "" if facts["target"] == "all" else ", one random target class per image"
+def _print(found: Certification) -> None:
+    request = found.request
+    domain = "the whole ball" if request.box is None else "changed images stay in [0, 1]"
+    targets = "" if request.target == "all" else ", one random target class per image"
     typer.echo(
-        f"{_title(facts)} on the first {facts['images']} test images of {facts['dataset']}, "
-        f"{facts['accuracy']:.2%} of them right; method {facts['method']}{targets}; {domain}"
+        f"{_title(found)} on the first {len(found.labels)} test images of {found.dataset}, "
+        f"{found.accuracy:.2%} of them right; method {found.method}{targets}; {domain}"
     )
-    if facts["method"] == "smoothing":
-        _print_confidence(facts)
-    for norm, found in facts["norms"].items():
+    if found.smoothed is not None:
+        _print_confidence(found.smoothed)
+    for norm, radii in found.norms.items():
         typer.echo(f"\ncertified radius in L{norm}")
-        _print_norm(facts, found)
-    if facts["target"] == "random":
+        _print_norm(found, radii)
+    if request.target == "random":
         typer.echo(
             "one random target, neither the runner-up nor the least likely class: larger than the "
             "radius against every class, and no proof that the class stays"
         )
 
 
-def _title(facts: Mapping[str, Any]) -> str:
-    if facts["voter"] is None:
-        return str(facts["models"][0])
-    return f"program of {len(facts['models'])} ({voter_text(facts['voter'])})"
+def _title(found: Certification) -> str:
+    if found.voter is None:
+        return found.models[0]
+    return f"program of {len(found.models)} ({voter_text(found.voter)})"
 
 
-def _print_norm(facts: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    shown = {_title(facts): found}
-    comparison = found.get("comparison")
-    if comparison:
-        best = comparison["best_version"]
-        shown[f"best version ({best})"] = found["versions"][best]
-        shown["median of the versions"] = comparison["median_version"]
-    infinite = any(one["infinite"] for one in shown.values())
-    shares = [f"at {entry['radius']:g}" for entry in found["certified"]]
+def _print_norm(found: Certification, radii: NormRadii) -> None:
+    shown: dict[str, CertifiedRadii | MedianVersion] = {_title(found): radii.radii}
+    if radii.versions:
+        best = radii.best_version
+        shown[f"best version ({best})"] = radii.versions[best]
+        shown["median of the versions"] = radii.median_version
+    infinite = any(one.infinite for one in shown.values())
+    shares = [f"at {radius:g}" for radius in radii.radii.at]
     apart = ("infinite",) if infinite else ()
     heads = ("", "mean", "median", *apart, *shares, "images", "seconds an image")
-    rows = [_cells(name, facts, one, infinite) for name, one in shown.items()]
+    rows = [_cells(name, len(found.labels), one, infinite) for name, one in shown.items()]
     print_table(heads, rows, numbers=heads[1:])
     if infinite:
         typer.echo("  infinite radii are counted apart; mean and median are of the others")
-    if comparison:
+    if radii.versions:
+        comparison = radii.comparison
         typer.echo(
             f"  the vote is certified further than the best version on "
-            f"{comparison['share_above_best']:.0%} of the images, than the median version on "
-            f"{comparison['share_above_median']:.0%}"
+            f"{comparison.share_above_best:.0%} of the images, than the median version on "
+            f"{comparison.share_above_median:.0%}"
         )
 
 
 def _cells(
-    name: str, facts: Mapping[str, Any], found: Mapping[str, Any], infinite: bool
+    name: str, images: int, one: CertifiedRadii | MedianVersion, infinite: bool
 ) -> tuple[str, ...]:
     return (
         name,
-        *("-" if found[key] is None else f"{found[key]:.4f}" for key in ("mean", "median")),
-        *((f"{found['infinite']:g}",) if infinite else ()),
-        *(f"{entry['share']:.1%}" for entry in found["certified"]),
-        str(facts["images"]),
-        f"{found['seconds_per_image']:.3f}",
+        *("-" if value is None else f"{value:.4f}" for value in (one.mean, one.median)),
+        *((f"{one.infinite:g}",) if infinite else ()),
+        *(f"{share:.1%}" for share in one.shares),
+        str(images),
+        f"{one.seconds_per_image:.3f}",
     )
 
 
-def _print_confidence(facts: Mapping[str, Any]) -> None:
-    made = facts["smoothing"]
-    everything = made["confidence_of_all"]
+def _print_confidence(smoothed: SmoothedImages) -> None:
+    result, everything = smoothed.result, smoothed.confidence_of_all
     typer.echo(
-        f"for the smoothed model: Gaussian noise of {made['sigma']:g}, {made['samples']:,} noisy "
-        f"copies an image, {made['smoothed_accuracy']:.2%} right, {made['abstentions']} "
+        f"for the smoothed model: Gaussian noise of {result.sigma:g}, {result.samples:,} noisy "
+        f"copies an image, {smoothed.accuracy:.2%} right, {smoothed.abstentions} "
         f"abstentions; each certificate is true with a probability of at least "
-        f"{made['confidence']:g}, all {facts['images']} of them with "
+        f"{result.confidence:g}, all {len(smoothed.labels)} of them with "
         + (f"at least {everything:.3f}" if everything > 0 else "no guarantee")
     )

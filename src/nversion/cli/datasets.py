@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nversion.cli import choices
-from nversion.cli.options import DataDirOption
+from nversion.cli.options import DataDirOption, JsonOption
 
 __all__ = ["datasets"]
 
@@ -23,7 +23,7 @@ def datasets(
         ),
     ] = None,
     data_dir: DataDirOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the datasets, or load one (a name, an .npz file, a folder of images) and describe it."""
     from nversion.datasets import load_dataset, names

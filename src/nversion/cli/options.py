@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from nversion.cli import choices
+from nversion.errors import DatasetError, InputError
 from nversion.naming import did_you_mean
 
 if TYPE_CHECKING:
@@ -26,12 +27,16 @@ __all__ = [
     "DataDirOption",
     "DeviceOption",
     "EngineOption",
+    "JsonOption",
+    "KOption",
     "WorkersOption",
+    "attack_setting_option",
     "attacks_from",
     "check_address",
     "check_place",
     "check_settings",
     "check_version",
+    "data_option",
     "dataset_of",
     "first_test_images",
     "load_version",
@@ -41,6 +46,7 @@ __all__ = [
     "save_picture",
     "test_images_of",
     "voter_from",
+    "voter_option",
     "voter_text",
 ]
 
@@ -77,13 +83,48 @@ DataDirOption = Annotated[
     ),
 ]
 
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+KOption = Annotated[
+    int | None,
+    typer.Option("--k", help="Votes that the voter k-of-n asks for.", show_default=False),
+]
+
 VOTERS = f"{', '.join(choices.VOTERS)}, or a plugin's"
 """For help texts."""
 
 
+def data_option(trained: str = "versions were") -> Any:
+    """Return ``--data``, by default what the named `trained` on."""
+    return typer.Option(
+        callback=choices.dataset,
+        help="A dataset's name, an .npz file or a folder of images. "
+        f"[default: what the {trained} trained on]",
+        show_default=False,
+    )
+
+
+def voter_option(who: str) -> Any:
+    """Return ``--voter``, for how `who` vote."""
+    return typer.Option(
+        help=f"How {who} vote: {VOTERS}. [default: mean-softmax]",
+        show_default=False,
+        callback=choices.voter,
+    )
+
+
+def attack_setting_option(more: str = "") -> Any:
+    """Return ``--set`` of attacks, with `more` to say of it."""
+    return typer.Option(
+        "--set",
+        metavar="OPTION=VALUE",
+        help="An option of the attacks that have it, or with deepfool.steps=50 of one alone; "
+        f"may be repeated.{more}",
+        show_default=False,
+    )
+
+
 def parse_setting(text: str) -> tuple[str, Any]:
     """Return the key and the value of a ``--set KEY=VALUE``; the value as TOML, else as text."""
-    from nversion.errors import InputError
     from nversion.reading import parse_toml
 
     key, equals, value = text.partition("=")
@@ -109,8 +150,6 @@ def attacks_from(text: str, settings: Sequence[str]) -> dict[str, Attack]:
     Raises:
         InputError: an attack or an option is unknown, named twice, or out of range.
     """
-    from nversion.errors import InputError
-
     pairs = check_settings(settings)
     from nversion.attacks import create, names
 
@@ -164,8 +203,6 @@ def check_version(folder: Path) -> None:
     Raises:
         InputError: there is no such folder, or it is not a version's.
     """
-    from nversion.errors import InputError
-
     if not (folder / "record.json").is_file():
         inside = sorted(path.parent for path in folder.glob("*/record.json"))
         hint = f"name one of the versions in it, such as {inside[0]}" if inside else ""
@@ -181,8 +218,6 @@ def load_versions(folders: Sequence[Path]) -> dict[str, Version]:
         InputError: a folder is named twice, does not exist or is not a version's.
         ArtefactError: one cannot be read.
     """
-    from nversion.errors import InputError
-
     places = [folder.resolve() for folder in folders]
     for folder, place in zip(folders, places, strict=True):
         if places.count(place) > 1:
@@ -255,8 +290,6 @@ def _loaded(
     load: Callable[[str, Path | None], T],
 ) -> T:
     """Return what `load` makes of the named dataset, else of the one the versions learnt from."""
-    from nversion.errors import DatasetError, InputError
-
     if name is not None:
         return load(name, root)
     trained_on = list(dict.fromkeys(version.record.dataset for version in versions))
@@ -278,7 +311,6 @@ def _check_fit(versions: Sequence[Version], data: TestImages, name: str | None) 
     """Raise unless the versions take the images; say what is not to be expected of them."""
     from nversion.architectures import shape_text
     from nversion.datasets import is_named
-    from nversion.errors import InputError
 
     for version in versions:
         record = version.record
@@ -313,8 +345,6 @@ def picture_file(path: Path, option: str) -> Path:
     Raises:
         InputError: it is a folder, or its ending is not one of a picture's.
     """
-    from nversion.errors import InputError
-
     if path.suffix.lower() not in PICTURES:
         raise InputError(f"{option} {path}: must end in {', '.join(PICTURES)}")
     if path.is_dir():
@@ -329,8 +359,6 @@ def check_place(path: Path, option: str) -> None:
     Raises:
         InputError: there is a file in its way.
     """
-    from nversion.errors import InputError
-
     there = next(parent for parent in path.absolute().parents if parent.exists())
     if not there.is_dir():
         raise InputError(f"{option} {path}: {there} is a file; name another place")
@@ -338,8 +366,6 @@ def check_place(path: Path, option: str) -> None:
 
 def check_address(address: str, engine: str) -> None:
     """Raise InputError where there is a Ray cluster's address for another engine."""
-    from nversion.errors import InputError
-
     if address and engine != "ray":
         raise InputError("--address belongs to a Ray cluster; add --engine ray")
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from nversion.study import Results
+from nversion.errors import ArtefactError, InputError
 
 __all__ = ["report"]
 
@@ -34,8 +33,6 @@ def report(
     ] = "",
 ) -> None:
     """Write the report of a study again, from its results.json, and say where it is."""
-    from nversion.errors import ArtefactError, InputError
-
     source = folder / "results.json"
     if not source.is_file():
         raise ArtefactError(
@@ -47,8 +44,9 @@ def report(
     from nversion.report import publish as publish_report
     from nversion.report import write_report
     from nversion.study import Results
+    from nversion.study.questions import with_answers
 
-    results = _answered(Results.of(read_object(source), source))
+    results = with_answers(Results.of(read_object(source), source))
     try:
         if publish is not None:
             typer.echo(str(publish_report(results, publish, command)))
@@ -59,17 +57,3 @@ def report(
     typer.echo(str(page))
     if show:
         typer.launch(page.resolve().as_uri())
-
-
-def _answered(results: Results) -> Results:
-    """Return the results with the study's questions answered anew, like all other sentences.
-
-    Results that lack a number which the answers rest on keep the answers that they have.
-    """
-    from nversion.errors import InputError, StudyError
-    from nversion.study.questions import answer_questions
-
-    try:
-        return results.model_copy(update={"questions": answer_questions(results)})
-    except (StudyError, InputError):
-        return results

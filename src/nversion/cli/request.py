@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nversion.cli.options import check_place
+from nversion.errors import InputError
 
-__all__ = ["CONFIDENCE", "SAMPLES", "SIGMA", "STEPS", "Request", "check_file"]
+if TYPE_CHECKING:
+    from nversion.program.campaigns.request import Request
 
+__all__ = ["CONFIDENCE", "SAMPLES", "SIGMA", "STEPS", "Options", "check_file"]
+
+# The library's, written down a second time since it takes seconds to import; tests hold one to
+# the other.
 STEPS = 40
 SIGMA, SAMPLES, CONFIDENCE = 0.25, 10_000, 0.999
-
-SHARES: Mapping[str, tuple[float, ...]] = {
-    "1": (0.5, 1.0, 2.0),
-    "2": (0.1, 0.25, 0.5),
-    "inf": (0.01, 0.02, 0.05),
-}
-"""The radii at which the certified share is given, unless --at names others."""
 
 FILES = (".json", ".npz")
 
@@ -27,8 +26,8 @@ ALPHA = "only --method alpha has it"
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
-    """What is to be certified, as it was asked for; None where nothing was said."""
+class Options:
+    """The options as they were given; None where nothing was said."""
 
     norm: str | None
     method: str
@@ -42,36 +41,37 @@ class Request:
     sigma: float | None
     samples: int | None
     confidence: float | None
+    seed: int
 
     @property
-    def norms(self) -> list[str]:
+    def norms(self) -> tuple[str, ...]:
         """The norms, as "1", "2" or "inf"."""
         default = "2" if self.method == "smoothing" else "1,2,inf"
-        return (default if self.norm is None else self.norm).split(",")
+        return tuple((default if self.norm is None else self.norm).split(","))
 
-    def shares_at(self, norm: str) -> list[float]:
-        """The radii at which the certified share is given."""
-        from nversion.errors import InputError
+    @property
+    def radii(self) -> tuple[float, ...] | None:
+        """The radii of --at; None for the library's.
 
+        Raises:
+            InputError: they are no positive numbers.
+        """
         if self.at is None:
-            return list(SHARES[norm])
+            return None
         try:
-            radii = [float(part) for part in self.at.split(",")]
+            radii = tuple(float(part) for part in self.at.split(","))
         except ValueError:
-            radii = [-1.0]
+            radii = (-1.0,)
         if not all(0.0 < radius < float("inf") for radius in radii):
             raise InputError(f"--at {self.at}: must be positive numbers with commas between")
         return radii
 
     def check(self, models: int) -> None:
         """Raise InputError where the options contradict each other, before anything is loaded."""
-        from nversion.errors import InputError
-
-        for norm in self.norms:
-            self.shares_at(norm)
+        _ = self.radii
         smoothing, several = self.method == "smoothing", models > 1
         for option, given, reason in (
-            ("--norm", smoothing and self.norms != ["2"], "smoothing certifies L2 only"),
+            ("--norm", smoothing and self.norms != ("2",), "smoothing certifies L2 only"),
             ("--box", smoothing and self.box is True, "smoothing certifies the whole ball"),
             ("--target random", smoothing and self.target == "random", "smoothing has no target"),
             ("--compare", smoothing and self.compare, "smoothing compares nothing"),
@@ -87,15 +87,27 @@ class Request:
             if given:
                 raise InputError(f"{option}: {reason}; leave it out")
 
-    @property
-    def slope_steps(self) -> int:
-        """How many times "alpha" improves its slopes."""
-        return STEPS if self.steps is None else self.steps
+    def request(self) -> Request:
+        """Return what is asked of the library."""
+        from nversion.program.campaigns.request import Request, Smoothing
 
-    @property
-    def domain(self) -> tuple[float, float] | None:
-        """The range of valid pixels, or None for the whole ball."""
-        return None if self.method == "smoothing" or self.box is False else (0.0, 1.0)
+        if self.method == "smoothing":
+            smoothing = Smoothing(
+                SIGMA if self.sigma is None else self.sigma,
+                SAMPLES if self.samples is None else self.samples,
+                CONFIDENCE if self.confidence is None else self.confidence,
+            )
+            return Request(self.norms, box=None, smoothing=smoothing, at=self.radii, seed=self.seed)
+        return Request(
+            self.norms,
+            method=self.method,
+            box=None if self.box is False else (0.0, 1.0),
+            target=self.target,
+            steps=STEPS if self.steps is None else self.steps,
+            at=self.radii,
+            compare=self.compare,
+            seed=self.seed,
+        )
 
 
 def check_file(out: Path) -> None:
@@ -104,8 +116,6 @@ def check_file(out: Path) -> None:
     Raises:
         InputError: another ending, or a folder.
     """
-    from nversion.errors import InputError
-
     if out.suffix.lower() not in FILES:
         raise InputError(f"--out {out}: must end in {' or '.join(FILES)}")
     if out.is_dir():

@@ -15,6 +15,7 @@ from nversion.cli.options import (
     DataDirOption,
     DeviceOption,
     EngineOption,
+    JsonOption,
     WorkersOption,
     check_address,
 )
@@ -137,7 +138,7 @@ def recipes(
             callback=choices.recipe,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the recipes that versions can be trained with, or show one.
 

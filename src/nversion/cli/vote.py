@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nversion.cli import choices
 from nversion.cli.options import (
-    VOTERS,
     DataDirOption,
+    JsonOption,
+    KOption,
     check_version,
+    data_option,
     first_test_images,
     load_versions,
     test_images_of,
     voter_from,
+    voter_option,
 )
 from nversion.cli.printing import print_table
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from nversion.program import Program, Verdict
+    from nversion.program.campaigns.voting import VoteCount
 
 __all__ = ["vote"]
 
@@ -33,35 +32,17 @@ def vote(
     versions: Annotated[
         list[Path], typer.Argument(metavar="VERSIONS...", help="Folders of versions.")
     ],
-    data: Annotated[
-        str | None,
-        typer.Option(
-            callback=choices.dataset,
-            help="A dataset's name, an .npz file or a folder of images. [default: what the "
-            "versions were trained on]",
-            show_default=False,
-        ),
-    ] = None,
+    data: Annotated[str | None, data_option()] = None,
     data_dir: DataDirOption = None,
-    voter: Annotated[
-        str | None,
-        typer.Option(
-            help=f"How they vote: {VOTERS}. [default: mean-softmax]",
-            show_default=False,
-            callback=choices.voter,
-        ),
-    ] = None,
-    k: Annotated[
-        int | None,
-        typer.Option("--k", help="Votes that the voter k-of-n asks for.", show_default=False),
-    ] = None,
+    voter: Annotated[str | None, voter_option("they")] = None,
+    k: KOption = None,
     images: Annotated[
         int | None,
         typer.Option(
             min=1, help="The first test images, so many. [default: all]", show_default=False
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Let versions vote on the test images, and count how often they are right.
 
@@ -74,71 +55,37 @@ def vote(
     """
     for folder in versions:
         check_version(folder)
-    from nversion.program import Program
+    from nversion.program.campaigns.voting import count_votes
 
     chosen = voter_from(voter, k)
     found = load_versions(versions)
-    program = Program([one.model for one in found.values()], chosen)
     dataset = test_images_of(list(found.values()), data, data_dir)
-    pictures, labels = first_test_images(dataset, images)
-    verdict, right = _count(program, pictures, labels)
-    individual = dict(zip(found, right, strict=True))
-    decided = verdict.labels >= 0
-    correct = verdict.labels == labels
-    facts: dict[str, Any] = {
-        "dataset": dataset.name,
-        "images": len(labels),
-        "voter": chosen.name,
-        "k": k,
-        "accuracy": int(correct.sum()) / len(labels),
-        "abstentions": int((~decided).sum()),
-        "wrong": int((decided & ~correct).sum()),
-        "agreement": float(verdict.agreement.double().mean()),
-        "unanimous": float((verdict.agreement >= 1).double().mean()),
-        "mean_individual": sum(right) / len(right),
-        "best_individual": max(right),
-        "versions": [{"name": name, "accuracy": value} for name, value in individual.items()],
-    }
+    networks = {name: one.model for name, one in found.items()}
+    count = count_votes(networks, chosen, *first_test_images(dataset, images))
     if as_json:
-        typer.echo(json.dumps(facts, indent=2))
+        typer.echo(json.dumps({"dataset": dataset.name, **count.to_json()}, indent=2))
     else:
-        _print(facts)
+        _print(dataset.name, count)
 
 
-def _count(program: Program, images: Tensor, labels: Tensor) -> tuple[Verdict, list[float]]:
-    """Return the verdict and each version's accuracy."""
-    from nversion.models import predict
-    from nversion.progress import progress_bar
-
-    right = []
-    with progress_bar("voting", len(program.models) + 1) as advance:
-        for model in program.models:
-            hits = int((predict(model, images) == labels).sum())
-            right.append(hits / len(labels))
-            advance()
-        verdict = program.vote(images)
-        advance()
-    return verdict, right
-
-
-def _print(facts: Mapping[str, Any]) -> None:
-    count, total = len(facts["versions"]), facts["images"]
-    k = f", k={facts['k']}" if facts["k"] else ""
+def _print(dataset: str, count: VoteCount) -> None:
+    images = len(count.labels)
+    k = "" if count.k is None else f", k={count.k}"
     typer.echo(
-        f"program of {count} ({facts['voter']}{k}) on {total} test images of {facts['dataset']}: "
-        f"{facts['accuracy']:.2%} right"
+        f"program of {len(count.versions)} ({count.voter.name}{k}) on {images} test images of "
+        f"{dataset}: {count.accuracy:.2%} right"
     )
     rows = [
-        ("wrong", f"{facts['wrong'] / total:.2%}"),
-        ("abstained", f"{facts['abstentions'] / total:.2%}"),
-        ("agreement with the verdict", f"{facts['agreement']:.2%}"),
-        ("unanimous", f"{facts['unanimous']:.2%}"),
-        ("best version", f"{facts['best_individual']:.2%}"),
-        ("mean of the versions", f"{facts['mean_individual']:.2%}"),
+        ("wrong", f"{count.wrong / images:.2%}"),
+        ("abstained", f"{count.abstentions / images:.2%}"),
+        ("agreement with the verdict", f"{count.agreement:.2%}"),
+        ("unanimous", f"{count.unanimous:.2%}"),
+        ("best version", f"{count.best_individual:.2%}"),
+        ("mean of the versions", f"{count.mean_individual:.2%}"),
     ]
     print_table(("", "program"), rows, numbers=("program",))
     print_table(
         ("version", "right"),
-        [(one["name"], f"{one['accuracy']:.2%}") for one in facts["versions"]],
+        [(name, f"{accuracy:.2%}") for name, accuracy in count.versions.items()],
         numbers=("right",),
     )
