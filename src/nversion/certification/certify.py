@@ -117,6 +117,8 @@ def certify(
             if method == "interval"
             else _search(chosen, steps if method == "alpha" else 0)
         )
+        # Of numbers that are infinite, or none, nothing is known.
+        found = torch.where(found.isnan(), 0.0, found)
         _warn_of_thin_leads(chosen, found)
         radii[rows] = _unbounded(chosen, found)
     return rounded_down(radii)
@@ -188,7 +190,7 @@ class MarginBounds:
         _check_options(method, box)
         self._ball = Ball(parse_norm(norm), box)
         self._method = method
-        network = faithful_network(reader(model, shape), shape, images)
+        _, network = _read(model, shape, images)
         self._network = network.to(torch.float64)
         self._effort = choose_effort(self._network, self._ball)
         self._stretches = useful_stretches(self._network, self._ball)
@@ -216,7 +218,7 @@ class MarginBounds:
                     network, images[part], labels[part], others[part], radii[part]
                 )
                 bounds[part] = torch.maximum(bounds[part], linear)
-        rounded = bounds.to(torch.float32)
+        rounded = torch.where(bounds.isnan(), -torch.inf, bounds).to(torch.float32)
         below = torch.nextafter(rounded, torch.full_like(rounded, -torch.inf))
         return below.scatter(1, labels[:, None], 0.0)
 
@@ -247,6 +249,18 @@ def _check_options(method: str, box: tuple[float, float] | None) -> None:
         raise InputError(f"box must be (low, high) with low < high, or None, not {box!r}")
 
 
+def _read(
+    model: nn.Module, shape: tuple[int, ...], images: Tensor | None
+) -> tuple[nn.Module, Network]:
+    """Return a model that gives logits, and the network that it computes."""
+    given = reader(model, shape)
+    network = faithful_network(given, shape, images)
+    # Of a model that ends in a softmax the probabilities are compared, and they may tie. Where it
+    # was declared to give logits, these are.
+    softmax = given is not model
+    return given, dataclasses.replace(network, shifted=network.shifted or softmax)
+
+
 def _problem(
     model: nn.Module,
     images: Tensor,
@@ -262,8 +276,7 @@ def _problem(
     _check_options(method, box)
     images = images.detach().contiguous()
     labels = labels.to(images.device)
-    model = reader(model, tuple(images.shape[1:]))
-    network = faithful_network(model, tuple(images.shape[1:]), images)
+    model, network = _read(model, tuple(images.shape[1:]), images)
     network = network.to(torch.float64, images.device)
     ball = Ball(parse_norm(norm), box)
     if len(images) == 0:

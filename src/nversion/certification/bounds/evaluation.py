@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nversion.certification.arithmetic import OVERFLOW
+from nversion.certification.arithmetic import OVERFLOW, SINGLE
 from nversion.certification.ball import Ball, dual_norm
 from nversion.certification.bounds.intervals import Bounds
 from nversion.certification.lipschitz.stretches import Stretches
@@ -40,6 +40,7 @@ from nversion.certification.network.graph import (
     Convolution,
     Dense,
     Flatten,
+    LogSoftmax,
     MaxPool,
     Network,
     Node,
@@ -130,6 +131,8 @@ class Errors:
         self._carried: dict[int, Tensor | None] = {}
         self._local: dict[int, Tensor] = {}
         self._off: dict[int, Tensor] = {}
+        self._left_out: dict[int, Tensor] = {}
+        self._overflows = torch.zeros_like(radii, dtype=torch.bool)
         self.rho: list[Tensor] = []
 
     def enter(self, index: int) -> Tensor:
@@ -159,7 +162,17 @@ class Errors:
 
     def _note(self, index: int, bounds: Bounds) -> None:
         self._ranges[index] = bounds
-        self._sizes[index] = torch.maximum(bounds[0].abs(), bounds[1].abs())
+        size = torch.maximum(bounds[0].abs(), bounds[1].abs())
+        node = self._network.nodes[index]
+        left_out = [self._left_out[i] for i in node.inputs if i in self._left_out]
+        if isinstance(node, LogSoftmax):
+            left_out.append(_logarithm(size))
+        if left_out:
+            # The model's own values are without what log-softmaxes took off.
+            factor = node.scale.abs() if isinstance(node, Scale) else 1.0
+            self._left_out[index] = torch.stack(left_out).sum(dim=0) * factor
+            size = size + self._left_out[index]
+        self._sizes[index] = size
 
     def neurons(self, index: int) -> Tensor:
         """Return how far a node's evaluated neurons may be from real arithmetic, elementwise."""
@@ -215,9 +228,11 @@ class Errors:
         node = self._network.nodes[last]
         size = self._sizes[last]
         if self._network.shifted:
-            # What is taken off is a logarithm of as many classes, and the largest logit.
-            size = size + size.amax(dim=1, keepdim=True) + math.log(size.shape[1])
-        after = AFTER * self._network.arithmetic.unit * size
+            size = size + _logarithm(size)
+        # Logits are compared in float32, whatever they were computed in.
+        after = AFTER * max(self._network.arithmetic.unit, SINGLE.unit) * size
+        # Numbers that are infinite, or none any more, need not show in the ranges behind them.
+        after = after + OVERFLOW * self._overflows[:, None]
         carried, local = self._carried[last], self._local[last]
         errors = after + (local if carried is None else carried)
         own = after + local if isinstance(node, Dense) else after
@@ -246,7 +261,9 @@ class Errors:
 
     def start(self, bounds: Bounds) -> None:
         """Begin with the range of the pixels, which are cast to the model's precision."""
-        self._local[0] = self._network.arithmetic.unit * torch.maximum(*(x.abs() for x in bounds))
+        arithmetic = self._network.arithmetic
+        size = torch.maximum(*(x.abs() for x in bounds))
+        self._local[0] = arithmetic.unit * size + arithmetic.smallest
         self._carried[0] = self._local[0]
         if self._stretches is not None:
             self._off[0] = self._local[0]
@@ -256,6 +273,8 @@ class Errors:
     def _local_error(self, index: int, node: Node) -> Tensor:
         arithmetic, size = self._network.arithmetic, self._sizes[node.inputs[0]]
         match node:
+            case LogSoftmax():
+                return (arithmetic.results(4) + self._own) * (size + _logarithm(size))
             case Convolution() | Dense() | Scale():
                 terms = 1 if isinstance(node, Scale) else node.weight[0].numel()
                 partial, total = self._sums(node, size)
@@ -266,23 +285,36 @@ class Errors:
                     error = error * share
                 error += (arithmetic.results(2 + node.steps) + self._own) * total
                 error += arithmetic.smallest * (terms + 2 + node.steps)
-                # An overflow is no number any more, whatever its bounds say.
-                return error.masked_fill_(total > arithmetic.largest, OVERFLOW)
+                times, more = node.peak
+                on_the_way = times * size.flatten(1).amax(dim=1) + more if times else more
+                return self._mark(error, total, on_the_way)
             case Sum():
                 both = size + self._sizes[node.inputs[1]]
-                return (arithmetic.results(1) + self._own) * both
+                return self._mark((arithmetic.results(1) + self._own) * both, both)
             case Flatten():
                 return torch.zeros_like(size).reshape(len(size), *node.shape)
             case Activation() if node.function != "relu":
                 return torch.full_like(size, CURVE * arithmetic.unit + self._own)
             case Activation() if node.slope:
                 leaked: Tensor = (arithmetic.unit * node.slope + self._own) * size
-                return leaked
+                return leaked + arithmetic.smallest
             case Activation():
                 return torch.zeros_like(size)
             case MaxPool():
                 return size.new_zeros(len(size), *node.shape)
         raise TypeError(f"no rule for {type(node).__name__}")
+
+    def _mark(self, error: Tensor, size: Tensor, on_the_way: Tensor | float = 0.0) -> Tensor:
+        """Return errors of values up to `size`, after taking note of what may overflow.
+
+        An overflow is no number any more, whatever its bounds say. `on_the_way` is the model's
+        largest number before, [count].
+        """
+        largest = self._network.arithmetic.largest
+        over = ~(size <= largest)
+        self._overflows = self._overflows | over.flatten(1).any(dim=1)
+        self._overflows = self._overflows | ~(self._radii.new_zeros(()) + on_the_way <= largest)
+        return error.masked_fill(over, OVERFLOW)
 
     def _sums(self, node: Convolution | Dense | Scale, size: Tensor) -> tuple[Tensor, Tensor]:
         """Return what a node has in hand while it adds up, and the sum of the absolute values.
@@ -386,6 +418,14 @@ class Errors:
         rho = own + self._stretches.own[index] * sum(self.rho[i] for i in node.inputs)
         self._off[index] = off
         self.rho.append(torch.minimum(rho, torch.linalg.vector_norm(off.flatten(1), dim=1)))
+
+
+def _logarithm(size: Tensor) -> Tensor:
+    """Return how much a log-softmax takes off logits of some sizes [count, classes], [count, 1].
+
+    That is the largest of them, and a logarithm of their number at the most.
+    """
+    return size.amax(dim=1, keepdim=True) + math.log(size.shape[1])
 
 
 def columns(x: Tensor, like: Tensor) -> Tensor:

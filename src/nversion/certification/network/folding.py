@@ -9,6 +9,7 @@ from nversion.certification.network.graph import (
     Activation,
     Convolution,
     Dense,
+    LogSoftmax,
     MaxPool,
     Network,
     Node,
@@ -59,7 +60,7 @@ def _without(nodes: list[Node], removed: int) -> list[Node]:
 
 
 def _fold_scale(first: Node, second: Node) -> Node | None:
-    if not isinstance(second, Scale):
+    if not isinstance(second, Scale) or LogSoftmax in (type(first), type(second)):
         return None
     if isinstance(first, Scale):
         return dataclasses.replace(
@@ -68,6 +69,7 @@ def _fold_scale(first: Node, second: Node) -> Node | None:
             shift=first.shift * second.scale + second.shift,
             added=added(first) * second.scale.abs() + added(second),
             steps=first.steps + second.steps + 2,
+            peak=_peak(first, second),
         )
     if not isinstance(first, Convolution | Dense):
         return None
@@ -84,7 +86,17 @@ def _fold_scale(first: Node, second: Node) -> Node | None:
         bias=first.bias * scale + shift,
         added=added(first) * scale.abs() + plus,
         steps=first.steps + second.steps + 2,
+        peak=_peak(first, second),
     )
+
+
+def _peak(first: Convolution | Dense | Scale, second: Scale) -> tuple[float, float]:
+    """Return the ``peak`` of two steps that become one."""
+    rows = first.scale if isinstance(first, Scale) else first.weight.flatten(1).abs().sum(dim=1)
+    factor, plus = float(rows.abs().max()), float(added(first).max())
+    times, more = second.peak
+    ways = [first.peak, (factor, plus), (times * factor, times * plus + more)]
+    return max(way[0] for way in ways), max(way[1] for way in ways)
 
 
 def _fuse_pool(first: Node, second: Node) -> Node | None:

@@ -28,6 +28,7 @@ __all__ = [
     "Dense",
     "Flatten",
     "Image",
+    "LogSoftmax",
     "MaxPool",
     "Network",
     "Node",
@@ -73,6 +74,7 @@ class Convolution(Node):
     Attributes:
         added: as for :class:`Scale`, [out]; None: the absolute bias.
         steps: as for :class:`Scale`.
+        peak: as for :class:`Scale`.
     """
 
     weight: Tensor
@@ -83,6 +85,7 @@ class Convolution(Node):
     groups: int
     added: Tensor | None = None
     steps: int = 0
+    peak: tuple[float, float] = (0.0, 0.0)
 
     @property
     def size(self) -> Pair:
@@ -103,12 +106,14 @@ class Dense(Node):
     Attributes:
         added: as for :class:`Scale`, [out]; None: the absolute bias.
         steps: as for :class:`Scale`.
+        peak: as for :class:`Scale`.
     """
 
     weight: Tensor
     bias: Tensor
     added: Tensor | None = None
     steps: int = 0
+    peak: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,12 +124,23 @@ class Scale(Node):
         added: the absolute values of all that the model itself adds up to the shift, multiplied as
             it is: where large numbers cancel, much more than the shift; None: the absolute shift.
         steps: roundings of the model's own computation beyond those of this node's.
+        peak: what the model's numbers on the way are at the most, where steps were folded and may
+            overflow by themselves: so many times the largest absolute input, and so much more.
     """
 
     scale: Tensor
     shift: Tensor
     added: Tensor | None = None
     steps: int = 0
+    peak: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class LogSoftmax(Scale):
+    """A log-softmax that steps come after: the identity, up to a number that is left out.
+
+    That number is one for each image, so margins do not show it; the model's rounding does.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,8 +191,8 @@ class Network:
     Attributes:
         nodes: the nodes.
         arithmetic: how exactly the model itself is evaluated, whatever the precision here.
-        shifted: whether the model's own logits differ by one number for each image, as where a
-            log-softmax at the end was left out.
+        shifted: whether a log-softmax or a softmax at the end was left out, whose own rounding
+            counts.
     """
 
     nodes: tuple[Node, ...]

@@ -19,13 +19,14 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from nversion.certification.arithmetic import Arithmetic
+from nversion.certification.arithmetic import SINGLE, Arithmetic
 from nversion.certification.network.folding import fuse
 from nversion.certification.network.graph import (
     Activation,
     Dense,
     Flatten,
     Image,
+    LogSoftmax,
     Network,
     Node,
     Scale,
@@ -137,7 +138,10 @@ class _Builder(fx.Interpreter):
             raise UnsupportedModuleError(
                 f"the model must return logits [count, classes], not [count, *{nodes[-1].shape}]"
             )
-        return Network(_reachable(nodes), self.arithmetic, self.logits in self.shifted)
+        shifted = False
+        while isinstance(nodes[-1], LogSoftmax):
+            nodes, shifted = nodes[: nodes[-1].inputs[0] + 1], True
+        return Network(_reachable(nodes), self.arithmetic, shifted)
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
@@ -301,7 +305,13 @@ class _Builder(fx.Interpreter):
                 if shapes != [list(shape)] * 2:
                     raise Unfit(f"the branches differ in shape, {shapes[0]} and {shapes[1]}")
                 return Sum(pair, shape, name)
-            return _arithmetic(name, arguments, traced[0] is n.args[0], inputs, shape)
+            # PyTorch takes numbers in double precision for float64 values, in single for all else.
+            wide = torch.float64 if self.arithmetic.sums < SINGLE.sums else torch.float32
+            first = traced[0] is n.args[0]
+            number = arguments[1] if first else arguments[0]
+            if not isinstance(number, Tensor):
+                number = torch.as_tensor(number, dtype=wide)
+            return _arithmetic(name, number, first, inputs, shape)
         rule = FUNCTIONS.get(name)
         if rule is None or len(traced) != 1 or traced[0] is not n.args[0]:
             return None
@@ -335,10 +345,10 @@ FUNCTIONS: dict[str, Callable[..., nn.Module]] = {
 
 
 def _arithmetic(
-    name: str, values: Any, first: bool, inputs: tuple[int, ...], shape: tuple[int, ...]
+    name: str, number: Tensor, first: bool, inputs: tuple[int, ...], shape: tuple[int, ...]
 ) -> Node | None:
     """Return x + c, x - c, c - x, x * c or x / c as a scale."""
-    constant = torch.as_tensor(values[1] if first else values[0]).detach().to(torch.float64).cpu()
+    constant = number.detach().to(torch.float64).cpu()
     if constant.ndim == len(shape) + 1 and constant.shape[0] == 1:
         constant = constant[0]
     if constant.ndim > len(shape) or (constant.ndim and constant.ndim != len(shape)):
@@ -391,7 +401,10 @@ def _from_module(
                     f"its dim is {module.dim}, of values [count, {', '.join(map(str, shape))}]; it "
                     "must be dim=1 of logits [count, classes]"
                 )
-            return IDENTITY
+            if isinstance(module, nn.Softmax):
+                return IDENTITY
+            one = torch.ones((), dtype=torch.float64)
+            return LogSoftmax(inputs, shape, name, one, torch.zeros_like(one))
         case nn.Linear():
             if len(before) != 1:
                 raise Unfit(f"it is given {list(before)} for an image; put a Flatten before it")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nversion.errors import UnsupportedModuleError
+from nversion.models import dtype_of
 from nversion.program.certificates.problem import Problem
 from nversion.program.certificates.radius_search import search_radius
 from nversion.program.certificates.registry import certifies
@@ -62,10 +63,21 @@ def joined_radii(program: Program, problem: Problem) -> Tensor:
     margins = (problem.margins(problem.labels) * shares[:, None, None]).sum(dim=0)
     at_zero = smallest(margins, torch.arange(len(problem.labels)))
     try:
-        found = problem.certify(joined, problem.labels)
+        found = _whole_radii(joined, problem)
     except UnsupportedModuleError:
         return search_radius(averaged, at_zero, problem.first, problem.limit)
     # The certifier asks nothing of the joined logits but to lead, and a vote's lead must show on
     # its grid, so the radius is checked again, a little below.
     start = torch.minimum(found * 0.999, problem.limit)
     return search_radius(whole, at_zero, start, torch.minimum(found, problem.limit))
+
+
+def _whole_radii(joined: JoinedLogits, problem: Problem) -> Tensor:
+    """Return the radii of the joined network, float64 [count].
+
+    Raises:
+        UnsupportedModuleError: it cannot be taken as a whole.
+    """
+    if len({dtype_of(model) for model in joined.models}) > 1:
+        raise UnsupportedModuleError("the versions compute in several precisions")
+    return problem.certify(joined, problem.labels)
