@@ -12,7 +12,10 @@ method; votes of three trained networks in the box. Then
 - every attack of the house with its defaults (each image counts as one attempt): what it finds
   must lie outside every certificate, of its own norm and of the other two,
 
-try to break them. The count and the number of violations are printed; any violation is an error.
+try to break them; what descent finds is tried in float64 and, cast to it, in the model's own
+precision, too. Among the kinds are networks of 16 layers, biases that cancel, batch norms of large
+means, float16 and bfloat16; the share of radii that are 0 is printed by kind. The count and the
+number of violations are printed; any violation is an error.
 Networks that compute something else than what tracing sees (hooks, replaced calls), or that draw
 at random, have to be refused, alone and in a vote, for certificates, and the random ones for
 attacks too; each that is not counts as a violation.
@@ -88,7 +91,55 @@ def bodies() -> dict[str, list[nn.Module]]:
         ],
         "residual": [nn.Conv2d(1, 4, 3), nn.ReLU(), Block(4), nn.Flatten()],
         "curves": [nn.Conv2d(1, 4, 3), nn.Sigmoid(), nn.Conv2d(4, 4, 3), nn.Tanh(), nn.Flatten()],
+        "16 dense": [nn.Flatten(), *dense(15, nn.ReLU)],
+        "16 sigmoid": [nn.Flatten(), *dense(15, nn.Sigmoid)],
+        "16 residual": [nn.Conv2d(1, 3, 3), nn.ReLU(), *(Block(3) for _ in range(7)), nn.Flatten()],
+        "cancelling": [nn.Flatten(), *dense(3, nn.ReLU)],
+        "large means": [
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 16),
+            nn.BatchNorm1d(16), nn.ReLU(),
+        ],
+        "float16": [
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 16),
+            nn.ReLU(),
+        ],
+        "bfloat16": [nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), *dense(2, nn.ReLU, 144)],
     }  # fmt: skip
+
+
+def dense(depth: int, activation: type[nn.Module], width: int = 64) -> list[nn.Module]:
+    """Return so many linear layers, with activations behind them."""
+    widths = [width, *[16] * depth]
+    pairs = itertools.pairwise(widths)
+    return [
+        layer for n, m in pairs for layer in (gained(nn.Linear(n, m), activation), activation())
+    ]
+
+
+def gained(layer: nn.Linear, activation: type[nn.Module]) -> nn.Linear:
+    """Return the layer with weights that keep values from dying away in deep networks."""
+    gain = 4.0 if activation is nn.Sigmoid else 1.0
+    nn.init.xavier_normal_(layer.weight, gain * math.sqrt(2.0))
+    return layer
+
+
+def trouble(name: str, model: nn.Module) -> nn.Module:
+    """Return a network with the large numbers, or the precision, that its kind is named for."""
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    with torch.no_grad():
+        if name == "cancelling":
+            for first, second in itertools.pairwise(layers[:3]):
+                first.bias.add_(300.0)
+                second.bias.sub_(second.weight.sum(dim=1) * 300.0)
+        for norm in model.modules():
+            if name == "large means" and isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
+                before = list(model.modules())[list(model.modules()).index(norm) - 1]
+                assert isinstance(before, nn.Conv2d | nn.Linear)
+                assert before.bias is not None
+                assert norm.running_mean is not None
+                before.bias += 1e3
+                norm.running_mean += 1e3
+    return model.to(getattr(torch, name)) if name in ("float16", "bfloat16") else model
 
 
 def networks(count: int, seed: int) -> Iterator[tuple[str, nn.Module]]:
@@ -101,13 +152,13 @@ def networks(count: int, seed: int) -> Iterator[tuple[str, nn.Module]]:
         layers = bodies()[name]
         width = nn.Sequential(*layers).eval()(torch.zeros(1, *SHAPE)).shape[1]
         model = nn.Sequential(*layers, nn.Linear(width, 10))
-        trained = i % 2 == 0
+        trained = (i + i // len(names)) % 2 == 0
         if trained:
             fit(model, data.train.images, data.train.labels)
         else:
             for parameter in model.parameters():
                 parameter.data.mul_(1.5)
-        yield f"{name}{' trained' if trained else ''}", model.eval()
+        yield f"{name}{' trained' if trained else ''}", trouble(name, model.eval())
 
 
 def votes(count: int, seed: int) -> Iterator[tuple[str, nn.Module]]:
@@ -228,8 +279,12 @@ def descend(
     box: bool,
     starts: int,
     seed: int,
+    own: nn.Module | None = None,
 ) -> int:
-    """Return how many of `starts` attempts per image, in float64, leave the class."""
+    """Return how many of `starts` attempts per image leave the class.
+
+    They are made in float64, and are tried in the precision of `own`, the model before it was cast.
+    """
     x = images.double().repeat(starts, 1, 1, 1)
     flat, labels = x.flatten(1), labels.repeat(starts)
     radius = (radii.double() * INSIDE).repeat(starts)
@@ -245,8 +300,8 @@ def descend(
             d = project(d, radius, norm)
         z = (flat + d).reshape(x.shape).requires_grad_(True)
         logits = model(z)
-        own = logits.gather(1, labels[:, None]).squeeze(1)
-        margin = own - logits.scatter(1, labels[:, None], -math.inf).amax(dim=1)
+        lead = logits.gather(1, labels[:, None]).squeeze(1)
+        margin = lead - logits.scatter(1, labels[:, None], -math.inf).amax(dim=1)
         valid = torch.ones_like(broken)
         if box:
             valid = ((flat + d) >= 0.0).all(dim=1) & ((flat + d) <= 1.0).all(dim=1)
@@ -255,6 +310,8 @@ def descend(
             # What a hard voter shows to gradients is not what it decides.
             lost = model.vote(z.detach()).labels != labels
         broken |= lost & valid & (radius > 0)
+        if own is not None:
+            broken |= lost_as_evaluated(own, x, z.detach(), labels, radius, norm, box)
         if step == steps:
             break
         (gradient,) = torch.autograd.grad(margin.sum(), z)
@@ -268,6 +325,23 @@ def descend(
             top = g.abs() >= g.abs().topk(1 + step % 4, dim=1).values[:, -1:]
             d = d - length * g.sign() * top / top.sum(dim=1, keepdim=True)
     return int(broken.sum())
+
+
+def lost_as_evaluated(
+    model: nn.Module,
+    images: Tensor,
+    points: Tensor,
+    labels: Tensor,
+    radii: Tensor,
+    norm: float,
+    box: bool,
+) -> Tensor:
+    """Return which points, cast to the model's precision, lie in the balls and leave the class."""
+    points = points.clamp(0.0, 1.0) if box else points
+    cast = points.to(next(model.parameters()).dtype)
+    inside = (cast.double() - images).flatten(1).norm(norm, dim=1) <= radii.double()
+    lost: Tensor = inside & (radii > 0) & (predict(model, cast) != labels)
+    return lost
 
 
 def house(
@@ -297,7 +371,7 @@ def house(
 def main() -> int:
     """Run the campaign and print the count."""
     parser = argparse.ArgumentParser(description="Attack certified images, count violations.")
-    parser.add_argument("--networks", type=int, default=22)
+    parser.add_argument("--networks", type=int, default=36)
     parser.add_argument("--votes", type=int, default=6)
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--starts", type=int, default=40)
@@ -311,6 +385,7 @@ def main() -> int:
     data = nv.load_dataset("digits")
     methods = options.methods.split(",")
     attempts = certificates = 0
+    zeros: dict[str, list[int]] = {}
     requests, violations = unrefused(data.test.images[: options.images], options.seed)
     print(f"{requests} requests to refuse: {requests - violations} refused", flush=True)
     models = itertools.chain(
@@ -332,26 +407,33 @@ def main() -> int:
             found = nv.certify(model, images, labels, norm, box=domain, method=method)
             radii[method, norm, box] = found
             certificates += int((found > 0).sum())
+            counted = zeros.setdefault(name.removesuffix(" trained"), [0, 0])
+            counted[0] += int((found == 0).sum())
+            counted[1] += len(found)
         chosen = [a for a in options.attacks.split(",") if a]
         tried, broken = house(model, images, labels, radii, chosen, options.seed)
         attempts, violations = attempts + tried, violations + broken
         with frozen(model):
+            own = None if isinstance(model, nv.Program) else copy.deepcopy(model)
             model.double()
             for (_, norm, box), certified in radii.items():
                 violations += descend(
-                    model, images, labels, certified, norm, box, options.starts, index
+                    model, images, labels, certified, norm, box, options.starts, index, own
                 )
                 attempts += options.starts * int((certified > 0).sum())
         spent = time.perf_counter() - began
         counts = f"{attempts:7} attempts, {violations} violations"
         print(f"{index + 1:3} {name:20} {counts}, {spent:.0f} s", flush=True)
     seconds = time.perf_counter() - began
+    for kind, (none, all_of_them) in zeros.items():
+        print(f"{kind:20} {none} of {all_of_them} radii are 0")
     print(f"{attempts} attempts on {certificates} certificates: {violations} violations")
     if options.out:
         summary = {
             "attempts": attempts,
             "certificates": certificates,
             "violations": violations,
+            "share_of_zeros": {kind: none / count for kind, (none, count) in zeros.items()},
             "requests_to_refuse": requests,
         }
         options.out.write_text(json.dumps({**summary, "seconds": seconds}, indent=1) + "\n")
