@@ -179,8 +179,11 @@ def test_attacks_and_certificates_of_a_softmax_are_those_of_its_logits() -> None
         assert torch.equal(found.images, attack(scaled, IMAGES, labels).images)
     with pytest.warns(OutputsWarning, match="left out"):
         radii = nv.certify(sharp, IMAGES, labels, 2)
-    assert torch.equal(radii, nv.certify(scaled, IMAGES, labels, 2))
-    assert torch.equal(radii, nv.certify(nv.as_logits(sharp), IMAGES, labels, 2))
+    plain = nv.certify(scaled, IMAGES, labels, 2)
+    assert torch.equal(plain, nv.certify(nv.as_logits(sharp), IMAGES, labels, 2))
+    # The softmax's own rounding counts where it was not declared: classes may tie after it.
+    assert bool((radii <= plain).all())
+    torch.testing.assert_close(radii, plain, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

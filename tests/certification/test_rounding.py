@@ -44,5 +44,7 @@ def test_margins_exceed_the_rounding_of_float64_and_stay_tiny(name: str) -> None
         limit = sizes[index] * (1 + 1e-6) + 1e-12
         assert bool((low.abs() <= limit).all())
         assert bool((high.abs() <= limit).all())
-    assert float(relaxation.spare.errors.max()) < 1e-6
+    # Logits are compared in float32, whatever they were computed in.
+    compared = 4.0 * 2.0**-24 * float(sizes[-1].max())
+    assert float(relaxation.spare.errors.max()) < 1e-6 + compared
     assert float(relaxation.spare.ranges.max()) < 1e-6
