@@ -241,23 +241,10 @@ class Errors:
         read = node.inputs[0] if isinstance(node, Dense) else last
         return Spare(errors, own, self._off[read], self.rho[read], ranges)
 
-    def leads(self, labels: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the margins at the images in real arithmetic, and their weights.
-
-        Args:
-            labels: int64 [count].
-            others: int64 [count, rows].
-
-        Returns:
-            [count, rows], and [count, rows, neurons] over the inputs of a last linear map, or else
-            over the logits.
-        """
-        logits, last = self._values[-1], self._network.nodes[-1]
-        margins = logits.gather(1, labels[:, None]) - logits.gather(1, others)
-        if isinstance(last, Dense):
-            return margins, last.weight[labels][:, None] - last.weight[others]
-        identity = torch.eye(logits.shape[1], dtype=logits.dtype, device=logits.device)
-        return margins, identity[labels][:, None] - identity[others]
+    @property
+    def logits(self) -> Tensor:
+        """The logits of the images in real arithmetic, [count, classes]."""
+        return self._values[-1]
 
     def start(self, bounds: Bounds) -> None:
         """Begin with the range of the pixels, which are cast to the model's precision."""

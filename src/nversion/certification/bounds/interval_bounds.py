@@ -17,7 +17,7 @@ from nversion.certification.bounds.intervals import Bounds, interval_step
 from nversion.certification.lipschitz.stretches import Stretches
 from nversion.certification.network.graph import Convolution, Dense, Network
 
-__all__ = ["interval_bounds", "interval_margins", "last_margins"]
+__all__ = ["interval_bounds", "interval_margins", "last_margins", "margin_weights"]
 
 
 def interval_bounds(network: Network, images: Tensor, radii: Tensor, ball: Ball) -> list[Bounds]:
@@ -51,9 +51,29 @@ def interval_margins(
     found = last_margins(network, bounds, labels, others) - spare.linear(labels, others)
     if stretches is None:
         return found
-    lead, weight = errors.leads(labels, others)
+    logits, weight = errors.logits, margin_weights(network, labels, others)
+    lead = logits.gather(1, labels[:, None]) - logits.gather(1, others)
     change = stretches.changes(network, weight) * radii[:, None]
     return torch.maximum(found, lead - change - spare.moved(labels, others, weight))
+
+
+def margin_weights(network: Network, labels: Tensor, others: Tensor) -> Tensor:
+    """Return the weights of margins over what a last linear map reads, or else over the logits.
+
+    Args:
+        network: the network.
+        labels: int64 [count].
+        others: int64 [count, rows].
+
+    Returns:
+        [count, rows, neurons].
+    """
+    last = network.nodes[-1]
+    if isinstance(last, Dense):
+        weight = last.weight
+    else:
+        weight = torch.eye(network.classes, dtype=network.dtype, device=labels.device)
+    return weight[labels][:, None] - weight[others]
 
 
 def last_margins(
@@ -71,7 +91,7 @@ def last_margins(
     if not isinstance(last, Dense):
         low, high = bounds[len(network.nodes) - 1]
         return low.gather(1, labels[:, None]) - high.gather(1, others)
-    weight = last.weight[labels][:, None] - last.weight[others]
+    weight = margin_weights(network, labels, others)
     bias = last.bias[labels][:, None] - last.bias[others]
     low, high = bounds[last.inputs[0]]
     value = (weight @ ((low + high) / 2)[:, :, None]).squeeze(2) + bias

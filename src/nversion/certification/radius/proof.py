@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from nversion.certification.ball import largest_radius, lowest
-from nversion.certification.bounds.interval_bounds import last_margins
+from nversion.certification.bounds.interval_bounds import last_margins, margin_weights
 from nversion.certification.bounds.relaxation import Relaxation
 from nversion.certification.bounds.smaller_ball import SmallerBall
-from nversion.certification.network.graph import Dense, Network
 from nversion.certification.rows.walk import least, margin_rows, walk
 
 __all__ = ["Proof", "linear_margins", "prove"]
@@ -63,7 +62,7 @@ def _margins(
 ) -> _Margins:
     rows = margin_rows(relaxation.network, labels, others)
     values = (rows.a @ relaxation.logits[:, :, None]).squeeze(2)
-    weight = _last_weight(relaxation.network, rows.a)
+    weight = margin_weights(relaxation.network, labels, others)
     norm = relaxation.ball.norm
     spare = relaxation.spare.linear(labels, others)
     lower = last_margins(relaxation.network, relaxation.bounds, labels, others) - spare
@@ -121,12 +120,6 @@ def linear_margins(
 ) -> Tensor:
     """Return lower bounds of ``logit[label] - logit[other]`` over the balls, [count, rows]."""
     return _margins(relaxation, labels, others, inner).lower
-
-
-def _last_weight(network: Network, rows: Tensor) -> Tensor:
-    """Return rows over the logits as rows over what a last linear map reads, if there is one."""
-    last = network.nodes[-1]
-    return rows @ last.weight if isinstance(last, Dense) else rows
 
 
 def _margin_derivatives(relaxation: Relaxation, weight: Tensor) -> tuple[Tensor, Tensor | None]:
