@@ -198,17 +198,17 @@ def test_a_change_of_the_plugin_remakes_what_runs_it(
 from nversion.attacks import create
 from nversion.program import certificate_of, create_voter
 from nversion.study.closure import code_digest
-from nversion.study.units.attacking import attack_version
-from nversion.study.units.certifying_votes import certify_vote_on_images
-from nversion.study.units.training import train_version
+from nversion.study.units.attacking import AttackNetwork
+from nversion.study.units.certifying_votes import CertifyVote
+from nversion.study.units.training import TrainNetwork
 from nversion.versions import create_objective
 
 voter = create_voter("trimmed-mean")
-print(code_digest(attack_version, create("towards-grey")))
-print(code_digest(certify_vote_on_images, voter, certificate_of(voter)))
-print(code_digest(train_version, create_objective("label-smoothing")))
-print(code_digest(attack_version, create("gradient")))
-print(code_digest(train_version, create_objective("cross-entropy")))
+print(code_digest(AttackNetwork, create("towards-grey")))
+print(code_digest(CertifyVote, voter, certificate_of(voter)))
+print(code_digest(TrainNetwork, create_objective("label-smoothing")))
+print(code_digest(AttackNetwork, create("gradient")))
+print(code_digest(TrainNetwork, create_objective("cross-entropy")))
 """
     before = workplace.python(code).split()
     file = workplace.site / "nversion_example" / "voter.py"

@@ -16,7 +16,7 @@ from nversion.attacks.gradient import Gradient
 from nversion.errors import StudyError
 from nversion.program.voters import Majority
 from nversion.study.closure import Closure, Sources, code_digest, roots_of
-from nversion.study.units.training import train_version
+from nversion.study.units.training import TrainNetwork
 
 FACADE = {
     "__init__.py": "from house.one import One\nfrom house.two import Two\n__all__ = ['One', 'Two']",
@@ -155,7 +155,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 )
 def test_a_plugin_counts_as_a_whole_wherever_it_is_installed(plugin: Path, edited: str) -> None:
     mine = importlib.import_module("theirs").Mine()
-    roots = roots_of(train_version, mine)
+    roots = roots_of(TrainNetwork, mine)
     assert roots == ("nversion.study.units.training", "theirs.attack")
     before = Sources().closure(roots)
     assert {"theirs", "theirs.helper", "nversion.attacks.adef"} <= before.modules.keys()
@@ -178,19 +178,19 @@ def test_an_attack_made_when_it_is_asked_for_rests_on_its_base() -> None:
     assert roots_of(made()) == ("nversion.attacks.gradient",)
 
 
-def test_the_digest_tells_functions_and_what_they_use_apart() -> None:
-    plain = code_digest(train_version)
-    assert code_digest(train_version) == plain
-    assert code_digest(train_version, create("gradient")) != plain
-    assert code_digest(train_version, Majority) == code_digest(train_version, Majority())
+def test_the_digest_tells_kinds_of_units_and_what_they_use_apart() -> None:
+    plain = code_digest(TrainNetwork)
+    assert code_digest(TrainNetwork) == plain
+    assert code_digest(TrainNetwork, create("gradient")) != plain
+    assert code_digest(TrainNetwork, Majority) == code_digest(TrainNetwork, Majority())
 
 
 def test_code_without_a_source_is_refused() -> None:
     typed = type("Typed", (), {"__module__": "nowhere"})
     with pytest.raises(StudyError, match="the source of nowhere cannot be found"):
-        code_digest(train_version, typed())
+        code_digest(TrainNetwork, typed())
     with pytest.raises(StudyError, match="no module defines"):
-        code_digest(train_version, 3)
+        code_digest(TrainNetwork, 3)
 
 
 def test_no_list_of_modules_is_kept_by_hand() -> None:

@@ -3,49 +3,74 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nversion.attacks.adef import ADef
-from nversion.attacks.gradient import Gradient
+from nversion.attacks import Attack, create
 from nversion.errors import DiskFullError
-from nversion.files import remove_leftovers, write_text
-from nversion.study.engine import Engine
+from nversion.files import write_text
 from nversion.study.folder import StudyFolder
-from nversion.study.ledger import Entry, Ledger, Unit, _line
+from nversion.study.ledger import Entry, Ledger, _line
+from nversion.study.unit_runner import UnitRunner
+from nversion.study.units.base import Unit
 from nversion.workers import open_pool
 
 
-def _write(path: Path, text: str) -> None:
-    write_text(path, text)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Write(Unit):
+    """Write a text."""
+
+    path: Path
+    text: str
+
+    def run(self) -> None:
+        write_text(self.path, self.text)
+
+    def inputs(self) -> Mapping[str, Any]:
+        return {"text": self.text}
+
+    def outputs(self) -> tuple[Path, ...]:
+        return (self.path,)
 
 
-def _raise(path: Path, text: str) -> None:
-    raise RuntimeError(f"no {text} for {path.name}")
+class Break(Write):
+    """Fail."""
+
+    def run(self) -> None:
+        raise RuntimeError(f"no {self.text} for {self.path.name}")
 
 
-def _fill(path: Path, text: str) -> None:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2, before[1]))
-    try:
-        write_text(path, text)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+class Fill(Write):
+    """Write a text where there is no room for it."""
+
+    def run(self) -> None:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2, before[1]))
+        try:
+            super().run()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def unit(folder: Path, name: str = "part/one", text: str = "hello") -> Unit:
-    path = folder / name / "out.txt"
-    return Unit(
-        name=name,
-        function=_write,
-        arguments={"path": path, "text": text},
-        inputs={"text": text},
-        outputs=(path.relative_to(folder).as_posix(),),
-    )
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class WriteByAttack(Write):
+    """Write a text with the help of attacks."""
+
+    attacks: tuple[Attack, ...]
+
+    def uses(self) -> tuple[object, ...]:
+        return self.attacks
+
+
+def unit(
+    folder: Path, name: str = "part/one", text: str = "hello", kind: type[Write] = Write
+) -> Write:
+    return kind(name=name, path=folder / name / "out.txt", text=text)
 
 
 @pytest.fixture
@@ -54,27 +79,27 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def engine(tmp_path: Path, said: list[str]) -> Engine:
-    return Engine(StudyFolder(tmp_path), open_pool(1), said.append)
+def runner(tmp_path: Path, said: list[str]) -> UnitRunner:
+    return UnitRunner(StudyFolder(tmp_path), open_pool(1), said.append)
 
 
-def test_a_unit_is_made_once(tmp_path: Path, engine: Engine, said: list[str]) -> None:
-    engine.run("writing", [unit(tmp_path)])
+def test_a_unit_is_made_once(tmp_path: Path, runner: UnitRunner, said: list[str]) -> None:
+    runner.run("writing", [unit(tmp_path)])
     (tmp_path / "part/one/out.txt").touch()
-    entries = engine.run("writing", [unit(tmp_path)])
+    entries = runner.run("writing", [unit(tmp_path)])
     assert list(entries) == ["part/one"]
     assert said == ["writing: 1 to do", "writing: 1 kept"]
 
 
-def test_other_inputs_make_it_again(tmp_path: Path, engine: Engine) -> None:
-    engine.run("writing", [unit(tmp_path)])
-    engine.run("writing", [unit(tmp_path, text="bye")])
+def test_other_inputs_make_it_again(tmp_path: Path, runner: UnitRunner) -> None:
+    runner.run("writing", [unit(tmp_path)])
+    runner.run("writing", [unit(tmp_path, text="bye")])
     assert (tmp_path / "part/one/out.txt").read_text() == "bye"
 
 
-def test_other_inputs_are_told(tmp_path: Path, engine: Engine, said: list[str]) -> None:
-    engine.run("writing", [unit(tmp_path)])
-    engine.run("writing", [unit(tmp_path, text="bye"), unit(tmp_path, "part/two")])
+def test_other_inputs_are_told(tmp_path: Path, runner: UnitRunner, said: list[str]) -> None:
+    runner.run("writing", [unit(tmp_path)])
+    runner.run("writing", [unit(tmp_path, text="bye"), unit(tmp_path, "part/two")])
     assert said[-1] == "writing: 2 to do (1 from other settings, data or code)"
 
 
@@ -82,43 +107,45 @@ def test_other_inputs_are_told(tmp_path: Path, engine: Engine, said: list[str]) 
     ("damage", "reason"), [("flip", "does not match its checksum"), ("remove", "is missing")]
 )
 def test_a_damaged_output_is_made_again_and_said_so(
-    tmp_path: Path, engine: Engine, said: list[str], damage: str, reason: str
+    tmp_path: Path, runner: UnitRunner, said: list[str], damage: str, reason: str
 ) -> None:
-    engine.run("writing", [unit(tmp_path)])
+    runner.run("writing", [unit(tmp_path)])
     path = tmp_path / "part/one/out.txt"
     path.write_text("hellp") if damage == "flip" else path.unlink()
-    engine.run("writing", [unit(tmp_path)])
+    runner.run("writing", [unit(tmp_path)])
     assert path.read_text() == "hello"
     assert said[1] == f"part/one/out.txt {reason}: part/one is made again"
 
 
-def test_what_a_killed_writer_left_is_removed(tmp_path: Path, engine: Engine) -> None:
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path, runner: UnitRunner) -> None:
     left = tmp_path / "part/one/.out.txt.abc.tmp"
     left.parent.mkdir(parents=True)
     left.write_text("hal")
-    engine.run("writing", [unit(tmp_path)])
+    runner.run("writing", [unit(tmp_path)])
     assert [path.name for path in left.parent.iterdir()] == ["out.txt"]
 
 
-def test_a_full_disk_ends_the_study_and_keeps_what_is_done(tmp_path: Path, engine: Engine) -> None:
-    full = dataclasses.replace(unit(tmp_path, "part/two"), function=_fill)
+def test_a_full_disk_ends_the_study_and_keeps_what_is_done(
+    tmp_path: Path, runner: UnitRunner
+) -> None:
+    full = unit(tmp_path, "part/two", kind=Fill)
     with pytest.raises(DiskFullError, match=r"part/two/out.txt: no room to write it.*again"):
-        engine.run("writing", [unit(tmp_path), full, unit(tmp_path, "part/three")])
+        runner.run("writing", [unit(tmp_path), full, unit(tmp_path, "part/three")])
     assert not (tmp_path / "part/two/out.txt").exists()
-    again = Engine(StudyFolder(tmp_path), open_pool(1), lambda line: None)
+    again = UnitRunner(StudyFolder(tmp_path), open_pool(1), lambda line: None)
     assert again.run("writing", [unit(tmp_path)])
 
 
 def test_a_failing_unit_is_noted_and_tried_again(
-    tmp_path: Path, engine: Engine, said: list[str]
+    tmp_path: Path, runner: UnitRunner, said: list[str]
 ) -> None:
-    bad = dataclasses.replace(unit(tmp_path, "part/two"), function=_raise)
-    entries = engine.run("writing", [bad, unit(tmp_path)])
+    bad = unit(tmp_path, "part/two", kind=Break)
+    entries = runner.run("writing", [bad, unit(tmp_path)])
     assert list(entries) == ["part/one"]
-    assert engine.failures == [("part/two", "RuntimeError: no hello for out.txt")]
+    assert runner.failures == [("part/two", "RuntimeError: no hello for out.txt")]
     assert "RuntimeError" in (tmp_path / ".units/errors/part/two.txt").read_text()
     assert "part/two failed" in said[-1]
-    again = Engine(StudyFolder(tmp_path), open_pool(1), said.append)
+    again = UnitRunner(StudyFolder(tmp_path), open_pool(1), said.append)
     assert list(again.run("writing", [unit(tmp_path, "part/two")])) == ["part/two"]
     assert again.failures == []
 
@@ -127,16 +154,16 @@ def test_an_entry_is_only_good_for_its_unit(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     first = unit(tmp_path)
     assert ledger.check(first).state == "new"
-    _write(**first.arguments)
+    first.run()
     ledger.record(first, 1.0)
     assert ledger.check(first).state == "done"
-    assert ledger.check(dataclasses.replace(first, inputs={"text": "other"})).state == "changed"
+    assert ledger.check(dataclasses.replace(first, text="other")).state == "changed"
 
 
-def _recorded(folder: Path, names: str) -> list[Unit]:
+def _recorded(folder: Path, names: str) -> list[Write]:
     ledger, units = Ledger(folder), [unit(folder, f"part/{name}") for name in names]
     for one in units:
-        _write(**one.arguments)
+        one.run()
         ledger.record(one, 1.0)
     return units
 
@@ -173,7 +200,7 @@ def test_the_journal_does_not_say_which_files_a_unit_has(
     tmp_path: Path, outputs: dict[str, str]
 ) -> None:
     (unit,) = _recorded(tmp_path, "a")
-    entry = Entry(unit.digest, outputs, 1.0, None)
+    entry = Entry(Ledger(tmp_path).digest(unit), outputs, 1.0, None)
     (tmp_path / ".units/journal.jsonl").write_text(_line(unit.name, entry))
     assert Ledger(tmp_path).check(unit).state == "damaged"
 
@@ -191,7 +218,7 @@ def test_a_line_that_could_do_harm_is_a_damaged_one(tmp_path: Path, line: str) -
 def test_a_journal_of_lines_that_no_longer_hold_is_written_anew(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     one = unit(tmp_path)
-    _write(**one.arguments)
+    one.run()
     for _ in range(110):
         ledger.record(one, 1.0)
     assert Ledger(tmp_path).check(one).state == "done"
@@ -220,7 +247,11 @@ def _file_size_limit(size: int) -> Iterator[None]:
 
 
 def test_a_unit_rests_on_the_code_of_what_it_uses(tmp_path: Path) -> None:
-    one = dataclasses.replace(unit(tmp_path), function=write_text)
-    used = {dataclasses.replace(one, uses=uses).digest for uses in ((), (Gradient(),), (ADef(),))}
+    ledger = Ledger(tmp_path)
+    path = tmp_path / "out"
+    used = {
+        ledger.digest(WriteByAttack(name="a", path=path, text="", attacks=attacks))
+        for attacks in ((), (create("gradient"),), (create("adef"),))
+    }
     assert len(used) == 3
-    assert dataclasses.replace(one, function=remove_leftovers).digest != one.digest
+    assert len({ledger.digest(unit(tmp_path, kind=kind)) for kind in (Write, Break)}) == 2

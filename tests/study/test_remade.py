@@ -16,9 +16,10 @@ import pytest
 import nversion
 from nversion.study import make_config, run_study, runner
 from nversion.study.closure import Sources, roots_of
-from nversion.study.engine import Engine
-from nversion.study.ledger import Entry, Unit
+from nversion.study.ledger import Entry
 from nversion.study.source import Source
+from nversion.study.unit_runner import UnitRunner
+from nversion.study.units.base import Unit
 
 PACKAGE = Path(nversion.__file__).parent
 
@@ -91,9 +92,13 @@ REMADE: dict[str, Sequence[str]] = {
     "certification/smoothing.py": (),
     "study/units/teaching.py": ("teacher",),
     "study/units/comparing.py": ("comparisons",),
-    "study/compare_stage.py": (),
-    "study/attack_stage.py": (),
-    "study/engine.py": (),
+    "study/units/base.py": tuple(KINDS),
+    "study/units/stored.py": ("vote", "comparisons"),
+    "study/units/__init__.py": (),
+    "study/stages/comparing.py": (),
+    "study/stages/attacking.py": (),
+    "study/context.py": (),
+    "study/unit_runner.py": (),
     "study/config.py": (),
     "report/page.py": (),
     "cli/study.py": (),
@@ -102,8 +107,8 @@ REMADE: dict[str, Sequence[str]] = {
 """The kinds of units whose code a file belongs to."""
 
 
-class Recording(Engine):
-    """An engine that remembers what it was asked for."""
+class Recording(UnitRunner):
+    """A runner that remembers what it was asked for."""
 
     units: list[Unit]
 
@@ -135,7 +140,7 @@ def study(
     folder = tmp_path_factory.mktemp("remade") / "study"
     Recording.units = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "Engine", Recording)
+        patch.setattr(runner, "UnitRunner", Recording)
         run_study(make_config(tiny), folder)
     units: dict[str, list[Unit]] = {kind: [] for kind in KINDS}
     for unit in Recording.units:
@@ -160,7 +165,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _codes(units: dict[str, list[Unit]], package: Path) -> dict[str, set[str]]:
     sources = Remembering([str(package.parent)])
     roots = {
-        kind: {roots_of(unit.function, *unit.uses) for unit in of_kind}
+        kind: {roots_of(type(unit), *unit.uses()) for unit in of_kind}
         for kind, of_kind in units.items()
     }
     return {

@@ -194,7 +194,7 @@ def study(
 def _plan(config: Any, folder: Path, as_json: bool) -> None:
     import json
 
-    from nversion.study.plan import plan_study
+    from nversion.study.planning.plan import plan_study
 
     if not as_json:
         typer.echo("measuring for a quarter of a minute ...", err=True)

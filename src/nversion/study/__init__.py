@@ -10,15 +10,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nversion.study.attack_stage import AttackPlan
     from nversion.study.config import StudyConfig, load_config, make_config
+    from nversion.study.context import AttackPlan
     from nversion.study.facts import without_times
     from nversion.study.runner import run_study
     from nversion.study.sections import Results
     from nversion.study.standalone import build_adversarial_set
 
 _HOMES = {
-    "AttackPlan": "attack_stage",
+    "AttackPlan": "context",
     "Results": "sections",
     "StudyConfig": "config",
     "build_adversarial_set": "standalone",

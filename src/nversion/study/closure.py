@@ -1,8 +1,9 @@
-"""Which code a unit of work rests on: the modules that its function reaches by import.
+"""Which code a unit of work rests on: the modules that its class reaches by import.
 
 No list of modules is kept by hand, as one that lacks a module keeps stale results in silence. The
-closure starts at the module that defines the function and at those that define what it is handed or
-finds by name (an attack, a voter), and follows every import statement, those inside functions too.
+closure starts at the module that defines the kind of unit and at those that define what it is
+handed or finds by name (an attack, a voter), and follows every import statement, those inside
+functions too.
 
 - ``from package import Name`` leads to the module that defines Name, by the imports of the
   package's ``__init__``: what a package passes on beside it does not count. So a unit that runs one
@@ -26,7 +27,7 @@ import dataclasses
 import functools
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
 from pathlib import Path
@@ -45,17 +46,17 @@ INSTALLED = {"site-packages", "dist-packages"}
 """Folders that hold installed libraries."""
 
 
-def code_digest(function: Callable[..., Any], *uses: object) -> str:
+def code_digest(kind: type, *uses: object) -> str:
     """Return a digest of the code that a unit runs.
 
     Args:
-        function: of the unit.
+        kind: of unit.
         uses: objects (or classes) whose code it runs beside what it imports.
 
     Raises:
         StudyError: the source of one of them cannot be found.
     """
-    return digest_of(function.__qualname__, _digest(roots_of(function, *uses)))
+    return digest_of(kind.__qualname__, _digest(roots_of(kind, *uses)))
 
 
 def roots_of(*things: object) -> tuple[str, ...]:

@@ -216,6 +216,11 @@ class CertificationSection(_Section):
     program_versions: int = Field(default=20, ge=1)
     program_norms: tuple[Literal[1, 2, "inf"], ...] = Field(default=(2,), min_length=1)
 
+    @property
+    def steps_taken(self) -> int:
+        """The steps of the method; 0 for those that take none."""
+        return self.steps if self.method == "alpha" else 0
+
 
 class RunSection(_Section):
     """Where and how the work runs; nothing here but the device changes a result.

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,15 +12,11 @@ from typing import Any
 import torch
 
 import nversion
-from nversion.architectures import Architecture
-from nversion.datasets import Dataset
-from nversion.device import resolve_device
 from nversion.files import read_object
-from nversion.study.config import StudyConfig
-from nversion.study.folder import StudyFolder
+from nversion.study.context import Study
 from nversion.study.sections import Failure, Section, StudyFacts, VersionRow
 
-__all__ = ["TIMES", "Times", "study_section", "version_rows", "without_times"]
+__all__ = ["TIMES", "study_section", "version_rows", "without_times"]
 
 TIMES = frozenset({"wall_seconds", "discarded_seconds", "seconds"})
 """The keys of results.json that differ from run to run."""
@@ -36,29 +31,15 @@ UNKNOWN: Mapping[str, None] = MappingProxyType(
 """The accuracies of a version that failed."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Times:
-    """Where a study's wall-clock time went.
+def study_section(study: Study, versions: int) -> StudyFacts:
+    """Return what was run, with what, where, and how long each stage took.
 
-    Attributes:
-        stages: seconds by stage, of the work that the results consist of, whichever run did it.
-        discarded: seconds of work that they do not consist of: it was interrupted, or made from
-            other settings, data or code.
+    Args:
+        study: that ran.
+        versions: how many of its versions were trained.
     """
-
-    stages: Mapping[str, float]
-    discarded: float
-
-
-def study_section(
-    config: StudyConfig,
-    data: Dataset,
-    versions: int,
-    workers: int,
-    times: Times,
-    failures: Sequence[tuple[str, str]],
-) -> StudyFacts:
-    """Return what was run, with what, where, and how long each stage took."""
+    config, data, units = study.config, study.data, study.units
+    stages = units.wall_seconds()
     return StudyFacts(
         name=config.name,
         dataset=config.dataset,
@@ -74,11 +55,11 @@ def study_section(
         nversion=nversion.__version__,
         torch=str(torch.__version__),
         python=platform.python_version(),
-        device=resolve_device(config.run.device).type,
-        workers=workers,
-        wall_seconds={**times.stages, "total": sum(times.stages.values())},
-        discarded_seconds=times.discarded,
-        failures=[Failure(unit=unit, error=error) for unit, error in failures],
+        device=study.device.type,
+        workers=units.workers,
+        wall_seconds={**stages, "total": sum(stages.values())},
+        discarded_seconds=units.discarded_seconds(),
+        failures=[Failure(unit=unit, error=error) for unit, error in units.failures],
         config=config.model_dump(mode="json", exclude={"run", "data_dir"}),
     )
 
@@ -109,26 +90,20 @@ def _git(tree: Path, *arguments: str) -> str:
 
 
 def version_rows(
-    architectures: Sequence[Architecture],
-    data: Dataset,
-    folder: StudyFolder,
-    errors: Mapping[str, str],
-    accuracies: Mapping[str, Mapping[str, float | None]],
+    study: Study, accuracies: Mapping[str, Mapping[str, float | None]]
 ) -> list[VersionRow]:
     """Return one row per architecture, those that failed included.
 
     Args:
-        architectures: in the study's order.
-        data: the dataset.
-        folder: the study's.
-        errors: by name, of the versions that failed.
+        study: that ran.
         accuracies: by name: adversarial_accuracy, adversarial_accuracy_own and _others.
     """
+    data, errors = study.data, dict(study.units.failures)
     rows = []
-    for architecture in architectures:
+    for architecture in study.architectures:
         name = str(architecture.name)
-        error = errors.get(name)
-        record = {} if error else read_object(folder.version(name) / "record.json")
+        error = errors.get(f"versions/{name}")
+        record = {} if error else read_object(study.folder.version(name) / "record.json")
         rows.append(
             VersionRow(
                 name=name,

@@ -1,7 +1,7 @@
 """Where a study keeps what: the one place that knows the names of its files.
 
-A study is a folder (see the README of the project for the tree). While a study runs, a lock on
-``.lock`` keeps a second one out of the same folder.
+A study is a folder (docs/guide/study.md has the tree). While a study runs, a lock on ``.lock``
+keeps a second one out of the same folder.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class StudyFolder:
         return self.root / "report"
 
     @property
-    def built(self) -> Path:
-        """What building the adversarial set found out about the attack runs."""
+    def attack_table(self) -> Path:
+        """The table of attacks, and the image to show them on."""
         return self.root / ".units" / "attacks.json"
 
     @property

@@ -12,18 +12,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 from nversion.errors import ArtefactError
 from nversion.files import digest_of, noticing_a_full_disk, sha256_of_file, write_text
 from nversion.reading import checked, parse_json, read_bytes
 from nversion.study.closure import code_digest
+from nversion.study.units.base import Unit
 
-__all__ = ["Check", "Entry", "Ledger", "Unit"]
+__all__ = ["Check", "Entry", "Ledger"]
 
 HASHED_AT_ONCE = 4
 """Files that are checked at the same time: hashing leaves Python's lock alone."""
@@ -33,37 +33,6 @@ JOURNAL_LIMIT = 1 << 30
 
 CHECK_DIGITS = 16
 """Hexadecimal digits of a line's own checksum."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Unit:
-    """One piece of work.
-
-    Attributes:
-        name: unique in the study, such as "versions/v001".
-        function: a module-level function, called with `arguments`.
-        arguments: keyword arguments that can be pickled.
-        inputs: JSON values and digests that decide the result.
-        outputs: the files it writes, relative to the study's folder.
-        cost: how much work it is, in a measure of its stage's own; the dearest is begun first, so
-            that no worker is left with a long unit at the end.
-        uses: objects whose code the function runs but does not import, as it is handed them or
-            finds them by name: an attack, a voter.
-    """
-
-    name: str
-    function: Callable[..., Any]
-    arguments: Mapping[str, Any]
-    inputs: Mapping[str, Any]
-    outputs: tuple[str, ...]
-    cost: float = 0.0
-    uses: tuple[object, ...] = ()
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of everything the result depends on."""
-        code = code_digest(self.function, *self.uses)
-        return digest_of(self.name, self.inputs, list(self.outputs), code)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +46,7 @@ class Entry:
         error: why it failed for good (a version that does not learn), or None.
         wall: its share of the study's wall-clock time, which several workers make smaller: from
             when the unit before it ended, or its stage began, to its own end.
+        stage: of the study, that it belongs to.
     """
 
     digest: str
@@ -84,6 +54,7 @@ class Entry:
     seconds: float
     error: str | None
     wall: float = 0.0
+    stage: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +112,15 @@ class Ledger:
 
     def check(self, unit: Unit) -> Check:
         """Return whether a unit is done: made from the same inputs, and its outputs intact."""
-        return self._check(unit, unit.digest)
+        return self._check(unit, self.digest(unit))
+
+    def digest(self, unit: Unit) -> str:
+        """Return the SHA-256 of everything that a unit's result depends on."""
+        code = code_digest(type(unit), *unit.uses())
+        return digest_of(unit.name, unit.inputs(), self._outputs(unit), code)
+
+    def _outputs(self, unit: Unit) -> list[str]:
+        return [path.relative_to(self._folder).as_posix() for path in unit.outputs()]
 
     def _check(self, unit: Unit, digest: str) -> Check:
         entry = self._entries.get(unit.name)
@@ -150,7 +129,7 @@ class Ledger:
         if entry.digest != digest:
             return Check(None, "changed")
         # What the journal names is no path to follow: a unit has the outputs that it has.
-        if set(entry.outputs) != (set() if entry.error else set(unit.outputs)):
+        if set(entry.outputs) != (set() if entry.error else set(self._outputs(unit))):
             return Check(None, "damaged", f"the journal names other outputs of {unit.name}")
         for output, checksum in entry.outputs.items():
             path = self._folder / output
@@ -163,16 +142,22 @@ class Ledger:
     def check_all(self, units: Sequence[Unit]) -> Iterator[Check]:
         """Check units in order; files are read and hashed several at a time."""
         # Digests are made here, as the threads would all read the same code.
-        digests = [unit.digest for unit in units]
+        digests = [self.digest(unit) for unit in units]
         with ThreadPoolExecutor(HASHED_AT_ONCE) as pool:
             yield from pool.map(self._check, units, digests)
 
-    def names(self) -> list[str]:
-        """Return the names of the units that ended well once, whether they are still up to date."""
-        return [name for name, entry in self._entries.items() if entry.error is None]
+    def entries(self) -> Mapping[str, Entry]:
+        """Return what ended, well or for good, whether it is still up to date, by unit."""
+        return MappingProxyType(self._entries)
 
     def record(
-        self, unit: Unit, seconds: float, error: str | None = None, wall: float = 0.0
+        self,
+        unit: Unit,
+        seconds: float,
+        *,
+        error: str | None = None,
+        wall: float = 0.0,
+        stage: str = "",
     ) -> Entry:
         """Enter a unit that ended: with its outputs, or with the error it failed with for good.
 
@@ -181,12 +166,14 @@ class Ledger:
             seconds: it took.
             error: why it failed, or None.
             wall: its share of the study's wall-clock time.
+            stage: of the study, that it belongs to.
 
         Raises:
             DiskFullError: there is no room for the entry.
         """
-        outputs = {} if error else {o: sha256_of_file(self._folder / o) for o in unit.outputs}
-        entry = Entry(unit.digest, outputs, seconds, error, wall)
+        names = [] if error else self._outputs(unit)
+        outputs = {name: sha256_of_file(self._folder / name) for name in names}
+        entry = Entry(self.digest(unit), outputs, seconds, error, wall, stage)
         self._append(_line(unit.name, entry))
         self._entries[unit.name] = entry
         return entry
@@ -224,13 +211,7 @@ def _read_line(line: bytes) -> tuple[str, Entry] | None:
         unit = str(values.pop("unit"))
         # A journal from before the share was put down knows no better than the unit's own time.
         values.setdefault("wall", values["seconds"])
+        values.setdefault("stage", "")
         return unit, checked(Entry, values, "the journal")
     except (ArtefactError, TypeError, KeyError, AttributeError):
         return None
-
-
-def run_unit(function: Callable[..., Any], arguments: Mapping[str, Any]) -> float:
-    """Run a unit's function in a worker and return the wall-clock seconds it took."""
-    started = time.perf_counter()
-    function(**arguments)
-    return time.perf_counter() - started

@@ -14,14 +14,16 @@ from pathlib import Path
 from torch import Tensor
 
 from nversion.datasets import Dataset
+from nversion.device import resolve_device
 from nversion.errors import ArtefactError, InputError, StudyError
 from nversion.files import sha256_of_file
 from nversion.models import predict
-from nversion.study.attack_stage import AttackPlan, BuiltSet, attack_versions, build_set
 from nversion.study.config import STUDY_FILE
-from nversion.study.engine import Engine as UnitEngine
+from nversion.study.context import AttackPlan, Context
 from nversion.study.folder import StudyFolder
-from nversion.study.train_stage import TrainedVersion
+from nversion.study.stages.attacking import BuiltSet, attack_versions, build_set
+from nversion.study.unit_runner import UnitRunner
+from nversion.study.units.trained import TrainedVersion
 from nversion.versions import Version
 from nversion.workers import Engine, Where, open_pool
 
@@ -75,10 +77,11 @@ def build_adversarial_set(
     known = _versions(versions, data)
     folder = StudyFolder(out, adversarial=".")
     with folder.locked(), open_pool(where.workers, where.engine, where.address) as pool:
-        units = UnitEngine(folder, pool, say)
+        units = UnitRunner(folder, pool, say)
         with units.sharing(data) as shared:
-            runs = attack_versions(plan, folder, shared, known, units)
-        built = build_set(plan, folder, data, runs, units)
+            context = Context(folder, data, shared, units, resolve_device(plan.device))
+            runs = attack_versions(context, plan, known)
+        built = build_set(context, plan, runs)
         return StandaloneSet(built, failures=tuple(units.failures))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,33 +22,88 @@ from nversion.adversarial import (
     summarise,
 )
 from nversion.files import write_json
+from nversion.study.units.base import MadeFrom, Unit
 
-__all__ = ["collect", "make_example"]
+__all__ = ["BuildSet", "MakeExample"]
 
-
-def collect(
-    runs: Sequence[Path],
-    rule: PerceptibilityRule,
-    folder: Path,
-    facts: Mapping[str, Any],
-    summary: Path,
-) -> None:
-    """Build the adversarial set of all runs, and beside it the table of attacks."""
-    stored = StoredRuns(runs)
-    adversarial = build(stored, rule)
-    adversarial.save(folder)
-    table = summarise(stored, rule)
-    SetRecord.of(adversarial, table, rule, **facts).save(folder)
-    # What the study needs of the runs beside the set, so that it need not read them all again.
-    write_json(
-        summary,
-        {"table": [row.to_json() for row in table], "example": choose_example(stored)},
-    )
+SET_FILES = ("images.safetensors", "provenance.csv", "record.json")
 
 
-def make_example(
-    runs: Sequence[Path], index: int, original: npt.NDArray[np.float32], path: Path
-) -> None:
-    """Save what all attacks made of one test image."""
-    loaded = [AttackRun.load(file) for file in runs]
-    AttackExample.of(loaded, index, torch.from_numpy(original)).save(path)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class BuildSet(Unit):
+    """Build the adversarial set of all runs, and beside it the table of attacks.
+
+    Attributes:
+        runs: the attack runs.
+        rule: which attacks are in the set.
+        facts: of the study, for the set's record.
+        folder: of the set.
+        table: the file of the table of attacks, and of the image to show them on.
+    """
+
+    runs: tuple[MadeFrom, ...]
+    rule: PerceptibilityRule
+    facts: Mapping[str, Any]
+    folder: Path
+    table: Path
+
+    def run(self) -> None:
+        """Build it."""
+        stored = StoredRuns([run.path for run in self.runs])
+        adversarial = build(stored, self.rule)
+        adversarial.save(self.folder)
+        table = summarise(stored, self.rule)
+        SetRecord.of(adversarial, table, self.rule, **self.facts).save(self.folder)
+        # What the study needs of the runs beside the set, so that it need not read them all again.
+        write_json(
+            self.table,
+            {"table": [row.to_json() for row in table], "example": choose_example(stored)},
+        )
+
+    def inputs(self) -> Mapping[str, Any]:
+        """Return the runs, the rule and the facts."""
+        return {
+            "runs": [run.digest for run in self.runs],
+            "rule": dataclasses.asdict(self.rule),
+            "facts": self.facts,
+        }
+
+    def outputs(self) -> tuple[Path, ...]:
+        """Return the set's files and the table's."""
+        return (*(self.folder / name for name in SET_FILES), self.table)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class MakeExample(Unit):
+    """Save what all attacks made of one test image.
+
+    Attributes:
+        runs: of all attacks on the version that is shown.
+        index: of the test image.
+        original: float32 [channels, height, width], that image.
+        data: digest of the dataset.
+        path: of the example.
+    """
+
+    runs: tuple[MadeFrom, ...]
+    index: int
+    original: npt.NDArray[np.float32]
+    data: str
+    path: Path
+
+    def run(self) -> None:
+        """Save it."""
+        loaded = [AttackRun.load(run.path) for run in self.runs]
+        AttackExample.of(loaded, self.index, torch.from_numpy(self.original)).save(self.path)
+
+    def inputs(self) -> Mapping[str, Any]:
+        """Return the runs and the image."""
+        return {
+            "runs": [run.digest for run in self.runs],
+            "index": self.index,
+            "data": self.data,
+        }
+
+    def outputs(self) -> tuple[Path, ...]:
+        """Return the example's file."""
+        return (self.path,)

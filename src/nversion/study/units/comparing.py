@@ -22,31 +22,10 @@ from nversion.evaluation.clustered import FEWEST, RESAMPLES, clustered_gain, clu
 from nversion.evaluation.rival import against_best_version
 from nversion.files import read_tensor, write_json
 from nversion.randomness import numpy_generator
+from nversion.study.units.base import MadeFrom, Unit
+from nversion.study.units.stored import StoredOutputs
 
-__all__ = ["Compared", "compare_on_images"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Compared:
-    """A network that takes part, and where its outputs are.
-
-    Attributes:
-        name: the version's name, or the network's role.
-        on_set: the file of its softmax outputs on the adversarial set ("probabilities").
-        on_test: the file of its logits on the test images ("logits").
-    """
-
-    name: str
-    on_set: Path
-    on_test: Path
-
-    def right_on_set(self, labels: Tensor) -> Tensor:
-        """Return on which images of the adversarial set it is right, bool [count]."""
-        return read_tensor(self.on_set, "probabilities").argmax(dim=1) == labels
-
-    def right_on_test(self, labels: Tensor) -> Tensor:
-        """Return on which test images it is right, bool [count]."""
-        return read_tensor(self.on_test, "logits").argmax(dim=1) == labels
+__all__ = ["Compare"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,70 +47,88 @@ class Judged:
     originals: Tensor
 
 
-def compare_on_images(
-    adversarial: Path,
-    verdicts: Path,
-    versions: Sequence[Compared],
-    networks: Sequence[Compared],
-    test_labels: npt.NDArray[np.int64],
-    seed: int,
-    path: Path,
-) -> None:
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Compare(Unit):
     """Write who is better than whom on the adversarial set and on the test images.
 
-    Args:
-        adversarial: the folder of the adversarial set.
-        verdicts: the file of the program's labels of both ("adversarial" and "test").
+    Attributes:
+        adversarial: the set.
+        verdicts: the program's labels of both ("adversarial" and "test").
         versions: that vote, in the study's order.
         networks: baseline and student.
         test_labels: int64 [test images].
+        data: digest of the dataset.
         seed: the study's.
         path: where the comparisons go, as JSON.
     """
-    truth, judged_set = torch.from_numpy(test_labels), AdversarialSet.load(adversarial)
-    comparisons: dict[str, Any] = {
-        "resamples": RESAMPLES,
-        "fewest": FEWEST,
-        "adversarial": None,
-    }
-    names = [version.name for version in versions]
-    draws = numpy_generator(seed, "comparisons")
-    if len(judged_set):
-        judged = _on_the_set(judged_set, verdicts, versions, networks)
-        comparisons["adversarial"] = {
-            "images": len(judged_set),
-            "source_images": judged_set.source_images,
-            "shares": _shares(judged, draws),
-            "program_and_best_individual": _against_best_individual(judged, names, draws),
-            **_gains(judged, names, draws),
+
+    adversarial: MadeFrom
+    verdicts: MadeFrom
+    versions: tuple[StoredOutputs, ...]
+    networks: tuple[StoredOutputs, ...]
+    test_labels: npt.NDArray[np.int64]
+    data: str
+    seed: int
+    path: Path
+
+    def run(self) -> None:
+        """Compare them."""
+        adversarial = AdversarialSet.load(self.adversarial.path)
+        comparisons: dict[str, Any] = {
+            "resamples": RESAMPLES,
+            "fewest": FEWEST,
+            "adversarial": None,
         }
-    on_test = Judged(
-        torch.stack([version.right_on_test(truth) for version in versions]),
-        read_tensor(verdicts, "test") == truth,
-        {network.name: network.right_on_test(truth) for network in networks},
-        torch.full_like(truth, -1),
-        torch.arange(len(truth)),
-    )
-    comparisons["test"] = {"images": len(truth), **_gains(on_test, names, draws)}
-    write_json(path, comparisons)
+        names = [version.name for version in self.versions]
+        draws = numpy_generator(self.seed, "comparisons")
+        if len(adversarial):
+            judged = self._on_the_set(adversarial)
+            comparisons["adversarial"] = {
+                "images": len(adversarial),
+                "source_images": adversarial.source_images,
+                "shares": _shares(judged, draws),
+                "program_and_best_individual": _against_best_individual(judged, names, draws),
+                **_gains(judged, names, draws),
+            }
+        on_test = self._on_test_images()
+        comparisons["test"] = {"images": len(self.test_labels), **_gains(on_test, names, draws)}
+        write_json(self.path, comparisons)
 
+    def inputs(self) -> Mapping[str, Any]:
+        """Return the set, the verdicts, everyone's answers, the images and the seed."""
+        return {
+            "set": self.adversarial.digest,
+            "verdicts": self.verdicts.digest,
+            "outputs": [one.inputs() for one in (*self.versions, *self.networks)],
+            "data": self.data,
+            "seed": self.seed,
+        }
 
-def _on_the_set(
-    adversarial: AdversarialSet,
-    verdicts: Path,
-    versions: Sequence[Compared],
-    networks: Sequence[Compared],
-) -> Judged:
-    labels = adversarial.labels
-    places = {version.name: place for place, version in enumerate(versions)}
-    own = torch.tensor([places.get(name, -1) for name in adversarial.versions])
-    return Judged(
-        torch.stack([version.right_on_set(labels) for version in versions]),
-        read_tensor(verdicts, "adversarial") == labels,
-        {network.name: network.right_on_set(labels) for network in networks},
-        own[adversarial.version_ids],
-        adversarial.test_indices,
-    )
+    def outputs(self) -> tuple[Path, ...]:
+        """Return the comparisons' file."""
+        return (self.path,)
+
+    def _on_the_set(self, adversarial: AdversarialSet) -> Judged:
+        labels = adversarial.labels
+        places = {version.name: place for place, version in enumerate(self.versions)}
+        own = torch.tensor([places.get(name, -1) for name in adversarial.versions])
+        return Judged(
+            torch.stack([version.right_on_set(labels) for version in self.versions]),
+            read_tensor(self.verdicts.path, "adversarial") == labels,
+            {network.name: network.right_on_set(labels) for network in self.networks},
+            own[adversarial.version_ids],
+            adversarial.test_indices,
+        )
+
+    def _on_test_images(self) -> Judged:
+        truth = torch.from_numpy(self.test_labels)
+        return Judged(
+            torch.stack([version.right_on_test(truth) for version in self.versions]),
+            read_tensor(self.verdicts.path, "test") == truth,
+            {network.name: network.right_on_test(truth) for network in self.networks},
+            torch.full_like(truth, -1),
+            torch.arange(len(truth)),
+        )
 
 
 def _shares(judged: Judged, draws: np.random.Generator) -> dict[str, Any]:

@@ -2,41 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from nversion.datasets.shared import SharedDataset
 from nversion.files import read_tensor, write_tensors
-from nversion.program import vote_outputs
+from nversion.program import create_voter, vote_outputs
+from nversion.study.units.base import MadeFrom, Unit
 from nversion.study.units.outputs import softmax_outputs
+from nversion.study.units.trained import TrainedVersion
 from nversion.versions import Version
 
-__all__ = ["PART", "join_parts", "teach_part"]
+__all__ = ["PART", "AskTeacher", "JoinLabels"]
 
 PART = 2_000
 """Training images a unit of the teacher's labels treats: enough to load each version for, few
 enough that all versions' outputs on them fit easily in memory."""
 
 
-def teach_part(
-    shared: SharedDataset,
-    start: int,
-    versions: Sequence[Path],
-    voter: str,
-    device: torch.device,
-    path: Path,
-) -> None:
-    """Write the teacher's labels of the training images from `start` on."""
-    block = shared.open().train.images[start : start + PART]
-    outputs = torch.stack(
-        [softmax_outputs(Version.load(folder), block, device) for folder in versions]
-    )
-    write_tensors(path, {"labels": vote_outputs(outputs, voter).probabilities})
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class AskTeacher(Unit):
+    """Write the teacher's labels of some training images.
+
+    Attributes:
+        shared: the dataset.
+        start: the first of the :data:`PART` images.
+        versions: that vote.
+        voter: how.
+        device: where they compute.
+        path: of the labels.
+    """
+
+    shared: SharedDataset
+    start: int
+    versions: tuple[TrainedVersion, ...]
+    voter: str
+    device: torch.device
+    path: Path
+
+    def run(self) -> None:
+        """Let the versions vote."""
+        block = self.shared.open().train.images[self.start : self.start + PART]
+        outputs = torch.stack(
+            [
+                softmax_outputs(Version.load(version.folder), block, self.device)
+                for version in self.versions
+            ]
+        )
+        write_tensors(self.path, {"labels": vote_outputs(outputs, self.voter).probabilities})
+
+    def inputs(self) -> Mapping[str, Any]:
+        """Return the images, the versions, the voter and the kind of device."""
+        return {
+            "data": self.shared.digest,
+            "start": self.start,
+            "images": PART,
+            "versions": [version.name for version in self.versions],
+            "weights": [version.weights for version in self.versions],
+            "voter": self.voter,
+            "device": self.device.type,
+        }
+
+    def outputs(self) -> tuple[Path, ...]:
+        """Return the labels' file."""
+        return (self.path,)
+
+    def uses(self) -> tuple[object, ...]:
+        """Return the voter, which is found by name."""
+        return (create_voter(self.voter),)
 
 
-def join_parts(parts: Sequence[Path], path: Path) -> None:
-    """Join the parts of the teacher's labels."""
-    labels = torch.cat([read_tensor(part, "labels") for part in parts])
-    write_tensors(path, {"labels": labels})
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class JoinLabels(Unit):
+    """Join the parts of the teacher's labels.
+
+    Attributes:
+        parts: in order.
+        path: of all labels.
+    """
+
+    parts: tuple[MadeFrom, ...]
+    path: Path
+
+    def run(self) -> None:
+        """Join them."""
+        labels = torch.cat([read_tensor(part.path, "labels") for part in self.parts])
+        write_tensors(self.path, {"labels": labels})
+
+    def inputs(self) -> Mapping[str, Any]:
+        """Return the parts."""
+        return {"parts": [part.digest for part in self.parts]}
+
+    def outputs(self) -> tuple[Path, ...]:
+        """Return the labels' file."""
+        return (self.path,)

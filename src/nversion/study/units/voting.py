@@ -3,71 +3,102 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nversion.files import read_rows, read_tensor, write_json, write_tensors
-from nversion.program import AccuracyCounter, vote_outputs
+from nversion.files import read_rows, write_json, write_tensors
+from nversion.program import AccuracyCounter, create_voter, vote_outputs
+from nversion.study.units.base import Unit
+from nversion.study.units.stored import StoredOutputs
 
-__all__ = ["accuracies_on_set", "read_outputs", "summarise"]
+__all__ = ["Vote", "accuracies_on_set"]
 
 BLOCK_VALUES = 2**22
 """Stored outputs of all versions that are in memory at once: 16 MB, however many there are."""
 
 
-def summarise(
-    labels: Any,
-    test_labels: Any,
-    outputs: Sequence[tuple[str, Path, Path]],
-    voter: str,
-    orders: int,
-    seed: int,
-    path: Path,
-    verdicts: Path,
-) -> None:
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Vote(Unit):
     """Write what the program gets right of the test images and the adversarial set, and its labels.
 
-    Args:
+    Attributes:
         labels: int64 [images of the set].
         test_labels: int64 [test images].
-        outputs: of each version the name, the file of its outputs on the set, and its folder.
+        data: digest of the dataset.
+        versions: that vote, in the study's order.
         voter: the program's.
         orders: orders of the versions to draw.
         seed: of the orders.
-        path: where the accuracies go.
-        verdicts: where the program's labels of both kinds of images go.
+        path: of the accuracies.
+        verdicts: the file of the program's labels of both kinds of images.
     """
-    truth, test_truth = torch.from_numpy(labels), torch.from_numpy(test_labels)
-    names = [name for name, _, _ in outputs]
-    logits = [version / "test-logits.safetensors" for *_, version in outputs]
-    voted = torch.cat(
-        [
-            vote_outputs(block.softmax(dim=2), voter).labels
-            for _, block in _blocks(logits, "logits", len(test_truth))
-        ]
-    )
-    summary: dict[str, Any] = {
-        "voter": voter,
-        "versions": names,
-        "test_accuracy": _share(voted == test_truth),
-        "accuracy_by_n": [],
-        "accuracy_by_n_orders": None,
-        "mean_individual": None,
-        "best_individual": None,
-        "best_individual_name": None,
-        "accuracy": None,
-    }
-    voted_on_set = torch.zeros(0, dtype=torch.int64)
-    if len(truth):
-        files = [file for _, file, _ in outputs]
-        found, voted_on_set = accuracies_on_set(names, files, truth, voter, orders, seed)
-        summary |= found
-    write_tensors(verdicts, {"adversarial": voted_on_set, "test": voted})
-    write_json(path, summary)
+
+    labels: npt.NDArray[np.int64]
+    test_labels: npt.NDArray[np.int64]
+    data: str
+    versions: tuple[StoredOutputs, ...]
+    voter: str
+    orders: int
+    seed: int
+    path: Path
+    verdicts: Path
+
+    def run(self) -> None:
+        """Let them vote."""
+        truth, test_truth = torch.from_numpy(self.labels), torch.from_numpy(self.test_labels)
+        names = [version.name for version in self.versions]
+        logits = [version.on_test.path for version in self.versions]
+        voted = torch.cat(
+            [
+                vote_outputs(block.softmax(dim=2), self.voter).labels
+                for _, block in _blocks(logits, "logits", len(test_truth))
+            ]
+        )
+        summary: dict[str, Any] = {
+            "voter": self.voter,
+            "versions": names,
+            "test_accuracy": _share(voted == test_truth),
+            "accuracy_by_n": [],
+            "accuracy_by_n_orders": None,
+            "mean_individual": None,
+            "best_individual": None,
+            "best_individual_name": None,
+            "accuracy": None,
+        }
+        voted_on_set = torch.zeros(0, dtype=torch.int64)
+        if len(truth):
+            files = [version.on_set.path for version in self.versions]
+            found, voted_on_set = accuracies_on_set(
+                names, files, truth, self.voter, self.orders, self.seed
+            )
+            summary |= found
+        write_tensors(self.verdicts, {"adversarial": voted_on_set, "test": voted})
+        write_json(self.path, summary)
+
+    def inputs(self) -> Mapping[str, Any]:
+        """Return the versions' answers, the images, the voter and the orders."""
+        return {
+            "versions": [version.inputs() for version in self.versions],
+            "labels": self.labels,
+            "data": self.data,
+            "voter": self.voter,
+            "orders": self.orders,
+            "seed": self.seed,
+        }
+
+    def outputs(self) -> tuple[Path, ...]:
+        """Return both files."""
+        return (self.path, self.verdicts)
+
+    def uses(self) -> tuple[object, ...]:
+        """Return the voter, which is found by name."""
+        return (create_voter(self.voter),)
 
 
 def accuracies_on_set(
@@ -96,11 +127,6 @@ def accuracies_on_set(
         "accuracy": by_n[-1],
     }
     return measured, verdicts
-
-
-def read_outputs(path: Path) -> Tensor:
-    """Return the softmax outputs float32 [count, classes] that an outputs unit wrote."""
-    return read_tensor(path, "probabilities")
 
 
 def _blocks(files: Sequence[Path], name: str, count: int) -> Iterator[tuple[slice, Tensor]]:

@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 from nversion.architectures import Architecture
 from nversion.cli.app import app
 from nversion.datasets import load_dataset
-from nversion.study import calibration, make_config, run_study
+from nversion.study import make_config, run_study
 from nversion.study.config import save_config
 from nversion.study.ledger import Ledger
-from nversion.study.plan import plan_study
+from nversion.study.planning import calibration
+from nversion.study.planning.plan import plan_study
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,7 @@ def test_the_units_are_those_of_the_study(tiny: dict[str, Any], tmp_path: Path) 
     assert not (tmp_path / "study").exists()
     assert [stage.done for stage in before.stages] == [0] * 6
     run_study(config, tmp_path / "study")
-    made = Ledger(tmp_path / "study", read_only=True).names()
+    made = Ledger(tmp_path / "study", read_only=True).entries()
     assert sum(stage.units for stage in before.stages) == len(made)
     after = plan_study(config, tmp_path / "study")
     assert all(stage.done == stage.units for stage in after.stages)

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from nversion.study.certify_stage import summary
+from nversion.study.stages.certifying import summary
 
 
 def test_infinite_radii_are_counted_beside_mean_and_median_and_null_in_json() -> None:

@@ -7,79 +7,50 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from nversion.adversarial import AdversarialSet, AttackRun
-from nversion.datasets import Dataset
 from nversion.evaluation.clustered import clustered_gain
-from nversion.files import sha256_of_file
 from nversion.randomness import numpy_generator
-from nversion.study.config import StudyConfig
-from nversion.study.engine import Engine
-from nversion.study.folder import StudyFolder
-from nversion.study.ledger import Unit
+from nversion.study.context import Study
 from nversion.study.sections import Comparison, Comparisons
-from nversion.study.train_stage import TrainedVersion
-from nversion.study.units.comparing import Compared, compare_on_images
+from nversion.study.stages.voting import Voted
+from nversion.study.units.base import MadeFrom
+from nversion.study.units.comparing import Compare
+from nversion.study.units.stored import StoredOutputs
 
 __all__ = ["compare", "compare_frequencies"]
 
 
 def compare(
-    config: StudyConfig,
-    folder: StudyFolder,
-    data: Dataset,
-    versions: Sequence[TrainedVersion],
-    networks: Mapping[str, TrainedVersion],
-    adversarial: AdversarialSet,
-    engine: Engine,
+    study: Study, voted: Voted, networks: Sequence[StoredOutputs], adversarial: AdversarialSet
 ) -> Comparisons:
     """Return who is better than whom on the adversarial set and on the test images.
+
+    Args:
+        study: that runs.
+        voted: what the versions answer, and their vote.
+        networks: what baseline and student answer.
+        adversarial: the set.
 
     Raises:
         NVersionError: the comparison failed.
     """
-    voting = [
-        Compared(version.name, folder.outputs(version.name), _logits(version))
-        for version in versions
-    ]
-    single = [
-        Compared(role, folder.network_outputs(role), _logits(network))
-        for role, network in networks.items()
-    ]
-    unit = Unit(
+    unit = Compare(
         name="evaluation/comparisons",
-        function=compare_on_images,
-        arguments={
-            "adversarial": folder.adversarial,
-            "verdicts": folder.verdicts,
-            "versions": voting,
-            "networks": single,
-            "test_labels": data.test.labels.numpy(),
-            "seed": config.seed,
-            "path": folder.comparisons,
-        },
-        inputs={
-            "set": adversarial.digest,
-            "verdicts": sha256_of_file(folder.verdicts),
-            "outputs": [
-                [one.name, sha256_of_file(one.on_set), sha256_of_file(one.on_test)]
-                for one in (*voting, *single)
-            ],
-            "data": data.digest,
-            "seed": config.seed,
-        },
-        outputs=(folder.relative(folder.comparisons),),
+        adversarial=MadeFrom(study.folder.adversarial, adversarial.digest),
+        verdicts=voted.verdicts,
+        versions=voted.outputs,
+        networks=tuple(networks),
+        test_labels=study.data.test.labels.numpy(),
+        data=study.data.digest,
+        seed=study.seed,
+        path=study.folder.comparisons,
     )
-    engine.require("comparing", [unit])
-    return Comparisons.read(folder.comparisons)
-
-
-def _logits(network: TrainedVersion) -> Path:
-    return network.folder / "test-logits.safetensors"
+    study.units.require("comparing", [unit])
+    return Comparisons.read(unit.path)
 
 
 def compare_frequencies(runs: Mapping[str, Sequence[AttackRun]], seed: int) -> Comparison | None:

@@ -13,16 +13,17 @@ from nversion.errors import ArtefactError, DiskFullError, NVersionError
 from nversion.files import read_object, remove_leftovers, write_json
 from nversion.progress import progress_bar
 from nversion.study.folder import StudyFolder
-from nversion.study.ledger import Entry, Ledger, Unit, run_unit
+from nversion.study.ledger import Entry, Ledger
+from nversion.study.units.base import Unit, run_unit
 from nversion.workers import Failure, Pool, open_pool
 
-__all__ = ["Engine"]
+__all__ = ["UnitRunner"]
 
 FINAL_FAILURES = ("TrainingError",)
 """Errors that would come again: such a unit counts as done, and failed."""
 
 
-class Engine:
+class UnitRunner:
     """Runs units for one study.
 
     Args:
@@ -31,12 +32,13 @@ class Engine:
         say: called with a line of text when something begins, is kept, remade or fails.
 
     Attributes:
+        folder: the study's.
         failures: (unit, error) of every unit that failed, in the order of the units.
         made: how many units were made, not kept.
     """
 
     def __init__(self, folder: StudyFolder, pool: Pool, say: Callable[[str], None]) -> None:
-        self._folder = folder
+        self.folder = folder
         self._ledger = Ledger(folder.root)
         self._pool = pool
         self._say = say
@@ -50,13 +52,18 @@ class Engine:
                 "what they were about is made again"
             )
 
+    @property
+    def workers(self) -> int:
+        """How many workers share the work."""
+        return self._pool.workers
+
     @contextlib.contextmanager
     def sharing(self, data: Dataset) -> Iterator[SharedDataset]:
         """Lend a dataset in the form that reaches all workers, for the time of the block."""
         if self._pool.here:
             yield SharedDataset.of(data)
             return
-        place = self._folder.shared_data
+        place = self.folder.shared_data
         try:
             yield SharedDataset.stored(data, place)
         finally:
@@ -140,13 +147,11 @@ class Engine:
         self, description: str, missing: Sequence[Unit], entries: dict[str, Entry]
     ) -> dict[str, str]:
         """Make units, add them to the entries, and return the errors of those that failed."""
-        for place in {(self._folder.root / o).parent for unit in missing for o in unit.outputs}:
+        for place in {output.parent for unit in missing for output in unit.outputs()}:
             remove_leftovers(place)
         errors: dict[str, str] = {}
         missing = sorted(missing, key=lambda unit: -unit.cost)
-        tasks = (
-            (run_unit, {"function": unit.function, "arguments": unit.arguments}) for unit in missing
-        )
+        tasks = ((run_unit, {"unit": unit}) for unit in missing)
         # A single unit is not worth a process of its own, unless work belongs on a cluster.
         alone = len(missing) == 1 and not self._pool.remote
         pool = open_pool(1) if alone else self._pool
@@ -159,16 +164,21 @@ class Engine:
                 unit, wall = missing[index], lap()
                 self.made += 1
                 if not isinstance(result, Failure):
-                    entries[unit.name] = self._ledger.record(unit, result, wall=wall)
+                    entries[unit.name] = self._record(unit, wall, seconds=result)
                 elif result.kind == "DiskFullError":
                     raise DiskFullError(result.message)
                 elif result.kind in FINAL_FAILURES:
-                    entries[unit.name] = self._ledger.record(unit, 0.0, str(result), wall)
+                    entries[unit.name] = self._record(unit, wall, error=str(result))
                 else:
                     errors[unit.name] = str(result)
                     self._ledger.record_traceback(unit, result.traceback)
                 advance()
         return errors
+
+    def _record(
+        self, unit: Unit, wall: float, seconds: float = 0.0, error: str | None = None
+    ) -> Entry:
+        return self._ledger.record(unit, seconds, error=error, wall=wall, stage=self._stage)
 
     def _retry(self, unit: Unit) -> None:
         self._say(
@@ -206,11 +216,11 @@ class Engine:
             lap()
             raise
         finally:
-            write_json(self._folder.timings, {"spent": self._spent() + last - began})
+            write_json(self.folder.timings, {"spent": self._spent() + last - began})
 
     def _spent(self) -> float:
         try:
-            return float(read_object(self._folder.timings)["spent"])
+            return float(read_object(self.folder.timings)["spent"])
         except (ArtefactError, KeyError, TypeError, ValueError):
             return 0.0
 
