@@ -4,6 +4,8 @@ import dataclasses
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -109,7 +111,7 @@ def plugin(cls: str, name: str) -> str:
 
 
 def test_a_plugin_is_loaded_when_its_name_is_asked_for_and_not_before(
-    tools: Registry[Tool], install
+    tools: Registry[Tool], install: Callable[..., Path]
 ) -> None:
     install("with_axe", plugin("Axe", "axe"), {GROUP: {"axe": "with_axe:Axe"}})
     install("with_drill", plugin("Drill", "drill"), {GROUP: {"drill": "with_drill:Drill"}})
@@ -135,7 +137,7 @@ def test_a_plugin_is_loaded_when_its_name_is_asked_for_and_not_before(
     ],
 )
 def test_a_broken_plugin_is_named_and_leaves_the_others_alone(
-    tools: Registry[Tool], install, text: str, why: str
+    tools: Registry[Tool], install: Callable[..., Path], text: str, why: str
 ) -> None:
     install("with_bad", text, {GROUP: {"bad": "with_bad:Bad"}})
     install("with_axe", plugin("Axe", "axe"), {GROUP: {"axe": "with_axe:Axe"}})
@@ -151,14 +153,18 @@ def test_a_broken_plugin_is_named_and_leaves_the_others_alone(
         assert tools.names() == ["saw", "hammer", "axe"]
 
 
-def test_a_plugin_does_not_take_a_name_that_is_taken(tools: Registry[Tool], install) -> None:
+def test_a_plugin_does_not_take_a_name_that_is_taken(
+    tools: Registry[Tool], install: Callable[..., Path]
+) -> None:
     install("with_saw", plugin("Better", "saw"), {GROUP: {"saw": "with_saw:Better"}})
     with pytest.warns(PluginWarning, match="nversion has a tool of that name already"):
         assert tools.names() == ["saw", "hammer"]
     assert tools.create("saw") == Saw()
 
 
-def test_two_plugins_of_one_name_are_refused_by_name(tools: Registry[Tool], install) -> None:
+def test_two_plugins_of_one_name_are_refused_by_name(
+    tools: Registry[Tool], install: Callable[..., Path]
+) -> None:
     for number in ("one", "two"):
         install(f"axe_{number}", plugin("Axe", "axe"), {GROUP: {"axe": f"axe_{number}:Axe"}})
     with pytest.raises(InputError, match=r"'axe' comes from .*axe_.* and .*axe_.*; uninstall all"):

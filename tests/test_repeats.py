@@ -1,8 +1,12 @@
 """Models that repeat their answers are told from those that do not."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from nversion.errors import UnsupportedModuleError
@@ -14,22 +18,22 @@ IMAGES = torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 class Stepped(nn.Module):
     """Ten pixels and a step."""
 
-    def __init__(self, step):
+    def __init__(self, step: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.step = step
         self.eval()
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Tensor:
         return self.step(images.flatten(1)[:, :10])
 
 
-def _reseeded(z):
+def _reseeded(z: Tensor) -> Tensor:
     with torch.random.fork_rng():
         torch.manual_seed(3)
         return z + torch.rand_like(z)
 
 
-def _attended(z):
+def _attended(z: Tensor) -> Tensor:
     return functional.scaled_dot_product_attention(z[None], z[None], z[None])[0]
 
 
@@ -58,22 +62,22 @@ UNSTEADY = {
 
 
 @pytest.mark.parametrize("name", STEADY)
-def test_what_repeats_is_let_through(name):
+def test_what_repeats_is_let_through(name: str) -> None:
     check_repeats(Stepped(STEADY[name]), IMAGES, "this")
 
 
 @pytest.mark.parametrize("name", UNSTEADY)
-def test_a_draw_is_named_however_little_comes_of_it(name):
+def test_a_draw_is_named_however_little_comes_of_it(name: str) -> None:
     with pytest.raises(UnsupportedModuleError, match=rf"\({name}\), so this would not hold"):
         check_repeats(Stepped(UNSTEADY[name]), IMAGES, "this")
 
 
-def test_models_of_every_precision_repeat():
+def test_models_of_every_precision_repeat() -> None:
     for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
         model = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3)).to(dtype)
         check_repeats(model, IMAGES, "this")
 
 
-def test_a_compiled_and_a_traced_module_repeat():
+def test_a_compiled_and_a_traced_module_repeat() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).eval()
     check_repeats(torch.compile(model, backend="eager"), IMAGES, "this")

@@ -1,3 +1,8 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 
@@ -5,8 +10,14 @@ from nversion.adversarial import AttackRun, structural_similarity
 
 
 def make_run(
-    version="a", attack="gradient", count=6, size=(1, 5, 4), seed=0, strength=0.05, **changes
-):
+    version: str = "a",
+    attack: str = "gradient",
+    count: int = 6,
+    size: tuple[int, int, int] = (1, 5, 4),
+    seed: int = 0,
+    strength: float = 0.05,
+    **changes: Any,
+) -> AttackRun:
     """Return a run whose images are noise on random originals; every third image failed."""
     generator = torch.Generator().manual_seed(seed)
     originals = torch.rand(count, *size, generator=generator)
@@ -17,7 +28,7 @@ def make_run(
     flat = (images - originals).flatten(1).abs()
     inf = torch.full((count,), torch.inf)
     labels = torch.arange(count) % 4
-    fields = {
+    fields: dict[str, Any] = {
         "version": version,
         "attack": attack,
         "norm": "l2",
@@ -40,5 +51,5 @@ def make_run(
 
 
 @pytest.fixture(name="make_run")
-def _make_run():
+def _make_run() -> Callable[..., AttackRun]:
     return make_run

@@ -1,14 +1,20 @@
+from __future__ import annotations
+
 import csv
 import dataclasses
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
-from nversion.adversarial import AdversarialSet, build
+from nversion.adversarial import AdversarialSet, AttackRun, build
 from nversion.adversarial.adversarial_set import COLUMNS, IMAGES_FILE, PROVENANCE_FILE
 from nversion.datasets import load_dataset, load_test_images
 from nversion.errors import ArtefactError, InputError
@@ -16,7 +22,7 @@ from nversion.files import read_tensors, write_tensors
 from nversion.reading import check_name
 
 
-def is_plain(name):
+def is_plain(name: str) -> bool:
     try:
         return check_name(name, "name") == name
     except ArtefactError:
@@ -24,11 +30,11 @@ def is_plain(name):
 
 
 @pytest.fixture
-def small(make_run):
+def small(make_run: Callable[..., AttackRun]) -> AdversarialSet:
     return build([make_run("a"), make_run("b", "random-pgd", seed=1), make_run("b", seed=2)])
 
 
-def bits(adversarial):
+def bits(adversarial: AdversarialSet) -> dict[str, Any]:
     tensors = {name: getattr(adversarial, name) for name in ("images", *COLUMNS)}
     return {
         name: (str(t.dtype), tuple(t.shape), t.numpy().tobytes()) for name, t in tensors.items()
@@ -42,17 +48,17 @@ floats = st.floats(0, 1, width=32)
 
 
 @st.composite
-def adversarial_sets(draw):
+def adversarial_sets(draw: st.DrawFn) -> AdversarialSet:
     versions, attacks = draw(names), draw(names)
     count = draw(st.integers(0, 5))
     shape = (count, draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 3)))
 
-    def ints(high):
+    def ints(high: int) -> Tensor:
         return torch.tensor(
             draw(st.lists(st.integers(0, high), min_size=count, max_size=count)), dtype=torch.int64
         )
 
-    def numbers(size, values):
+    def numbers(size: int, values: Any) -> Tensor:
         return torch.tensor(
             draw(st.lists(values, min_size=size, max_size=size)), dtype=torch.float32
         )
@@ -82,7 +88,9 @@ def adversarial_sets(draw):
 
 @given(adversarial_sets())
 @settings(deadline=None, max_examples=30)
-def test_the_round_trip_is_exact(tmp_path_factory, adversarial):
+def test_the_round_trip_is_exact(
+    tmp_path_factory: pytest.TempPathFactory, adversarial: AdversarialSet
+) -> None:
     folder = tmp_path_factory.mktemp("set")
     adversarial.save(folder)
     loaded = AdversarialSet.load(folder)
@@ -92,13 +100,13 @@ def test_the_round_trip_is_exact(tmp_path_factory, adversarial):
     assert loaded.digest == adversarial.digest
 
 
-def test_the_counts(small):
+def test_the_counts(small: AdversarialSet) -> None:
     assert len(small) == 12
     assert small.per_attack == {"gradient": 8, "random-pgd": 4}
     assert small.per_version == {"a": 4, "b": 8}
 
 
-def test_the_digest_depends_on_everything(small):
+def test_the_digest_depends_on_everything(small: AdversarialSet) -> None:
     changed = [
         dataclasses.replace(small, images=small.images.flip(0)),
         dataclasses.replace(small, versions=("a", "c")),
@@ -110,7 +118,7 @@ def test_the_digest_depends_on_everything(small):
     assert len({small.digest, *(other.digest for other in changed)}) == 7
 
 
-def test_the_table_says_the_same_for_people(small, tmp_path):
+def test_the_table_says_the_same_for_people(small: AdversarialSet, tmp_path: Path) -> None:
     small.save(tmp_path)
     with (tmp_path / PROVENANCE_FILE).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -124,7 +132,7 @@ def test_the_table_says_the_same_for_people(small, tmp_path):
         assert json.loads(row["options"]) == small.options[row["attack"]]
 
 
-def test_a_flipped_bit_anywhere_is_noticed(small, tmp_path):
+def test_a_flipped_bit_anywhere_is_noticed(small: AdversarialSet, tmp_path: Path) -> None:
     small.save(tmp_path)
     path = tmp_path / IMAGES_FILE
     whole = path.read_bytes()
@@ -138,7 +146,7 @@ def test_a_flipped_bit_anywhere_is_noticed(small, tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0, 7, 500, -1])
-def test_truncation_is_noticed(small, tmp_path, kept):
+def test_truncation_is_noticed(small: AdversarialSet, tmp_path: Path, kept: int) -> None:
     small.save(tmp_path)
     path = tmp_path / IMAGES_FILE
     path.write_bytes(path.read_bytes()[:kept])
@@ -146,7 +154,7 @@ def test_truncation_is_noticed(small, tmp_path, kept):
         AdversarialSet.load(tmp_path)
 
 
-def test_a_table_that_does_not_belong_is_noticed(small, tmp_path):
+def test_a_table_that_does_not_belong_is_noticed(small: AdversarialSet, tmp_path: Path) -> None:
     small.save(tmp_path)
     table = tmp_path / PROVENANCE_FILE
     small.select(torch.arange(5)).save(tmp_path / "other")
@@ -158,7 +166,7 @@ def test_a_table_that_does_not_belong_is_noticed(small, tmp_path):
         AdversarialSet.load(tmp_path)
 
 
-def test_other_files_are_refused(tmp_path, make_run):
+def test_other_files_are_refused(tmp_path: Path, make_run: Callable[..., AttackRun]) -> None:
     with pytest.raises(ArtefactError, match="no such file"):
         AdversarialSet.load(tmp_path)
     make_run().save(tmp_path / IMAGES_FILE)
@@ -169,7 +177,7 @@ def test_other_files_are_refused(tmp_path, make_run):
         AdversarialSet.load(tmp_path)
 
 
-def test_saving_again_replaces_the_set(small, tmp_path):
+def test_saving_again_replaces_the_set(small: AdversarialSet, tmp_path: Path) -> None:
     small.save(tmp_path)
     fewer = small.select(small.attack_ids == 0)
     fewer.save(tmp_path)
@@ -177,7 +185,7 @@ def test_saving_again_replaces_the_set(small, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [IMAGES_FILE, PROVENANCE_FILE]
 
 
-def test_the_export_holds_plain_arrays(small, tmp_path):
+def test_the_export_holds_plain_arrays(small: AdversarialSet, tmp_path: Path) -> None:
     path = tmp_path / "set.npz"
     small.export_npz(path)
     with np.load(path, allow_pickle=False) as file:
@@ -189,7 +197,9 @@ def test_the_export_holds_plain_arrays(small, tmp_path):
         assert set(file.files) >= {"labels", "predictions", "test_indices", "l0", "linf", "ssim"}
 
 
-def test_the_export_can_be_loaded_as_a_dataset(tmp_path, make_run):
+def test_the_export_can_be_loaded_as_a_dataset(
+    tmp_path: Path, make_run: Callable[..., AttackRun]
+) -> None:
     adversarial = build([make_run(count=24)])
     adversarial.export_npz(tmp_path / "set.npz")
     data = load_dataset(tmp_path / "set.npz")
@@ -197,14 +207,14 @@ def test_the_export_can_be_loaded_as_a_dataset(tmp_path, make_run):
     assert len(data.train) + len(data.test) == len(adversarial)
 
 
-def test_an_empty_set_can_be_exported(small, tmp_path):
+def test_an_empty_set_can_be_exported(small: AdversarialSet, tmp_path: Path) -> None:
     small.select(torch.zeros(12, dtype=torch.bool)).export_npz(tmp_path / "set.npz")
     with np.load(tmp_path / "set.npz") as file:
         assert file["images"].shape == (0, 1, 5, 4)
         assert file["versions"].shape == (0,)
 
 
-def test_selecting(small):
+def test_selecting(small: AdversarialSet) -> None:
     chosen = small.select(torch.tensor([3, 1]))
     assert torch.equal(chosen.images, small.images[[3, 1]])
     assert chosen.versions == small.versions
@@ -228,12 +238,14 @@ def test_selecting(small):
         ("attacks", ("gradient", "random\x1b[2J"), "attacks: a name must be plain text"),
     ],
 )
-def test_parts_that_do_not_fit_are_refused(small, field, value, message):
+def test_parts_that_do_not_fit_are_refused(
+    small: AdversarialSet, field: str, value: Any, message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         dataclasses.replace(small, **{field: value})
 
 
-def test_an_image_that_is_not_adversarial_is_refused(small):
+def test_an_image_that_is_not_adversarial_is_refused(small: AdversarialSet) -> None:
     with pytest.raises(InputError, match="not adversarial"):
         dataclasses.replace(small, predictions=small.labels)
 
@@ -251,7 +263,9 @@ def test_an_image_that_is_not_adversarial_is_refused(small):
         ({"more": 1}, "no such key"),
     ],
 )
-def test_a_header_with_other_values_is_refused(small, tmp_path, change, message):
+def test_a_header_with_other_values_is_refused(
+    small: AdversarialSet, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
     small.save(tmp_path)
     tensors, metadata = read_tensors(tmp_path / IMAGES_FILE)
     write_tensors(tmp_path / IMAGES_FILE, tensors, metadata | change)
@@ -259,7 +273,9 @@ def test_a_header_with_other_values_is_refused(small, tmp_path, change, message)
         AdversarialSet.load(tmp_path)
 
 
-def test_an_exported_set_is_whole_to_test_on(tmp_path, make_run):
+def test_an_exported_set_is_whole_to_test_on(
+    tmp_path: Path, make_run: Callable[..., AttackRun]
+) -> None:
     adversarial = build([make_run(count=24)])
     adversarial.export_npz(tmp_path / "set.npz")
     found = load_test_images(tmp_path / "set.npz")

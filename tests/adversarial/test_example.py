@@ -1,34 +1,40 @@
+from __future__ import annotations
+
 import base64
 import dataclasses
 import io
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
-from nversion.adversarial import AttackExample, choose_example, summarise
+from nversion.adversarial import AttackExample, AttackRun, choose_example, summarise
 from nversion.errors import ArtefactError, InputError
 
 
-def originals_of(run, seed=0):
+def originals_of(run: AttackRun, seed: int = 0) -> Tensor:
     return torch.rand(run.images.shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture(name="runs")
-def _runs(make_run):
+def _runs(make_run: Callable[..., AttackRun]) -> list[AttackRun]:
     return [make_run("a", "gradient"), make_run("a", "random-pgd", strength=0.9)]
 
 
 @pytest.fixture(name="example")
-def _example(runs):
+def _example(runs: list[AttackRun]) -> AttackExample:
     # Row 4 of both runs; success in both.
     original = originals_of(runs[0])[4]
     return AttackExample.of(runs, int(runs[0].test_indices[4]), original)
 
 
-def test_the_image_that_most_attacks_solved_is_chosen(make_run):
+def test_the_image_that_most_attacks_solved_is_chosen(make_run: Callable[..., AttackRun]) -> None:
     only = torch.tensor([False, True, False, False, True, False])
     runs = [
         make_run("b", "gradient"),
@@ -45,12 +51,12 @@ def test_the_image_that_most_attacks_solved_is_chosen(make_run):
     assert choose_example([nothing, make_run("a", success=only)]) == ("a", 7)
 
 
-def test_where_no_attack_succeeded_there_is_no_example(make_run):
+def test_where_no_attack_succeeded_there_is_no_example(make_run: Callable[..., AttackRun]) -> None:
     assert choose_example([make_run(success=torch.zeros(6, dtype=torch.bool))]) is None
     assert choose_example([]) is None
 
 
-def test_it_holds_each_attacks_row(example, runs):
+def test_it_holds_each_attacks_row(example: AttackExample, runs: list[AttackRun]) -> None:
     assert (example.version, example.test_index, example.label) == ("a", 7, 0)
     assert example.attacks == ("gradient", "random-pgd")
     for place, run in enumerate(runs):
@@ -59,7 +65,9 @@ def test_it_holds_each_attacks_row(example, runs):
         assert example.predictions[place] == run.predictions[4]
 
 
-def test_an_attack_that_did_not_try_the_image_is_refused(runs, make_run):
+def test_an_attack_that_did_not_try_the_image_is_refused(
+    runs: list[AttackRun], make_run: Callable[..., AttackRun]
+) -> None:
     original = originals_of(runs[0])[0]
     with pytest.raises(InputError, match="gradient did not try test image 1"):
         AttackExample.of(runs, 1, original)
@@ -69,7 +77,7 @@ def test_an_attack_that_did_not_try_the_image_is_refused(runs, make_run):
         AttackExample.of(runs, 7, torch.zeros(1, 2, 2))
 
 
-def test_the_round_trip_is_exact(example, tmp_path):
+def test_the_round_trip_is_exact(example: AttackExample, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "example.safetensors"
     example.save(path)
     loaded = AttackExample.load(path)
@@ -79,7 +87,9 @@ def test_the_round_trip_is_exact(example, tmp_path):
         assert same, field.name
 
 
-def test_damage_and_foreign_files_are_noticed(example, runs, tmp_path):
+def test_damage_and_foreign_files_are_noticed(
+    example: AttackExample, runs: list[AttackRun], tmp_path: Path
+) -> None:
     path = tmp_path / "example.safetensors"
     example.save(path)
     data = bytearray(path.read_bytes())
@@ -94,12 +104,14 @@ def test_damage_and_foreign_files_are_noticed(example, runs, tmp_path):
         AttackExample.load(tmp_path / "other")
 
 
-def pixels(text):
+def pixels(text: str) -> Any:
     image = Image.open(io.BytesIO(base64.b64decode(text)))
     return np.asarray(image)
 
 
-def test_as_json_its_pictures_are_the_images_in_8_bits(example, runs):
+def test_as_json_its_pictures_are_the_images_in_8_bits(
+    example: AttackExample, runs: list[AttackRun]
+) -> None:
     values = example.to_json(summarise(runs))
     assert json.loads(json.dumps(values, allow_nan=False)) == values
     assert pixels(values["original"]).shape == (5, 4)
@@ -116,7 +128,7 @@ def test_as_json_its_pictures_are_the_images_in_8_bits(example, runs):
     assert strong["reason"].startswith("visible: ")
 
 
-def test_an_attack_that_failed_has_no_picture(make_run):
+def test_an_attack_that_failed_has_no_picture(make_run: Callable[..., AttackRun]) -> None:
     runs = [
         make_run("a", "gradient"),
         make_run("a", "random-pgd", success=torch.zeros(6, dtype=torch.bool)),
@@ -128,7 +140,7 @@ def test_an_attack_that_failed_has_no_picture(make_run):
     assert all(failed[key] is None for key in gone)
 
 
-def test_colours_stay_colours(make_run):
+def test_colours_stay_colours(make_run: Callable[..., AttackRun]) -> None:
     run = make_run(size=(3, 5, 4))
     example = AttackExample.of([run], 7, originals_of(run)[4])
     values = example.to_json(summarise([run]))

@@ -1,16 +1,21 @@
+from __future__ import annotations
+
 import io
+from collections.abc import Callable
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
-from nversion.adversarial import attack_grid, build, comparison, contact_sheet
+from nversion.adversarial import AttackRun, attack_grid, build, comparison, contact_sheet
 from nversion.errors import InputError
 
 
-def drawn(figure):
+def drawn(figure: Figure) -> Any:
     """Return the saved picture as an array, [height, width, 3]."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
@@ -18,11 +23,11 @@ def drawn(figure):
         return np.asarray(image.convert("RGB"))
 
 
-def arrays(figure):
+def arrays(figure: Figure) -> list[Any]:
     return [np.asarray(image.get_array()) for axes in figure.axes for image in axes.get_images()]
 
 
-def texts(figure):
+def texts(figure: Figure) -> list[str]:
     found = [figure.get_suptitle()]
     for axes in figure.axes:
         found += [text.get_text() for text in axes.texts]
@@ -30,7 +35,7 @@ def texts(figure):
     return found
 
 
-def test_a_contact_sheet_has_one_row_for_each_attack(make_run):
+def test_a_contact_sheet_has_one_row_for_each_attack(make_run: Callable[..., AttackRun]) -> None:
     adversarial = build([make_run(attack="x"), make_run(attack="y", count=30, seed=1)])
     figure = contact_sheet(adversarial, columns=5)
     assert len(arrays(figure)) == 4 + 5
@@ -44,7 +49,7 @@ def test_a_contact_sheet_has_one_row_for_each_attack(make_run):
     assert picture.max() == 255
 
 
-def test_a_sample_spans_all_versions(make_run):
+def test_a_sample_spans_all_versions(make_run: Callable[..., AttackRun]) -> None:
     runs = [make_run(name, seed=i) for i, name in enumerate("abcdefgh")]
     adversarial = build(runs)
     shown = arrays(contact_sheet(adversarial, columns=8))
@@ -55,7 +60,7 @@ def test_a_sample_spans_all_versions(make_run):
     assert len(versions) >= 7
 
 
-def test_a_sheet_of_nothing_is_refused(make_run):
+def test_a_sheet_of_nothing_is_refused(make_run: Callable[..., AttackRun]) -> None:
     adversarial = build([make_run()])
     with pytest.raises(InputError, match="empty"):
         contact_sheet(adversarial.select(torch.zeros(4, dtype=torch.bool)))
@@ -64,7 +69,7 @@ def test_a_sheet_of_nothing_is_refused(make_run):
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
-def test_a_comparison_shows_original_image_and_difference(channels):
+def test_a_comparison_shows_original_image_and_difference(channels: int) -> None:
     original = torch.full((channels, 6, 7), 0.5)
     changed = original.clone()
     changed[0, 2, 3] = 0.1
@@ -87,7 +92,7 @@ def test_a_comparison_shows_original_image_and_difference(channels):
     assert drawn(figure).shape[1] > 800
 
 
-def test_a_grid_shows_every_attack_and_tells_failures(make_run):
+def test_a_grid_shows_every_attack_and_tells_failures(make_run: Callable[..., AttackRun]) -> None:
     run = make_run(count=3)
     original = run.images[2]
     images = torch.stack([run.images[0], run.images[1], original])
@@ -108,18 +113,18 @@ def test_a_grid_shows_every_attack_and_tells_failures(make_run):
     assert drawn(figure).std() > 10
 
 
-def test_a_grid_of_failures_alone_can_be_drawn():
+def test_a_grid_of_failures_alone_can_be_drawn() -> None:
     original = torch.rand(1, 4, 4)
     figure = attack_grid(original, original[None], ["x"], label=0, predictions=torch.tensor([0]))
     assert "failed" in texts(figure)
 
 
-def test_pyplot_is_not_touched(make_run):
+def test_pyplot_is_not_touched(make_run: Callable[..., AttackRun]) -> None:
     contact_sheet(build([make_run()]))
     assert plt.get_fignums() == []
 
 
-def test_parts_that_do_not_fit_are_refused():
+def test_parts_that_do_not_fit_are_refused() -> None:
     image = torch.rand(1, 4, 4)
     with pytest.raises(InputError, match="the original must be"):
         comparison(

@@ -1,10 +1,15 @@
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 from nversion import attacks
 from nversion.adversarial import (
@@ -21,13 +26,13 @@ from nversion.files import read_tensors, write_tensors
 FACTS = ("version", "attack", "norm", "options", "seed", "seconds")
 
 
-def same_bits(first, second):
+def same_bits(first: Tensor, second: Tensor) -> bool:
     return first.dtype == second.dtype and first.numpy().tobytes() == second.numpy().tobytes()
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(1, 20), st.integers(0, 99))
 @settings(deadline=None, max_examples=60)
-def test_only_correct_images_are_drawn_each_once(flags, count, seed):
+def test_only_correct_images_are_drawn_each_once(flags: list[bool], count: int, seed: int) -> None:
     correct = torch.tensor([*flags, True])
     drawn = draw_indices(correct, count, seed, "cnn-01")
     assert drawn.dtype == torch.int64
@@ -37,7 +42,7 @@ def test_only_correct_images_are_drawn_each_once(flags, count, seed):
     assert torch.equal(drawn, draw_indices(correct, count, seed, "cnn-01"))
 
 
-def test_the_draw_depends_on_seed_and_version():
+def test_the_draw_depends_on_seed_and_version() -> None:
     correct = torch.ones(1000, dtype=torch.bool)
     draws = {
         tuple(draw_indices(correct, 13, seed, name).tolist())
@@ -47,7 +52,7 @@ def test_the_draw_depends_on_seed_and_version():
     assert len(draws) == 4
 
 
-def test_one_prediction_more_or_less_changes_one_image():
+def test_one_prediction_more_or_less_changes_one_image() -> None:
     correct = torch.ones(500, dtype=torch.bool)
     before = draw_indices(correct, 13, 0, "a")
     correct[before[4]] = False
@@ -55,13 +60,13 @@ def test_one_prediction_more_or_less_changes_one_image():
     assert len(set(before.tolist()) & set(after.tolist())) == 12
 
 
-def test_the_whole_split_is_drawn_from():
+def test_the_whole_split_is_drawn_from() -> None:
     correct = torch.ones(40, dtype=torch.bool)
     drawn = torch.cat([draw_indices(correct, 10, seed, "a") for seed in range(60)])
     assert set(drawn.tolist()) == set(range(40))
 
 
-def test_draws_that_cannot_be_made_are_refused():
+def test_draws_that_cannot_be_made_are_refused() -> None:
     with pytest.raises(InputError, match="cnn-01 classifies no test image correctly"):
         draw_indices(torch.zeros(9, dtype=torch.bool), 3, 0, "cnn-01")
     with pytest.raises(InputError, match="count must be at least 1"):
@@ -70,7 +75,7 @@ def test_draws_that_cannot_be_made_are_refused():
         draw_indices(torch.ones(9), 3, 0, "cnn-01")
 
 
-def test_a_run_holds_what_an_attack_returned():
+def test_a_run_holds_what_an_attack_returned() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(36, 16), nn.ReLU(), nn.Linear(16, 3))
     images = torch.rand(12, 1, 6, 6)
@@ -100,7 +105,7 @@ def test_a_run_holds_what_an_attack_returned():
         assert same_bits(getattr(run, name), getattr(result, name))
 
 
-def test_the_round_trip_is_exact(tmp_path, make_run):
+def test_the_round_trip_is_exact(tmp_path: Path, make_run: Callable[..., AttackRun]) -> None:
     run = make_run()
     run.save(tmp_path / "a" / "gradient.safetensors")
     loaded = AttackRun.load(tmp_path / "a" / "gradient.safetensors")
@@ -109,7 +114,7 @@ def test_the_round_trip_is_exact(tmp_path, make_run):
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["gradient.safetensors"]
 
 
-def test_damage_is_noticed(tmp_path, make_run):
+def test_damage_is_noticed(tmp_path: Path, make_run: Callable[..., AttackRun]) -> None:
     path = tmp_path / "run.safetensors"
     make_run().save(path)
     whole = path.read_bytes()
@@ -126,7 +131,7 @@ def test_damage_is_noticed(tmp_path, make_run):
         AttackRun.load(path)
 
 
-def test_a_changed_fact_is_noticed(tmp_path, make_run):
+def test_a_changed_fact_is_noticed(tmp_path: Path, make_run: Callable[..., AttackRun]) -> None:
     path = tmp_path / "run.safetensors"
     make_run().save(path)
     tensors, metadata = read_tensors(path)
@@ -135,7 +140,7 @@ def test_a_changed_fact_is_noticed(tmp_path, make_run):
         AttackRun.load(path)
 
 
-def test_another_kind_of_file_is_refused(tmp_path):
+def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     write_tensors(path, {"weight": torch.zeros(2)})
     with pytest.raises(ArtefactError, match="not an attack run"):
@@ -152,12 +157,16 @@ def test_another_kind_of_file_is_refused(tmp_path):
         ("images", torch.full((6, 1, 5, 4), 2.0), "must lie in"),
     ],
 )
-def test_malformed_parts_are_refused(make_run, field, value, message):
+def test_malformed_parts_are_refused(
+    make_run: Callable[..., AttackRun], field: str, value: Any, message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         dataclasses.replace(make_run(), **{field: value})
 
 
-def test_stored_runs_are_read_each_time_they_are_gone_through(tmp_path, make_run):
+def test_stored_runs_are_read_each_time_they_are_gone_through(
+    tmp_path: Path, make_run: Callable[..., AttackRun]
+) -> None:
     paths = [tmp_path / f"{name}.safetensors" for name in "abc"]
     for path in paths:
         make_run(path.stem).save(path)
@@ -170,7 +179,9 @@ def test_stored_runs_are_read_each_time_they_are_gone_through(tmp_path, make_run
         list(runs)
 
 
-def test_a_set_built_from_files_is_the_set_built_from_memory(tmp_path, make_run):
+def test_a_set_built_from_files_is_the_set_built_from_memory(
+    tmp_path: Path, make_run: Callable[..., AttackRun]
+) -> None:
     runs = [make_run(v, a, seed=i) for i, v in enumerate("ab") for a in ("gradient", "deepfool")]
     paths = [tmp_path / f"{place}.safetensors" for place in range(len(runs))]
     for run, path in zip(runs, paths, strict=True):

@@ -1,14 +1,28 @@
+from __future__ import annotations
+
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from nversion.adversarial import PerceptibilityRule, SetRecord, build, summarise
+from nversion.adversarial import (
+    AdversarialSet,
+    AttackRun,
+    PerceptibilityRule,
+    SetRecord,
+    build,
+    summarise,
+)
 from nversion.errors import ArtefactError
+
+Made = tuple[AdversarialSet, SetRecord]
 
 
 @pytest.fixture(name="made")
-def _made(make_run, tmp_path):
+def _made(make_run: Callable[..., AttackRun], tmp_path: Path) -> Made:
     runs = [make_run("a"), make_run("a", "random-pgd", strength=0.9)]
     rule = PerceptibilityRule()
     adversarial = build(runs, rule)
@@ -26,7 +40,7 @@ def _made(make_run, tmp_path):
     return adversarial, record
 
 
-def test_it_loads_back_and_names_what_was_left_out(made, tmp_path):
+def test_it_loads_back_and_names_what_was_left_out(made: Made, tmp_path: Path) -> None:
     adversarial, record = made
     assert SetRecord.load(tmp_path, adversarial) == record
     assert record.set_digest == adversarial.digest
@@ -37,11 +51,11 @@ def test_it_loads_back_and_names_what_was_left_out(made, tmp_path):
     assert "SSIM" in record.perceptibility_rule
 
 
-def test_a_set_without_a_record_is_no_error(made, tmp_path):
+def test_a_set_without_a_record_is_no_error(made: Made, tmp_path: Path) -> None:
     assert SetRecord.load(tmp_path / "elsewhere", made[0]) is None
 
 
-def test_the_record_of_another_set_is_refused(made, tmp_path):
+def test_the_record_of_another_set_is_refused(made: Made, tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="belongs to another set"):
         SetRecord.load(tmp_path, made[0].select(torch.tensor([0])))
 
@@ -57,7 +71,12 @@ def test_the_record_of_another_set_is_refused(made, tmp_path):
         ({"attacks": [1]}, "not an adversarial set's record: attacks"),
     ],
 )
-def test_a_foreign_file_is_refused(made, tmp_path, change, message):
+def test_a_foreign_file_is_refused(
+    made: Made,
+    tmp_path: Path,
+    change: dict[str, Any],
+    message: str,
+) -> None:
     path = tmp_path / "record.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(ArtefactError, match=message):
@@ -67,7 +86,7 @@ def test_a_foreign_file_is_refused(made, tmp_path, change, message):
         SetRecord.load(tmp_path, made[0])
 
 
-def test_a_row_of_the_table_has_values_of_their_types(made, tmp_path):
+def test_a_row_of_the_table_has_values_of_their_types(made: Made, tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     values = json.loads(path.read_text())
     values["attacks"][0]["effectiveness"] = "all"
@@ -76,7 +95,7 @@ def test_a_row_of_the_table_has_values_of_their_types(made, tmp_path):
         SetRecord.load(tmp_path, made[0])
 
 
-def test_control_characters_do_not_reach_the_terminal(made, tmp_path):
+def test_control_characters_do_not_reach_the_terminal(made: Made, tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     values = json.loads(path.read_text())
     values["perceptibility_rule"] = values["attacks"][1]["reason"] = "\x1b[2Jgone"

@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +13,10 @@ from nversion.adversarial import structural_similarity
 from nversion.errors import InputError
 
 
-def reference(x, y):
+def reference(x: Any, y: Any) -> Any:
     """Equation 13 of Wang et al. by SciPy's filter, whose window is the same where it fits."""
 
-    def mean(values):
+    def mean(values: Any) -> Any:
         return gaussian_filter(values, 1.5, truncate=3.5)
 
     x, y = x.astype(np.float64), y.astype(np.float64)
@@ -24,7 +28,7 @@ def reference(x, y):
 
 
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (11, 17)])
-def test_it_is_the_published_formula(height, width):
+def test_it_is_the_published_formula(height: int, width: int) -> None:
     generator = torch.Generator().manual_seed(1)
     x = torch.rand(3, 1, height, width, generator=generator)
     y = (x + 0.3 * torch.rand(3, 1, height, width, generator=generator)).clamp(0, 1)
@@ -34,13 +38,13 @@ def test_it_is_the_published_formula(height, width):
         assert float(found[i]) == pytest.approx(expected, abs=1e-6)
 
 
-def test_two_flat_images_differ_by_luminance_only():
+def test_two_flat_images_differ_by_luminance_only() -> None:
     x, y = torch.full((1, 1, 15, 15), 0.2), torch.full((1, 1, 15, 15), 0.6)
     expected = (2 * 0.2 * 0.6 + 1e-4) / (0.2**2 + 0.6**2 + 1e-4)
     assert float(structural_similarity(x, y)) == pytest.approx(expected, abs=1e-6)
 
 
-def test_channels_are_averaged():
+def test_channels_are_averaged() -> None:
     x, y = torch.rand(2, 3, 12, 12), torch.rand(2, 3, 12, 12)
     separate = [structural_similarity(x[:, [c]], y[:, [c]]) for c in range(3)]
     assert torch.allclose(structural_similarity(x, y), torch.stack(separate).mean(0))
@@ -48,7 +52,7 @@ def test_channels_are_averaged():
 
 @given(st.integers(1, 14), st.integers(1, 14), st.integers(0, 1000))
 @settings(deadline=None, max_examples=40)
-def test_laws(height, width, seed):
+def test_laws(height: int, width: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     x = torch.rand(2, 1, height, width, generator=generator)
     y = torch.rand(2, 1, height, width, generator=generator)
@@ -59,7 +63,7 @@ def test_laws(height, width, seed):
     assert bool((forwards >= -1).all())
 
 
-def test_more_noise_is_less_similar():
+def test_more_noise_is_less_similar() -> None:
     x = torch.zeros(1, 1, 28, 28)
     x[..., 8:20, 12:16] = 1.0
     noise = torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(0))
@@ -67,11 +71,11 @@ def test_more_noise_is_less_similar():
     assert values[0] > values[1] > values[2]
 
 
-def test_nothing_to_compare():
+def test_nothing_to_compare() -> None:
     assert structural_similarity(torch.zeros(0, 1, 4, 4), torch.zeros(0, 1, 4, 4)).shape == (0,)
 
 
-def test_malformed_images_are_refused():
+def test_malformed_images_are_refused() -> None:
     x = torch.zeros(2, 1, 4, 4)
     with pytest.raises(InputError, match="one shape"):
         structural_similarity(x, x[:1])

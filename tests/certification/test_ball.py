@@ -105,7 +105,7 @@ def test_largest_radius_is_the_root(norm: float, boxed: bool) -> None:
 def test_l2_agrees_with_a_general_solver() -> None:
     generator = np.random.default_rng(1)
     size, caps = generator.random(5), generator.random(5) * 0.4
-    solved = minimize(
+    solved = minimize(  # type: ignore[call-overload]
         lambda d: -size @ d,
         np.zeros(5),
         bounds=[(0, c) for c in caps],

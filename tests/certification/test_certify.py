@@ -341,9 +341,9 @@ def test_the_model_is_handed_back_as_it_came() -> None:
         ({"target": torch.tensor([0, 1])}, "labels|target"),
     ],
 )
-def test_bad_arguments_are_named(options: dict[str, object], named: str) -> None:
+def test_bad_arguments_are_named(options: dict[str, Any], named: str) -> None:
     model, images, labels = _case("dense")
-    arguments: dict[str, object] = {"norm": 2, **options}
+    arguments: dict[str, Any] = {"norm": 2, **options}
     with pytest.raises(InputError, match=named):
         certify(model, images, labels, **arguments)
 

@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -160,7 +163,9 @@ def test_the_model_is_handed_back_as_it_came(images: torch.Tensor) -> None:
         ({"confidence": 0.4}, "confidence"),
     ],
 )
-def test_bad_options_are_named(model, images, options, said) -> None:
+def test_bad_options_are_named(
+    model: HalfSpace, images: torch.Tensor, options: dict[str, Any], said: str
+) -> None:
     with pytest.raises(InputError, match=said):
         certify_smoothing(model, images, **{"sigma": 0.5, **options})
 

@@ -10,8 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from nversion.adversarial import AdversarialSet, PerceptibilityRule
 from nversion.attacks import Attack, registry

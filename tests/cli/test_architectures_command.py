@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from nversion.architectures import Architecture, catalogue, student_architecture
 from nversion.cli.architectures import app

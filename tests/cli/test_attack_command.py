@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from nversion.attacks import Attack, create, names, registry
 from nversion.cli.app import app

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from nversion.certification.smoothing import certify_smoothing
 from nversion.cli import request
@@ -155,8 +154,8 @@ def test_steps_reach_the_slopes(versions: Path) -> None:
 
 
 def test_smoothing_states_its_confidence(versions: Path) -> None:
-    words = (versions / "a", "--method", "smoothing", "--images", "12", "--samples", "300")
-    words += ("--sigma", "0.2", "--confidence", "0.99", "--seed", "4")
+    words = [versions / "a", "--method", "smoothing", "--images", "12", "--samples", "300"]
+    words += ["--sigma", "0.2", "--confidence", "0.99", "--seed", "4"]
     values = facts(*words)
     images, labels = digits(12)
     model = Version.load(versions / "a").model

@@ -1,23 +1,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import typer
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from nversion.cli.report import report
 from nversion.errors import ArtefactError
 
 
 @pytest.fixture
-def run():
+def run() -> Callable[..., Result]:
     app = typer.Typer()
     app.command()(report)
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def test_the_report_is_written_again_and_its_path_printed(run, tmp_path):
+def test_the_report_is_written_again_and_its_path_printed(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
     (tmp_path / "results.json").write_text(json.dumps({"study": {"name": "mine"}}))
     result = run(tmp_path)
     assert result.exit_code == 0
@@ -26,7 +30,7 @@ def test_the_report_is_written_again_and_its_path_printed(run, tmp_path):
     assert "N-version study: mine" in page.read_text("utf-8")
 
 
-def test_a_study_is_published_to_another_folder(run, tmp_path):
+def test_a_study_is_published_to_another_folder(run: Callable[..., Result], tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text(json.dumps({"study": {"name": "mine"}}))
     result = run(tmp_path, "--publish", tmp_path / "out", "--command", "nversion study --seed 1")
     assert result.stdout == f"{tmp_path / 'out' / 'README.md'}\n"
@@ -34,7 +38,9 @@ def test_a_study_is_published_to_another_folder(run, tmp_path):
     assert not (tmp_path / "report").exists()
 
 
-def test_the_questions_are_answered_anew_from_the_numbers(run, tmp_path):
+def test_the_questions_are_answered_anew_from_the_numbers(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
     results = {
         "study": {"name": "mine", "test_images": 100},
         "versions": [{"status": "trained", "test_accuracy": 0.5}],
@@ -67,7 +73,9 @@ def test_the_questions_are_answered_anew_from_the_numbers(run, tmp_path):
         ('{"study": {"seed": NaN}}', "NaN is not a number of JSON"),
     ],
 )
-def test_a_folder_without_results_is_an_error_that_says_what_to_do(run, tmp_path, content, words):
+def test_a_folder_without_results_is_an_error_that_says_what_to_do(
+    run: Callable[..., Result], tmp_path: Path, content: str | None, words: str
+) -> None:
     if content is not None:
         (tmp_path / "results.json").write_text(content)
     result = run(tmp_path)

@@ -1,5 +1,9 @@
+from __future__ import annotations
+
 import re
 import zipfile
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +16,13 @@ LABELS = np.array([0, 1] * 5)
 PIXELS = np.random.default_rng(1).integers(0, 256, (10, 4, 6), dtype=np.uint8)
 
 
-def save(tmp_path, **arrays):
+def save(tmp_path: Path, **arrays: Any) -> Path:
     path = tmp_path / "own.npz"
     np.savez(path, **arrays)
     return path
 
 
-def test_images_and_labels_are_divided_by_class(tmp_path):
+def test_images_and_labels_are_divided_by_class(tmp_path: Path) -> None:
     data = load_dataset(save(tmp_path, images=PIXELS, labels=LABELS))
     assert (data.name, data.classes, data.shape) == ("own", 2, (1, 4, 6))
     assert data.test.labels.tolist() == [0, 1]
@@ -26,7 +30,7 @@ def test_images_and_labels_are_divided_by_class(tmp_path):
     assert len(data.train) == 8
 
 
-def test_a_given_division_is_kept(tmp_path):
+def test_a_given_division_is_kept(tmp_path: Path) -> None:
     path = save(
         tmp_path,
         train_images=PIXELS[:7],
@@ -57,7 +61,7 @@ def test_a_given_division_is_kept(tmp_path):
         ((10, 16, 8, 8), (16, 8, 8)),
     ],
 )
-def test_layouts(tmp_path, shape, expected):
+def test_layouts(tmp_path: Path, shape: tuple[int, ...], expected: Any) -> None:
     images = np.random.default_rng(2).random(shape).astype(np.float64)
     data = load_dataset(save(tmp_path, images=images, labels=LABELS))
     assert data.shape == expected
@@ -93,27 +97,27 @@ def test_layouts(tmp_path, shape, expected):
         ({"images": PIXELS, "labels": LABELS * 9}, "only 8 training images"),
     ],
 )
-def test_malformed_arrays_are_named(tmp_path, arrays, message):
+def test_malformed_arrays_are_named(tmp_path: Path, arrays: Any, message: str) -> None:
     path = save(tmp_path, **arrays)
     with pytest.raises(DatasetError, match=f"^{re.escape(str(path))}: .*{message}"):
         load_dataset(path)
 
 
-def test_pickled_objects_are_not_opened(tmp_path):
+def test_pickled_objects_are_not_opened(tmp_path: Path) -> None:
     path = save(tmp_path, images=np.array([{"a": 1}], dtype=object), labels=LABELS)
     with pytest.raises(DatasetError, match="without pickled objects"):
         load_dataset(path)
 
 
 @pytest.mark.parametrize("kept", [0, 20, 400])
-def test_truncated_files_are_named(tmp_path, kept):
+def test_truncated_files_are_named(tmp_path: Path, kept: int) -> None:
     path = save(tmp_path, images=PIXELS, labels=LABELS)
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(DatasetError, match=r"own\.npz: not readable"):
         load_dataset(path)
 
 
-def test_a_single_array_under_the_suffix_is_refused(tmp_path):
+def test_a_single_array_under_the_suffix_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "own.npz"
     with path.open("wb") as file:
         np.save(file, PIXELS)
@@ -121,7 +125,7 @@ def test_a_single_array_under_the_suffix_is_refused(tmp_path):
         load_dataset(path)
 
 
-def test_the_names_of_keras_are_understood(tmp_path):
+def test_the_names_of_keras_are_understood(tmp_path: Path) -> None:
     path = save(
         tmp_path,
         x_train=PIXELS[:7],
@@ -134,14 +138,14 @@ def test_the_names_of_keras_are_understood(tmp_path):
     assert torch.equal(data.test.images[:, 0], torch.from_numpy(PIXELS[7:]).float() / 255)
 
 
-def test_the_images_to_test_on_are_the_test_split(tmp_path):
+def test_the_images_to_test_on_are_the_test_split(tmp_path: Path) -> None:
     path = save(tmp_path, images=PIXELS, labels=LABELS)
     found, data = load_test_images(path), load_dataset(path)
     assert torch.equal(found.test.images, data.test.images)
     assert (found.digest, found.held, found.complete) == (data.digest, 10, True)
 
 
-def header(shape, kind="|u1"):
+def header(shape: tuple[int, ...], kind: str = "|u1") -> bytes:
     text = repr({"descr": kind, "fortran_order": False, "shape": shape}).encode()
     text += b" " * (63 - (len(text) + 10) % 64) + b"\n"
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
@@ -160,7 +164,7 @@ def header(shape, kind="|u1"):
         (b"nothing", "not readable"),
     ],
 )
-def test_headers_are_not_believed(tmp_path, content, message):
+def test_headers_are_not_believed(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "own.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("images.npy", content)

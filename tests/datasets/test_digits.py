@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import numpy as np
 import torch
 from sklearn.datasets import load_digits as load_bunch
@@ -5,7 +7,7 @@ from sklearn.datasets import load_digits as load_bunch
 from nversion.datasets import load_dataset
 
 
-def test_digits_are_the_scans_scaled_to_one():
+def test_digits_are_the_scans_scaled_to_one() -> None:
     data = load_dataset("digits")
     assert (data.name, data.classes, data.shape) == ("digits", 10, (1, 8, 8))
     assert len(data.train) + len(data.test) == 1797
@@ -17,7 +19,7 @@ def test_digits_are_the_scans_scaled_to_one():
     assert set(np.unique(together)) == set(range(17))
 
 
-def test_the_split_is_fixed_stratified_and_about_a_fifth():
+def test_the_split_is_fixed_stratified_and_about_a_fifth() -> None:
     data = load_dataset("digits")
     counts = torch.bincount(data.test.labels, minlength=10)
     assert counts.tolist() == [36, 37, 36, 37, 36, 37, 36, 36, 35, 36]

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import dataclasses
 import functools
 import gzip
@@ -7,26 +9,30 @@ import os
 import socket
 import struct
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from nversion.datasets.download import FASHION_MNIST, KMNIST, MNIST, fetch
+from nversion.datasets.download import FASHION_MNIST, KMNIST, MNIST, Source, fetch
 from nversion.datasets.idx import FILE_NAMES
 from nversion.datasets.registry import load_published
 from nversion.errors import DownloadError
 
+Serve = Callable[[Path], tuple[str, list[str]]]
+
 
 @pytest.fixture
-def serve():
+def serve() -> Iterator[Serve]:
     """Serve folders over HTTP on loopback; records the paths that were asked for."""
     servers = []
 
-    def start(folder):
-        asked = []
+    def start(folder: Path) -> tuple[str, list[str]]:
+        asked: list[str] = []
 
         class Handler(http.server.SimpleHTTPRequestHandler):
-            def log_message(self, *_):
+            def log_message(self, *_: Any) -> None:
                 asked.append(self.path)
 
         server = http.server.ThreadingHTTPServer(
@@ -43,18 +49,18 @@ def serve():
 
 
 @pytest.fixture
-def dead_mirror():
+def dead_mirror() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     return f"http://127.0.0.1:{port}/"
 
 
-def listing(folder):
+def listing(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def published(folder):
+def published(folder: Path) -> Path:
     """Write four small files to `folder`, as a mirror would hold them."""
     folder.mkdir()
     for name, shape in zip(FILE_NAMES, [(4, 3, 3), (4,), (2, 3, 3), (2,)], strict=True):
@@ -65,7 +71,7 @@ def published(folder):
     return folder
 
 
-def source_of(folder, *mirrors, checksum_of="archive"):
+def source_of(folder: Path, *mirrors: str, checksum_of: str = "archive") -> Source:
     checksums = {}
     for name in FILE_NAMES:
         archive = (folder / f"{name}.gz").read_bytes()
@@ -85,7 +91,7 @@ def source_of(folder, *mirrors, checksum_of="archive"):
 
 
 @pytest.mark.parametrize("checksum_of", ["archive", "content"])
-def test_files_are_fetched_once_and_loaded(tmp_path, serve, checksum_of):
+def test_files_are_fetched_once_and_loaded(tmp_path: Path, serve: Serve, checksum_of: str) -> None:
     mirror, asked = serve(published(tmp_path / "mirror"))
     source = source_of(tmp_path / "mirror", mirror, checksum_of=checksum_of)
     data = load_published(source, cache=tmp_path / "cache")
@@ -96,13 +102,15 @@ def test_files_are_fetched_once_and_loaded(tmp_path, serve, checksum_of):
     assert listing(tmp_path / "cache") == sorted(f"{name}.gz" for name in FILE_NAMES)
 
 
-def test_a_mirror_that_is_down_is_left_for_the_next(tmp_path, serve, dead_mirror):
+def test_a_mirror_that_is_down_is_left_for_the_next(
+    tmp_path: Path, serve: Serve, dead_mirror: str
+) -> None:
     mirror, asked = serve(published(tmp_path / "mirror"))
     fetch(source_of(tmp_path / "mirror", dead_mirror, mirror), tmp_path / "cache")
     assert len(asked) == 4
 
 
-def test_what_a_failing_mirror_delivered_is_kept(tmp_path, serve):
+def test_what_a_failing_mirror_delivered_is_kept(tmp_path: Path, serve: Serve) -> None:
     good = published(tmp_path / "good")
     partial = published(tmp_path / "partial")
     (partial / f"{FILE_NAMES[2]}.gz").unlink()
@@ -113,7 +121,9 @@ def test_what_a_failing_mirror_delivered_is_kept(tmp_path, serve):
 
 @pytest.mark.parametrize("checksum_of", ["archive", "content"])
 @pytest.mark.parametrize("damage", ["truncated", "error page", "other content"])
-def test_damaged_content_never_enters_the_cache(tmp_path, serve, checksum_of, damage):
+def test_damaged_content_never_enters_the_cache(
+    tmp_path: Path, serve: Serve, checksum_of: str, damage: str
+) -> None:
     good = published(tmp_path / "good")
     bad = published(tmp_path / "bad")
     victim = bad / f"{FILE_NAMES[1]}.gz"
@@ -129,7 +139,7 @@ def test_damaged_content_never_enters_the_cache(tmp_path, serve, checksum_of, da
     assert listing(tmp_path / "cache") == [f"{FILE_NAMES[0]}.gz"]
 
 
-def test_a_damaged_cache_is_repaired(tmp_path, serve):
+def test_a_damaged_cache_is_repaired(tmp_path: Path, serve: Serve) -> None:
     mirror, asked = serve(published(tmp_path / "mirror"))
     source = source_of(tmp_path / "mirror", mirror)
     fetch(source, tmp_path / "cache")
@@ -140,7 +150,9 @@ def test_a_damaged_cache_is_repaired(tmp_path, serve):
     assert source.matches(damaged, FILE_NAMES[0])
 
 
-def test_when_all_mirrors_fail_the_error_says_what_to_do(tmp_path, serve, dead_mirror):
+def test_when_all_mirrors_fail_the_error_says_what_to_do(
+    tmp_path: Path, serve: Serve, dead_mirror: str
+) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     mirror, _ = serve(empty)
@@ -154,7 +166,7 @@ def test_when_all_mirrors_fail_the_error_says_what_to_do(tmp_path, serve, dead_m
     assert not list((tmp_path / "cache").iterdir())
 
 
-def test_a_cache_that_cannot_be_written_is_a_download_error(tmp_path, serve):
+def test_a_cache_that_cannot_be_written_is_a_download_error(tmp_path: Path, serve: Serve) -> None:
     mirror, _ = serve(published(tmp_path / "mirror"))
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
@@ -163,7 +175,7 @@ def test_a_cache_that_cannot_be_written_is_a_download_error(tmp_path, serve):
 
 
 @pytest.mark.parametrize("source", [MNIST, FASHION_MNIST, KMNIST], ids=lambda s: s.name)
-def test_each_source_has_two_mirrors_and_four_checksums(source):
+def test_each_source_has_two_mirrors_and_four_checksums(source: Source) -> None:
     assert len(set(source.mirrors)) == 2
     assert all(mirror.endswith("/") for mirror in source.mirrors)
     digits = {"archive": 32, "content": 64}[source.checksum_of]
@@ -171,7 +183,7 @@ def test_each_source_has_two_mirrors_and_four_checksums(source):
     assert all(len(bytes.fromhex(sum_)) * 2 == digits for sum_ in source.checksums.values())
 
 
-def mnist_folder():
+def mnist_folder() -> Path:
     root = Path(__file__).resolve().parents[2]
     for base in (os.environ.get("NVERSION_DATA"), root.parent / "shared" / "data"):
         for folder in (Path(base) / "mnist", Path(base)) if base else ():
@@ -181,7 +193,9 @@ def mnist_folder():
 
 
 @pytest.mark.mnist
-def test_real_mnist_passes_the_published_checksums_through_a_mirror(tmp_path, serve):
+def test_real_mnist_passes_the_published_checksums_through_a_mirror(
+    tmp_path: Path, serve: Serve
+) -> None:
     mirror, asked = serve(mnist_folder())
     data = load_published(dataclasses.replace(MNIST, mirrors=(mirror,)), cache=tmp_path)
     assert len(asked) == 4

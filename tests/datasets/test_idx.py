@@ -1,5 +1,9 @@
+from __future__ import annotations
+
 import gzip
 import struct
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,13 +13,13 @@ from nversion.datasets.idx import FILE_NAMES, load_idx_folder, read_idx
 from nversion.errors import DatasetError
 
 
-def idx_bytes(array):
+def idx_bytes(array: Any) -> bytes:
     array = np.asarray(array, dtype=np.uint8)
     header = struct.pack(f">I{array.ndim}I", 0x800 | array.ndim, *array.shape)
     return header + array.tobytes()
 
 
-def write_folder(folder, packed=True, **replaced):
+def write_folder(folder: Path, packed: bool = True, **replaced: bytes) -> Path:
     """Write a small dataset of two classes; `replaced` maps a short name to other bytes."""
     generator = np.random.default_rng(0)
     contents = {
@@ -35,7 +39,7 @@ def write_folder(folder, packed=True, **replaced):
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_a_folder_loads_packed_or_not(tmp_path, packed):
+def test_a_folder_loads_packed_or_not(tmp_path: Path, packed: bool) -> None:
     data = load_idx_folder(write_folder(tmp_path / "d", packed), "tiny")
     expected = np.random.default_rng(0).integers(0, 256, (4, 3, 5))
     assert data.shape == (1, 3, 5)
@@ -46,50 +50,50 @@ def test_a_folder_loads_packed_or_not(tmp_path, packed):
     )
 
 
-def write(tmp_path, content, name="labels"):
+def write(tmp_path: Path, content: bytes, name: str = "labels") -> Path:
     path = tmp_path / name
     path.write_bytes(content)
     return path
 
 
 @pytest.mark.parametrize("kept", [0, 3, 7])
-def test_a_truncated_header_is_named(tmp_path, kept):
+def test_a_truncated_header_is_named(tmp_path: Path, kept: int) -> None:
     path = write(tmp_path, idx_bytes([1, 2, 3])[:kept])
     with pytest.raises(DatasetError, match=f"{path}: {kept} bytes, too short .* truncated"):
         read_idx(path, 1)
 
 
-def test_truncated_values_are_named(tmp_path):
+def test_truncated_values_are_named(tmp_path: Path) -> None:
     path = write(tmp_path, idx_bytes([1, 2, 3])[:-1])
     with pytest.raises(DatasetError, match=r"promises 3 = 3 values, but there are 2; .* truncated"):
         read_idx(path, 1)
 
 
-def test_bytes_too_many_are_refused(tmp_path):
+def test_bytes_too_many_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path, idx_bytes([1, 2, 3]) + b"x")
     with pytest.raises(DatasetError, match="do not belong there"):
         read_idx(path, 1)
 
 
-def test_a_wrong_magic_number_says_which_is_right(tmp_path):
+def test_a_wrong_magic_number_says_which_is_right(tmp_path: Path) -> None:
     path = write(tmp_path, b"\0\0\x0d\x01" + bytes(40))
     with pytest.raises(DatasetError, match=r"wrong magic number 0x00000d01; .* 0x00000801"):
         read_idx(path, 1)
 
 
-def test_labels_in_place_of_images_are_recognised(tmp_path):
+def test_labels_in_place_of_images_are_recognised(tmp_path: Path) -> None:
     path = write(tmp_path, idx_bytes(range(20)))
     with pytest.raises(DatasetError, match="IDX file of labels: is it under the wrong name"):
         read_idx(path, 3)
 
 
-def test_a_packed_file_without_its_suffix_is_recognised(tmp_path):
+def test_a_packed_file_without_its_suffix_is_recognised(tmp_path: Path) -> None:
     path = write(tmp_path, gzip.compress(idx_bytes([1, 2])))
     with pytest.raises(DatasetError, match=r"gzip-compressed: add \.gz"):
         read_idx(path, 1)
 
 
-def test_damaged_gzip_files_are_named(tmp_path):
+def test_damaged_gzip_files_are_named(tmp_path: Path) -> None:
     whole = gzip.compress(idx_bytes(list(range(200)) * 10))
     cut = write(tmp_path, whole[:-20], "cut.gz")
     with pytest.raises(DatasetError, match=r"cut\.gz: the gzip file ends too early"):
@@ -102,25 +106,25 @@ def test_damaged_gzip_files_are_named(tmp_path):
         read_idx(write(tmp_path, b"<html>404</html>", "page.gz"), 1)
 
 
-def test_labels_that_do_not_match_the_images_in_number_are_refused(tmp_path):
+def test_labels_that_do_not_match_the_images_in_number_are_refused(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, train_labels=idx_bytes([0, 1, 1]))
     with pytest.raises(DatasetError, match=r"train-labels.* 3 labels, but .*train-images.* 4 "):
         load_idx_folder(folder, "tiny")
 
 
-def test_labels_beyond_the_classes_are_refused(tmp_path):
+def test_labels_beyond_the_classes_are_refused(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, test_labels=idx_bytes([1, 7]))
     with pytest.raises(DatasetError, match=r"t10k-labels.*: a label is 7, but there are only 2"):
         load_idx_folder(folder, "tiny", classes=2)
 
 
-def test_a_class_without_images_is_refused(tmp_path):
+def test_a_class_without_images_is_refused(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, train_labels=idx_bytes([0, 2, 2, 0]))
     with pytest.raises(DatasetError, match="no training image has the label 1"):
         load_idx_folder(folder, "tiny")
 
 
-def test_missing_files_are_named(tmp_path):
+def test_missing_files_are_named(tmp_path: Path) -> None:
     folder = write_folder(tmp_path)
     (folder / f"{FILE_NAMES[2]}.gz").unlink()
     (folder / f"{FILE_NAMES[3]}.gz").unlink()
@@ -128,20 +132,20 @@ def test_missing_files_are_named(tmp_path):
         load_idx_folder(folder, "tiny")
 
 
-def test_images_without_pixels_are_refused(tmp_path):
+def test_images_without_pixels_are_refused(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, train_images=idx_bytes(np.zeros((4, 0, 5))))
     with pytest.raises(DatasetError, match="no pixels"):
         load_idx_folder(folder, "tiny")
 
 
-def test_names_with_a_dot_are_found(tmp_path):
+def test_names_with_a_dot_are_found(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, packed=False)
     for name in FILE_NAMES:
         (folder / name).rename(folder / name.replace("-idx", ".idx"))
     assert load_idx_folder(folder, "tiny").shape == (1, 3, 5)
 
 
-def test_no_more_is_unpacked_than_the_header_promises(tmp_path):
+def test_no_more_is_unpacked_than_the_header_promises(tmp_path: Path) -> None:
     bomb = gzip.compress(struct.pack(">4I", 0x803, 2, 2, 2) + bytes(1 << 28), 9)
     path = write(tmp_path, bomb, "images.gz")
     with pytest.raises(DatasetError, match="2 x 2 x 2 = 8 values, but there are more"):
@@ -155,7 +159,7 @@ def test_no_more_is_unpacked_than_the_header_promises(tmp_path):
         ((60_000, 100, 100), "made to fill the memory"),
     ],
 )
-def test_a_header_is_not_believed(tmp_path, shape, message):
+def test_a_header_is_not_believed(tmp_path: Path, shape: tuple[int, ...], message: str) -> None:
     content = gzip.compress(struct.pack(">4I", 0x803, *shape) + bytes(1000))
     with pytest.raises(DatasetError, match=message):
         read_idx(write(tmp_path, content, "images.gz"), 3)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -59,7 +61,8 @@ def test_where_nothing_varies_the_interval_counts_clusters() -> None:
 def test_copies_within_a_cluster_change_nothing(count: int, seed: int, copies: int) -> None:
     first, second, clusters = cases(count, seed)
     one = clustered_gain(first, second, clusters, draws())
-    more = clustered_gain(*(np.repeat(c, copies) for c in (first, second, clusters)), draws())
+    often = [np.repeat(c, copies) for c in (first, second, clusters)]
+    more = clustered_gain(often[0], often[1], often[2], draws())
     for name in ("first", "second", "difference", "low", "high", "p_value", "clusters"):
         assert getattr(one, name) == pytest.approx(getattr(more, name), abs=1e-12)
     share = clustered_share(first, clusters, draws())
@@ -150,6 +153,6 @@ def test_holm_lies_between_no_correction_and_bonferronis(values: list[float]) ->
         ([1.0, 0.0], [0.5, 1.0], "whole numbers"),
     ],
 )
-def test_malformed_values_are_refused(values, clusters, words) -> None:
+def test_malformed_values_are_refused(values: Any, clusters: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         clustered_share(np.asarray(values), np.asarray(clusters), draws())

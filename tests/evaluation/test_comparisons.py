@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from nversion.evaluation.comparisons import (
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 5000), st.floats(0, 1))
-def test_wilson_agrees_with_scipy_and_stays_in_range(tries, share):
+def test_wilson_agrees_with_scipy_and_stays_in_range(tries: int, share: float) -> None:
     hits = round(share * tries)
     low, high = wilson(hits / tries, tries)
     expected = stats.binomtest(hits, tries).proportion_ci(0.95, method="wilson")
@@ -28,14 +29,14 @@ def test_wilson_agrees_with_scipy_and_stays_in_range(tries, share):
     assert hits / tries - 1e-12 <= high <= 1.0
 
 
-def test_distinguishable_needs_more_images_for_smaller_differences():
+def test_distinguishable_needs_more_images_for_smaller_differences() -> None:
     assert distinguishable(0.9, 0.8, 1000)
     assert distinguishable(0.8, 0.9, 1000)
     assert not distinguishable(0.9, 0.8, 20)
     assert not distinguishable(0.9, 0.9, 10**6)
 
 
-def test_paired_difference_is_students_interval():
+def test_paired_difference_is_students_interval() -> None:
     rng = np.random.default_rng(3)
     first, second = rng.normal(1.0, 1.0, 40), rng.normal(0.5, 1.0, 40)
     mean, low, high = paired_difference(list(first), list(second))
@@ -59,7 +60,9 @@ def test_paired_difference_is_students_interval():
         ([1, 1], [1, 1], (0.0, 0.0, 0.0)),
     ],
 )
-def test_paired_differences_are_what_they_were(first, second, expected):
+def test_paired_differences_are_what_they_were(
+    first: list[float], second: list[float], expected: tuple[float, ...]
+) -> None:
     assert paired_difference(first, second) == pytest.approx(expected, rel=1e-12)
 
 
@@ -84,7 +87,9 @@ def test_paired_differences_are_what_they_were(first, second, expected):
         (range(10), range(10), 1.0, 0.0),
     ],
 )
-def test_rank_correlations_are_what_they_were(x, y, rho, p):
+def test_rank_correlations_are_what_they_were(
+    x: list[float], y: list[float], rho: float, p: float
+) -> None:
     found = rank_correlation(list(x), list(y))
     assert found.rho == pytest.approx(rho, rel=1e-12)
     assert found.p == pytest.approx(p, abs=1e-12)
@@ -92,7 +97,7 @@ def test_rank_correlations_are_what_they_were(x, y, rho, p):
 
 @settings(deadline=None, max_examples=20)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=3, max_size=6))
-def test_the_exact_p_value_counts_every_order(pairs):
+def test_the_exact_p_value_counts_every_order(pairs: list[tuple[int, int]]) -> None:
     x, y = [a for a, _ in pairs], [b for _, b in pairs]
     found = rank_correlation(x, y)
     if found is None:
@@ -102,7 +107,7 @@ def test_the_exact_p_value_counts_every_order(pairs):
     assert found.p == pytest.approx(np.mean(np.abs(orders) >= abs(found.rho) - 1e-9), abs=1e-12)
 
 
-def test_spearman_agrees_with_scipy_beyond_eight_pairs_ties_included():
+def test_spearman_agrees_with_scipy_beyond_eight_pairs_ties_included() -> None:
     rng = np.random.default_rng(5)
     x = rng.normal(size=30)
     y = np.round(x + rng.normal(size=30), 0)
@@ -113,7 +118,7 @@ def test_spearman_agrees_with_scipy_beyond_eight_pairs_ties_included():
     assert found.pairs == 30
 
 
-def test_spearman_is_exact_for_few_pairs():
+def test_spearman_is_exact_for_few_pairs() -> None:
     # Of the 24 orders of four values, only the sorted one and its reverse reach |rho| = 1.
     found = rank_correlation([1.0, 2.0, 3.0, 4.0], [0.1, 0.2, 0.3, 0.4])
     assert found.rho == pytest.approx(1.0)
@@ -124,7 +129,9 @@ def test_spearman_is_exact_for_few_pairs():
 
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.integers(0, 20), min_size=3, max_size=7), st.randoms())
-def test_spearman_changes_sign_and_nothing_else_when_one_side_is_reversed(x, random):
+def test_spearman_changes_sign_and_nothing_else_when_one_side_is_reversed(
+    x: list[float], random: random.Random
+) -> None:
     y = random.sample(range(100), len(x))
     there, back = rank_correlation(x, y), rank_correlation(x, [-value for value in y])
     if there is None:
@@ -134,6 +141,6 @@ def test_spearman_changes_sign_and_nothing_else_when_one_side_is_reversed(x, ran
         assert there.p == pytest.approx(back.p)
 
 
-def test_spearman_says_nothing_without_variation():
+def test_spearman_says_nothing_without_variation() -> None:
     assert rank_correlation([1.0, 2.0], [2.0, 1.0]) is None
     assert rank_correlation([1.0, 1.0, 1.0, 1.0], [1.0, 2.0, 3.0, 4.0]) is None

@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -146,7 +149,7 @@ def test_the_versions_are_registered_and_the_program_can_be_copied(images: torch
         (networks(2), {"weights": {"a": 1, "b": 2}}, "in their order, not a dict"),
     ],
 )
-def test_bad_programs_are_refused(models, options, said) -> None:
+def test_bad_programs_are_refused(models: Any, options: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         Program(models, **options)
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import struct
 import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from nversion.errors import ArtefactError
 from nversion.report import figures
-from nversion.report.drawing import NARROW, WIDE
+from nversion.report.drawing import NARROW, WIDE, Canvas, Drawing
 from nversion.report.example import example_of
 from nversion.report.figures import draw
 from nversion.report.sentences import attack_example
@@ -22,16 +25,18 @@ from nversion.study.sections import Results
 KEY = "figure-3-attacks"
 
 
-def pictures(axes_list):
+def pictures(axes_list: Sequence[Axes]) -> list[Any]:
     return [np.asarray(axes.images[0].get_array()) for axes in axes_list if axes.images]
 
 
-def words(drawing):
+def words(drawing: Drawing) -> list[str]:
     return [text.get_text() for text in drawing.figure.texts]
 
 
 @pytest.mark.parametrize("canvas", [WIDE, NARROW])
-def test_every_attack_has_its_image_and_its_difference(make_example, canvas):
+def test_every_attack_has_its_image_and_its_difference(
+    make_example: Callable[..., dict[str, Any]], canvas: Canvas
+) -> None:
     results = {"example": make_example("v001")}
     drawing = draw(Results.of(results), KEY, canvas)
     shown = pictures(drawing.figure.axes)
@@ -57,7 +62,9 @@ def test_every_attack_has_its_image_and_its_difference(make_example, canvas):
     assert "gradient did not succeed; gradient-sign is taken for 3, L2 " in drawing.alt
 
 
-def test_nothing_lies_outside_the_drawing_or_on_its_neighbour(make_example):
+def test_nothing_lies_outside_the_drawing_or_on_its_neighbour(
+    make_example: Callable[..., dict[str, Any]],
+) -> None:
     for canvas in (WIDE, NARROW):
         figure = draw(Results.of({"example": make_example("v001")}), KEY, canvas).figure
         renderer = FigureCanvasAgg(figure).get_renderer()
@@ -75,7 +82,7 @@ def test_nothing_lies_outside_the_drawing_or_on_its_neighbour(make_example):
             assert not any(text.overlaps(other) for other in texts[:place])
 
 
-def test_the_page_gets_the_images_own_pixels(make_example):
+def test_the_page_gets_the_images_own_pixels(make_example: Callable[..., dict[str, Any]]) -> None:
     svg = inline_svg(draw(Results.of({"example": make_example("v001")}), KEY), "x", "wide")
     found = [part.split('"')[0] for part in svg.split("data:image/png;base64,")[1:]]
     assert len(found) == 19
@@ -84,7 +91,9 @@ def test_the_page_gets_the_images_own_pixels(make_example):
         assert struct.unpack(">II", header) == (28, 28)
 
 
-def test_the_sentence_says_which_are_left_out_and_why(make_example):
+def test_the_sentence_says_which_are_left_out_and_why(
+    make_example: Callable[..., dict[str, Any]],
+) -> None:
     values = make_example("v007")
     said = attack_example(Results.of({"example": values}))
     assert said.startswith(
@@ -104,14 +113,14 @@ def test_the_sentence_says_which_are_left_out_and_why(make_example):
     assert attack_example(Results.of({})) is None
 
 
-def test_colours_are_shown_as_colours(make_example):
+def test_colours_are_shown_as_colours(make_example: Callable[..., dict[str, Any]]) -> None:
     found = example_of(Results.of({"example": make_example("v001", (9, 7, 3))}))
     assert found.original.shape == (9, 7, 3)
     assert found.attacks[1].image.shape == (9, 7, 3)
     assert figures(Results.of({"example": make_example("v001", (9, 7, 3))}))
 
 
-def _damaged_pictures(png):
+def _damaged_pictures(png: Callable[..., str]) -> dict[str, str]:
     good = base64.b64decode(png(np.zeros((28, 28), np.uint8)))
     # A header that claims a huge picture: 60,000 pixels a side.
     claim = struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0)
@@ -128,7 +137,9 @@ def _damaged_pictures(png):
     }
 
 
-def test_a_damaged_picture_costs_its_own_place_and_no_more(make_example, png):
+def test_a_damaged_picture_costs_its_own_place_and_no_more(
+    make_example: Callable[..., dict[str, Any]], png: Callable[..., str]
+) -> None:
     for what, picture in _damaged_pictures(png).items():
         values = make_example("v001")
         values["attacks"][2]["image"] = picture
@@ -145,12 +156,12 @@ def test_a_damaged_picture_costs_its_own_place_and_no_more(make_example, png):
 
 
 @pytest.mark.parametrize("wrong", [None, {}, {"attacks": []}, {"attacks": [{}]}])
-def test_without_an_example_there_is_no_figure(wrong):
+def test_without_an_example_there_is_no_figure(wrong: Any) -> None:
     assert example_of(Results.of({"example": wrong})) is None
     assert draw(Results.of({"example": wrong}), KEY) is None
 
 
 @pytest.mark.parametrize("wrong", [[], "text", {"attacks": [None, 3]}, {"original": 3}])
-def test_what_is_no_example_is_refused_by_name(wrong):
+def test_what_is_no_example_is_refused_by_name(wrong: Any) -> None:
     with pytest.raises(ArtefactError, match=r"the results: example"):
         Results.of({"example": wrong})

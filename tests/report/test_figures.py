@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nversion.report import figures
-from nversion.report.drawing import NARROW, WIDE
+from nversion.report.drawing import NARROW, WIDE, Canvas
 from nversion.report.figures import FIGURES, draw
 from nversion.study.sections import Results
 
 
-def points(axes, colour=None):
+def points(axes: Axes, colour: str | None = None) -> set[tuple[float, float]]:
     """Return every mark of the axes as (x, y), of one colour if it is given."""
     return {
         (float(x), float(y))
@@ -24,20 +27,22 @@ def points(axes, colour=None):
     }
 
 
-def test_all_figures_exist_and_are_plain_matplotlib(example):
+def test_all_figures_exist_and_are_plain_matplotlib(example: Callable[..., dict[str, Any]]) -> None:
     found = figures(Results.of(example(10)))
     assert list(found) == list(FIGURES)
     assert all(isinstance(figure, Figure) for figure in found.values())
 
 
-def test_figures_leave_no_setting_behind(example):
+def test_figures_leave_no_setting_behind(example: Callable[..., dict[str, Any]]) -> None:
     before = dict(matplotlib.rcParams)
     figures(Results.of(example(3)))
     assert dict(matplotlib.rcParams) == before
 
 
 @pytest.mark.parametrize("count", [2, 10, 100])
-def test_marks_are_the_versions_own_numbers(example, count):
+def test_marks_are_the_versions_own_numbers(
+    example: Callable[..., dict[str, Any]], count: int
+) -> None:
     results = example(count, failed=1)
     good = [(n, v) for n, v in enumerate(results["versions"], 1) if v["status"] == "trained"]
     found = figures(Results.of(results))
@@ -53,7 +58,9 @@ def test_marks_are_the_versions_own_numbers(example, count):
     assert {x for x, _ in points(axes)} == {v["adversarial_accuracy"] for _, v in good}
 
 
-def test_program_figure_has_line_band_and_one_bar_a_version(example):
+def test_program_figure_has_line_band_and_one_bar_a_version(
+    example: Callable[..., dict[str, Any]],
+) -> None:
     results = example(10)
     (axes,) = figures(Results.of(results))["figure-5-program"].axes
     program = results["program"]
@@ -72,7 +79,7 @@ def test_program_figure_has_line_band_and_one_bar_a_version(example):
     assert "axis from" in axes.get_ylabel()
 
 
-def test_bars_start_at_zero_unless_all_are_long(example):
+def test_bars_start_at_zero_unless_all_are_long(example: Callable[..., dict[str, Any]]) -> None:
     results = example(4)
     results["versions"][0]["adversarial_accuracy"] = 0.2
     (axes,) = figures(Results.of(results))["figure-5-program"].axes
@@ -80,15 +87,19 @@ def test_bars_start_at_zero_unless_all_are_long(example):
     assert axes.get_ylabel() == "adversarial accuracy"
 
 
-def test_a_program_that_is_always_wrong_is_still_drawn(example):
+def test_a_program_that_is_always_wrong_is_still_drawn(
+    example: Callable[..., dict[str, Any]],
+) -> None:
     results = example(3)
     results["program"]["accuracy_by_n"] = [0.0, 0.0, 0.0]
     (axes,) = figures(Results.of(results))["figure-5-program"].axes
-    line = next(line for line in axes.lines if line.get_label().startswith("program"))
+    line = next(line for line in axes.lines if str(line.get_label()).startswith("program"))
     assert list(line.get_ydata()) == [0.0, 0.0, 0.0]
 
 
-def test_certified_accuracy_is_the_share_of_radii_at_least_as_large(example):
+def test_certified_accuracy_is_the_share_of_radii_at_least_as_large(
+    example: Callable[..., dict[str, Any]],
+) -> None:
     results = example(2)
     results["certification"]["norms"] = {
         "2": {"student": {"radii": [0.3, 0.0, 0.1, 0.2]}, "baseline": {"radii": [0.0, 0.0]}}
@@ -97,13 +108,15 @@ def test_certified_accuracy_is_the_share_of_radii_at_least_as_large(example):
     lines = {line.get_label(): line for line in axes.lines}
     student = lines["student"]
     assert student.get_drawstyle() == "steps-pre"
-    steps = [(round(x, 2), y) for x, y in student.get_xydata()]
+    steps = [(round(x, 2), y) for x, y in np.asarray(student.get_xydata())]
     # Three of four images have a certificate; at 0.1 all three reach it, past it two, ...
     assert steps == [(0, 0.75), (0.1, 0.75), (0.2, 0.5), (0.3, 0.25), (0.3, 0.0)]
     assert list(lines["baseline"].get_ydata()) == [0.0]
 
 
-def test_infinite_radii_keep_the_certified_accuracy_up(example):
+def test_infinite_radii_keep_the_certified_accuracy_up(
+    example: Callable[..., dict[str, Any]],
+) -> None:
     results = example(2)
     results["certification"]["norms"] = {
         "2": {"student": {"radii": [0.3, None, 0.1, 0.0]}, "baseline": {"radii": [None, None]}}
@@ -111,12 +124,14 @@ def test_infinite_radii_keep_the_certified_accuracy_up(example):
     drawing = figures(Results.of(results))["figure-8-certified"]
     (axes,) = drawing.axes
     lines = {line.get_label(): line for line in axes.lines}
-    steps = [(round(x, 2), y) for x, y in lines["student"].get_xydata()]
+    steps = [(round(x, 2), y) for x, y in np.asarray(lines["student"].get_xydata())]
     assert steps == [(0, 0.75), (0.1, 0.75), (0.3, 0.5), (0.3, 0.25), (0.3, 0.25)]
     assert [tuple(step) for step in lines["baseline"].get_xydata()] == [(0.0, 1.0), (0.3, 1.0)]
 
 
-def test_transfer_shows_the_matrix_and_scales_to_the_other_versions(example):
+def test_transfer_shows_the_matrix_and_scales_to_the_other_versions(
+    example: Callable[..., dict[str, Any]],
+) -> None:
     results = example(5)
     axes = figures(Results.of(results))["figure-7-transfer"].axes[0]
     (image,) = axes.images
@@ -129,7 +144,9 @@ def test_transfer_shows_the_matrix_and_scales_to_the_other_versions(example):
 
 @pytest.mark.parametrize("canvas", [WIDE, NARROW], ids=["wide", "narrow"])
 @pytest.mark.parametrize("count", [1, 10, 100])
-def test_nothing_that_is_written_lies_outside_the_figure_or_on_other_ticks(example, canvas, count):
+def test_nothing_that_is_written_lies_outside_the_figure_or_on_other_ticks(
+    example: Callable[..., dict[str, Any]], canvas: Canvas, count: int
+) -> None:
     results = example(count)
     for key in FIGURES:
         drawing = draw(Results.of(results), key, canvas)
@@ -157,7 +174,7 @@ def test_nothing_that_is_written_lies_outside_the_figure_or_on_other_ticks(examp
                 assert left.x1 <= right.x0 + 1, (key, "tick labels overlap")
 
 
-def test_student_figure_labels_do_not_cross_lines(example):
+def test_student_figure_labels_do_not_cross_lines(example: Callable[..., dict[str, Any]]) -> None:
     results = example(10)
     results["distillation"]["student"]["adversarial_accuracy"] = 0.951
     results["distillation"]["baseline"]["adversarial_accuracy"] = 0.955

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
@@ -12,13 +15,17 @@ from nversion.study.sections import Results
 
 
 @pytest.fixture(scope="module")
-def published(example, tmp_path_factory):
+def published(
+    example: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], Path]:
     results = example(4, failed=1)
     folder = tmp_path_factory.mktemp("publish") / "four"
     return results, publish(Results.of(results), folder, "nversion study --versions 4")
 
 
-def test_a_published_study_is_whole_and_leads_nowhere_else(published):
+def test_a_published_study_is_whole_and_leads_nowhere_else(
+    published: tuple[dict[str, Any], Path],
+) -> None:
     results, readme = published
     folder, text = readme.parent, readme.read_text(encoding="utf-8")
     assert json.loads((folder / "results.json").read_text()) == results
@@ -29,7 +36,9 @@ def test_a_published_study_is_whole_and_leads_nowhere_else(published):
     assert not list(folder.rglob("*.safetensors"))
 
 
-def test_tables_have_the_same_number_of_cells_in_every_row(published):
+def test_tables_have_the_same_number_of_cells_in_every_row(
+    published: tuple[dict[str, Any], Path],
+) -> None:
     text = published[1].read_text(encoding="utf-8")
     tables = re.findall(r"(?:^\|.*\|\n)+", text, flags=re.MULTILINE)
     assert len(tables) == 5
@@ -38,7 +47,9 @@ def test_tables_have_the_same_number_of_cells_in_every_row(published):
         assert len(widths) == 1
 
 
-def test_the_answers_and_the_numbers_of_the_page_are_there(published):
+def test_the_answers_and_the_numbers_of_the_page_are_there(
+    published: tuple[dict[str, Any], Path],
+) -> None:
     results, readme = published
     text = readme.read_text(encoding="utf-8")
     for question in results["questions"]:
@@ -48,7 +59,7 @@ def test_the_answers_and_the_numbers_of_the_page_are_there(published):
     assert "## What failed" in text or not results["study"].get("failures")
 
 
-def test_each_answer_has_its_rule_beside_it(example):
+def test_each_answer_has_its_rule_beside_it(example: Callable[..., dict[str, Any]]) -> None:
     results = example(2)
     results["questions"][0]["rule"] = "At least half of the images hold."
     text = render_markdown(Results.of(results))
@@ -56,11 +67,11 @@ def test_each_answer_has_its_rule_beside_it(example):
     assert text.count("Rule: not recorded.") == 3
 
 
-def test_what_is_not_there_is_left_out():
+def test_what_is_not_there_is_left_out() -> None:
     assert render_markdown(Results.of({})).startswith("# N-version study\n")
 
 
-def test_a_border_in_a_text_is_no_border(example):
+def test_a_border_in_a_text_is_no_border(example: Callable[..., dict[str, Any]]) -> None:
     results = example(2)
     results["versions"][0]["name"] = "a|b<c"
     assert r"a\|b&lt;c" in render_markdown(Results.of(results))
@@ -72,7 +83,7 @@ HOSTILE = (
 )
 
 
-def _hostile(value):
+def _hostile(value: Any) -> Any:
     """Return results with every text in them replaced, but for what is told apart by it."""
     if isinstance(value, dict):
         return {
@@ -84,7 +95,7 @@ def _hostile(value):
     return HOSTILE if isinstance(value, str) else value
 
 
-def test_text_from_results_stays_text(example):
+def test_text_from_results_stays_text(example: Callable[..., dict[str, Any]]) -> None:
     results = example(3, failed=1)
     tokens, plain = (
         MarkdownIt("gfm-like", {"linkify": False}).parse(
@@ -108,7 +119,9 @@ def test_text_from_results_stays_text(example):
     assert HOSTILE.strip() in next(token.content for token in tokens if token.type == "fence")
 
 
-def test_results_with_characters_that_cannot_be_written_are_published(example, tmp_path):
+def test_results_with_characters_that_cannot_be_written_are_published(
+    example: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     results = example(2)
     results["study"]["name"] = "a\ud800b\x1b"
     text = publish(Results.of(results), tmp_path / "x").read_text(encoding="utf-8")
@@ -118,5 +131,5 @@ def test_results_with_characters_that_cannot_be_written_are_published(example, t
 
 
 @pytest.mark.parametrize("text", ["-0.5 points", "98.4 %", "1.5 x", "#1 of 2", "a - b", "v001"])
-def test_usual_text_is_left_as_it_is(text):
+def test_usual_text_is_left_as_it_is(text: str) -> None:
     assert _plain(text) == text

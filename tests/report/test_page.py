@@ -3,7 +3,10 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import matplotlib
 import pytest
@@ -27,33 +30,33 @@ class Page(HTMLParser):
         self.ids: list[str] = []
         self.links: list[str] = []
         self.headings: list[int] = []
-        self.tags: list[tuple[str, dict]] = []
+        self.tags: list[tuple[str, dict[str, str]]] = []
         self.text: list[str] = []
         self.feed(source)
         self.close()
         self.faults += [f"<{tag}> is never closed" for tag in self.open]
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_startendtag(tag, attrs)
         if tag not in VOID:
             self.open.append(tag)
 
-    def handle_startendtag(self, tag, attrs):
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         names = [name for name, _ in attrs]
         if len(names) != len(set(names)):
             self.faults.append(f"<{tag}> repeats an attribute")
-        values = dict(attrs)
+        values = {name: value or "" for name, value in attrs}
         self.tags.append((tag, values))
         self.ids += [values["id"]] if "id" in values else []
         self.links += [values[name] for name in ("href", "src", "srcset") if name in values]
         if re.fullmatch("h[1-6]", tag):
             self.headings.append(int(tag[1]))
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         if not self.open or self.open.pop() != tag:
             self.faults.append(f"</{tag}> closes something else")
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         if "style" not in self.open:
             self.text.append(data)
 
@@ -63,14 +66,16 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def written(example, tmp_path_factory):
+def written(
+    example: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], Path]:
     results = example(10, failed=1)
     folder = tmp_path_factory.mktemp("study") / "report"
     return results, write_report(Results.of(results), folder)
 
 
 @pytest.fixture(scope="module")
-def page(written):
+def page(written: tuple[dict[str, Any], Path]) -> Page:
     return Page(written[1].read_text(encoding="utf-8"))
 
 
@@ -98,18 +103,20 @@ def check(source: str) -> Page:
     return page
 
 
-def test_page_is_well_formed_and_loads_nothing(written):
+def test_page_is_well_formed_and_loads_nothing(written: tuple[dict[str, Any], Path]) -> None:
     check(written[1].read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("count", [1, 100])
-def test_page_holds_at_the_extremes(example, count):
+def test_page_holds_at_the_extremes(example: Callable[..., dict[str, Any]], count: int) -> None:
     results = example(count)
     page = check(render(Results.of(results), draw_all(Results.of(results))))
     assert f"{count} network" in page.words
 
 
-def test_every_figure_is_on_the_page_and_on_disk(written, page):
+def test_every_figure_is_on_the_page_and_on_disk(
+    written: tuple[dict[str, Any], Path], page: Page
+) -> None:
     folder = written[1].parent
     for key in FIGURES:
         assert key in page.ids
@@ -120,7 +127,9 @@ def test_every_figure_is_on_the_page_and_on_disk(written, page):
     assert {path.name for path in folder.iterdir()} == {"index.html", "figures"}
 
 
-def test_numbers_and_answers_are_those_of_the_results(written, page):
+def test_numbers_and_answers_are_those_of_the_results(
+    written: tuple[dict[str, Any], Path], page: Page
+) -> None:
     results, _ = written
     words = page.words
     for share in (
@@ -140,14 +149,14 @@ def test_numbers_and_answers_are_those_of_the_results(written, page):
     assert "1 unit of work failed" in words
 
 
-def test_order_is_what_was_run_then_answers_then_numbers_then_figures(page):
+def test_order_is_what_was_run_then_answers_then_numbers_then_figures(page: Page) -> None:
     words = page.words
     marks = ["Recipe", "How robust are neural networks?", "Mean effectiveness", "Figure 2 Test"]
     places = [words.index(mark) for mark in marks]
     assert places == sorted(places)
 
 
-def test_the_study_of_2019_is_named_on_mnist_only(example):
+def test_the_study_of_2019_is_named_on_mnist_only(example: Callable[..., dict[str, Any]]) -> None:
     assert "Hildebrandt" in render(Results.of(example(3)), {})
     results = example(3, dataset="digits")
     other = Page(render(Results.of(results), draw_all(Results.of(results)))).words
@@ -156,7 +165,9 @@ def test_the_study_of_2019_is_named_on_mnist_only(example):
     assert "96.86" not in other
 
 
-def test_same_results_give_the_same_bytes(written, tmp_path):
+def test_same_results_give_the_same_bytes(
+    written: tuple[dict[str, Any], Path], tmp_path: Path
+) -> None:
     results, page = written
     with matplotlib.rc_context({"font.size": 31, "axes.grid": True, "svg.hashsalt": "mine"}):
         again = write_report(Results.of(json.loads(json.dumps(results))), tmp_path / "report")
@@ -166,7 +177,7 @@ def test_same_results_give_the_same_bytes(written, tmp_path):
     assert not any(b"<dc:date>" in content for content in first.values())
 
 
-def test_hostile_names_stay_text(example):
+def test_hostile_names_stay_text(example: Callable[..., dict[str, Any]]) -> None:
     results = example(3)
     nasty = '"><script>alert(1)</script>${x}$ {{ 7*7 }} \u202e\x00\ud800 & </svg></style> \\frac'
     for version in results["versions"]:
@@ -218,7 +229,9 @@ def test_hostile_names_stay_text(example):
         "study.wall_seconds",
     ],
 )
-def test_a_missing_key_costs_what_rests_on_it_and_no_more_and_a_wrong_one_is_named(example, key):
+def test_a_missing_key_costs_what_rests_on_it_and_no_more_and_a_wrong_one_is_named(
+    example: Callable[..., dict[str, Any]], key: str
+) -> None:
     *path, last = key.split(".")
     results = example(3)
     holder = results
@@ -233,13 +246,13 @@ def test_a_missing_key_costs_what_rests_on_it_and_no_more_and_a_wrong_one_is_nam
         Results.of(results, "mine.json")
 
 
-def test_empty_results_still_make_a_page(tmp_path):
+def test_empty_results_still_make_a_page(tmp_path: Path) -> None:
     page = write_report(Results.of({}), tmp_path / "deep" / "report")
     assert check(page.read_text("utf-8")).headings
     assert not list((tmp_path / "deep" / "report").rglob("*.png"))
 
 
-def test_all_versions_failed(example):
+def test_all_versions_failed(example: Callable[..., dict[str, Any]]) -> None:
     results = example(2)
     for version in results["versions"]:
         version.update(status="failed", error="the loss is NaN", test_accuracy=None)
@@ -248,7 +261,9 @@ def test_all_versions_failed(example):
     assert draw(Results.of(results), "figure-2-test-accuracy") is None
 
 
-def test_figures_that_are_no_longer_supported_are_removed(example, tmp_path):
+def test_figures_that_are_no_longer_supported_are_removed(
+    example: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     write_report(Results.of({"versions": example(3)["versions"]}), tmp_path)
     left = {path.stem for path in (tmp_path / "figures").iterdir()}
     assert "figure-2-test-accuracy" in left
@@ -257,7 +272,9 @@ def test_figures_that_are_no_longer_supported_are_removed(example, tmp_path):
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["mine.png"]
 
 
-def test_lost_work_stands_beside_the_time_that_counts(example):
+def test_lost_work_stands_beside_the_time_that_counts(
+    example: Callable[..., dict[str, Any]],
+) -> None:
     results = example()
     known = dict(summary.facts(Results.of(results)))
     assert "thrown away" not in known["Wall-clock time"]
@@ -268,7 +285,9 @@ def test_lost_work_stands_beside_the_time_that_counts(example):
     assert lost.endswith("of work thrown away")
 
 
-def test_each_answer_has_its_rule_beside_it_and_an_older_one_says_that_it_has_none(example):
+def test_each_answer_has_its_rule_beside_it_and_an_older_one_says_that_it_has_none(
+    example: Callable[..., dict[str, Any]],
+) -> None:
     results = example(3)
     results["questions"][0]["rule"] = "At least half of the images hold."
     page = render(Results.of(results), {})
@@ -277,7 +296,7 @@ def test_each_answer_has_its_rule_beside_it_and_an_older_one_says_that_it_has_no
     assert page.count("This answer is of an older version of nversion") == 3
 
 
-def test_the_top_says_what_the_images_are(example):
+def test_the_top_says_what_the_images_are(example: Callable[..., dict[str, Any]]) -> None:
     results = example(3)
     assert "<dt>Images</dt>" not in render(Results.of(results), {})
     results["study"] |= {
@@ -291,7 +310,9 @@ def test_the_top_says_what_the_images_are(example):
     assert "2: cat, dog &lt;b&gt;" in page
 
 
-def test_the_tiles_say_on_which_images_they_are_measured(example):
+def test_the_tiles_say_on_which_images_they_are_measured(
+    example: Callable[..., dict[str, Any]],
+) -> None:
     results = example(3)
     older = render(Results.of(results), {})
     assert "images made against it included" in older

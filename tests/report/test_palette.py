@@ -30,12 +30,12 @@ def contrast(first: str, second: str) -> float:
         ("axis", 3.0),
     ],
 )
-def test_colours_can_be_seen_on_their_paper(theme, name, least):
+def test_colours_can_be_seen_on_their_paper(theme: str, name: str, least: float) -> None:
     values = {role.name: getattr(role, theme) for role in ROLES}
     assert contrast(values[name], values["paper"]) >= least
 
 
-def test_no_two_ideas_share_a_colour_and_each_becomes_its_variable():
+def test_no_two_ideas_share_a_colour_and_each_becomes_its_variable() -> None:
     assert len({role.light for role in ROLES}) == len(ROLES)
     assert len({role.dark for role in ROLES}) == len(ROLES)
     for role in ROLES:

@@ -37,7 +37,7 @@ from nversion.report import values
         (values.norm_name(1.0), "L1"),
     ],
 )
-def test_numbers_are_written_as_people_read_them(written, expected):
+def test_numbers_are_written_as_people_read_them(written: str, expected: str) -> None:
     assert written == expected
 
 
@@ -45,12 +45,12 @@ def test_numbers_are_written_as_people_read_them(written, expected):
     ("place", "expected"),
     [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (13, "13th"), (101, "101st")],
 )
-def test_ordinals(place, expected):
+def test_ordinals(place: int, expected: str) -> None:
     assert values.ordinal(place) == expected
 
 
 @settings(deadline=None, max_examples=200)
 @given(st.floats(min_value=1e-6, max_value=1e6))
-def test_decimal_keeps_three_digits_of_any_size(value):
+def test_decimal_keeps_three_digits_of_any_size(value: float) -> None:
     shown = float(values.decimal(value).replace(",", ""))
     assert shown == pytest.approx(value, rel=0.0051, abs=1e-9)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from nversion.report import sentences, twins
@@ -12,7 +14,7 @@ def plain(sentence: str | None) -> str:
     return sentence.replace("\u202f", " ").replace("\u00a0", " ")
 
 
-def versions(*pairs: tuple[float, float]) -> dict:
+def versions(*pairs: tuple[float, float]) -> dict[str, Any]:
     return {
         "versions": [
             {"name": f"v{n}", "status": "trained", "test_accuracy": t, "adversarial_accuracy": a}
@@ -21,7 +23,7 @@ def versions(*pairs: tuple[float, float]) -> dict:
     }
 
 
-def program(accuracy: float, best: float, mean: float, size: int, images: int) -> dict:
+def program(accuracy: float, best: float, mean: float, size: int, images: int) -> dict[str, Any]:
     return {
         "program": {
             "versions": [f"v{n}" for n in range(size)],
@@ -34,17 +36,17 @@ def program(accuracy: float, best: float, mean: float, size: int, images: int) -
     }
 
 
-def test_every_sentence_is_silent_without_numbers():
+def test_every_sentence_is_silent_without_numbers() -> None:
     for name in sentences.__all__:
         speak = getattr(sentences, name)
         if name == "effectiveness_interval":
             continue
         assert speak(Results.of({})) is None, name
-        empty = {"versions": [], "attacks": [], "program": {}, "transfer": {}}
+        empty: dict[str, Any] = {"versions": [], "attacks": [], "program": {}, "transfer": {}}
         assert speak(Results.of(empty)) is None, name
 
 
-def test_test_accuracy_names_range_median_and_failures():
+def test_test_accuracy_names_range_median_and_failures() -> None:
     results = versions((0.97, 0.5), (0.99, 0.6), (0.98, 0.7))
     results["versions"].append({"name": "v4", "status": "failed", "test_accuracy": None})
     assert plain(sentences.test_accuracy(Results.of(results))) == (
@@ -66,11 +68,11 @@ def test_test_accuracy_names_range_median_and_failures():
         (((0.9, 0.8),), "The one version's accuracy is 10.00 percentage points lower"),
     ],
 )
-def test_adversarial_drop_counts_the_versions(pairs, start):
+def test_adversarial_drop_counts_the_versions(pairs: Any, start: str) -> None:
     assert plain(sentences.adversarial_drop(Results.of(versions(*pairs)))).startswith(start)
 
 
-def test_correlation_is_claimed_only_from_evidence():
+def test_correlation_is_claimed_only_from_evidence() -> None:
     rising = [(0.9 + 0.001 * n, 0.5 + 0.01 * n) for n in range(20)]
     assert "tend to be more accurate" in plain(sentences.correlation(Results.of(versions(*rising))))
     assert "a strong correlation" in plain(sentences.correlation(Results.of(versions(*rising))))
@@ -91,7 +93,9 @@ def test_correlation_is_claimed_only_from_evidence():
     assert "cannot be computed" in plain(sentences.correlation(Results.of(flat)))
 
 
-def beside_best(results: dict, first: float, second: float, low: float, high: float, p: float):
+def beside_best(
+    results: dict[str, Any], first: float, second: float, low: float, high: float, p: float
+) -> dict[str, Any]:
     """Return results with the comparison of the program and its best version."""
     gain = {"first": first, "second": second, "difference": first - second}
     known = {"images": 90, "clusters": 9, "low": low, "high": high, "p_value": p}
@@ -121,11 +125,13 @@ SMALL = program(0.97, 0.90, 0.85, 10, 100)
         (program(0.80, 0.80, 0.80, 1, 100), "A program of one version is that version"),
     ],
 )
-def test_program_gain_says_who_is_ahead_and_whether_that_can_be_told(results, said):
+def test_program_gain_says_who_is_ahead_and_whether_that_can_be_told(
+    results: dict[str, Any], said: str
+) -> None:
     assert said in plain(sentences.program_gain(Results.of(results)))
 
 
-def twin_row(name: str, verdict: str) -> dict:
+def twin_row(name: str, verdict: str) -> dict[str, Any]:
     """Return a row of table III."""
     numbers = ("student", "baseline", "difference", "low", "high", "p_value", "p_holm")
     images = {"images": 9, "source_images": 9}
@@ -139,7 +145,7 @@ def twin_row(name: str, verdict: str) -> dict:
     }
 
 
-def student(ours: float, theirs: float, images: int) -> dict:
+def student(ours: float, theirs: float, images: int) -> dict[str, Any]:
     return {
         "distillation": {
             "student": {"adversarial_accuracy": ours},
@@ -151,7 +157,7 @@ def student(ours: float, theirs: float, images: int) -> dict:
     }
 
 
-def test_student_rank_and_twin():
+def test_student_rank_and_twin() -> None:
     older = student(0.95, 0.80, 100)
     said = plain(sentences.student_rank(Results.of(older)))
     assert "the 2nd of 11 when it is ranked among the versions, which carry the images made" in said
@@ -168,7 +174,7 @@ def test_student_rank_and_twin():
     )
 
 
-def test_attacks_of_older_results_have_no_interval_that_counts_images_once():
+def test_attacks_of_older_results_have_no_interval_that_counts_images_once() -> None:
     older = {"attacks": [{"name": n, "effectiveness": s} for n, s in (("a", 1.0), ("b", 0.5))]}
     assert plain(sentences.attack_effectiveness(Results.of(older))) == (
         "The 2 attacks succeed in 75.00 % of their runs on average, a in 100.00 %; no interval by "
@@ -180,7 +186,7 @@ def test_attacks_of_older_results_have_no_interval_that_counts_images_once():
     assert sentences.effectiveness_interval(later) == (0.4, 0.6)
 
 
-def attacks(*rows: tuple[str, float, float, float]) -> dict:
+def attacks(*rows: tuple[str, float, float, float]) -> dict[str, Any]:
     keys = ("name", "effectiveness", "effectiveness_low", "effectiveness_high")
     return {"attacks": [dict(zip(keys, row, strict=True)) | {"test_images": 99} for row in rows]}
 
@@ -213,11 +219,13 @@ def attacks(*rows: tuple[str, float, float, float]) -> dict:
         ),
     ],
 )
-def test_attack_effectiveness_names_leaders_only_if_they_lead(results, said):
+def test_attack_effectiveness_names_leaders_only_if_they_lead(
+    results: dict[str, Any], said: str
+) -> None:
     assert said in plain(sentences.attack_effectiveness(Results.of(results)))
 
 
-def test_student_against_baseline_weighs_each_measure():
+def test_student_against_baseline_weighs_each_measure() -> None:
     radii = [0.1 + 0.001 * n for n in range(50)]
     results = student(0.95, 0.96, 100)
     results["distillation"]["student"] |= {"certified_l1": 0.2, "certified_l2": 0.1}
@@ -252,7 +260,7 @@ def test_student_against_baseline_weighs_each_measure():
     )
 
 
-def test_student_against_baseline_says_what_the_study_found():
+def test_student_against_baseline_says_what_the_study_found() -> None:
     found = [
         twin_row("a", "better"),
         twin_row("b", "level"),
@@ -267,7 +275,7 @@ def test_student_against_baseline_says_what_the_study_found():
     )
 
 
-def test_transfer_keeps_own_images_apart():
+def test_transfer_keeps_own_images_apart() -> None:
     results = {
         "transfer": {
             "sources": ["a", "b"],
@@ -281,14 +289,14 @@ def test_transfer_keeps_own_images_apart():
     )
 
 
-def test_stage_times_finds_the_longest():
+def test_stage_times_finds_the_longest() -> None:
     results = {"study": {"wall_seconds": {"versions": 30.0, "attacks": 90.0, "total": 120.0}}}
     assert plain(sentences.stage_times(Results.of(results))) == (
         "The study took 2 min 0 s, of which 75 % went into the stage “attacks”."
     )
 
 
-def test_version_sizes():
+def test_version_sizes() -> None:
     results = versions((0.9, 0.8), (0.9, 0.8))
     results["versions"][0] |= {"kind": "dense", "parameters": 1200}
     results["versions"][1] |= {"kind": "convolutional", "parameters": 30}

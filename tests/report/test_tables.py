@@ -1,20 +1,24 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from nversion.report import tables
 from nversion.report.table_three import distillation_table
+from nversion.report.tables import Table
 from nversion.study.sections import Results
 
 
-def cells(table, name):
+def cells(table: Table, name: str) -> dict[str, Any]:
     """Return the row with a heading as a mapping from column titles (with group) to cells."""
     (row,) = [row for row in table.rows if row[0].text == name]
     titles = [f"{c.group} {c.title}".strip() for c in table.columns]
     return dict(zip(titles, row, strict=True))
 
 
-def test_every_row_is_as_wide_as_its_table(example):
+def test_every_row_is_as_wide_as_its_table(example: Callable[..., dict[str, Any]]) -> None:
     for results in (example(10), example(3, dataset="digits"), example(3, failed=2)):
         for make in (
             tables.attack_table,
@@ -28,7 +32,7 @@ def test_every_row_is_as_wide_as_its_table(example):
             assert sum(span for _, span in table.groups) in (0, len(table.columns))
 
 
-def test_attack_table_shows_the_results_numbers(example):
+def test_attack_table_shows_the_results_numbers(example: Callable[..., dict[str, Any]]) -> None:
     results = example(10)
     table = tables.attack_table(Results.of(results))
     for attack in results["attacks"]:
@@ -47,7 +51,9 @@ def test_attack_table_shows_the_results_numbers(example):
     assert cells(table, "lbfgs")["In the set"].text == "yes"
 
 
-def test_the_study_of_2019_stands_beside_ours_on_its_dataset_only(example):
+def test_the_study_of_2019_stands_beside_ours_on_its_dataset_only(
+    example: Callable[..., dict[str, Any]],
+) -> None:
     attacks = tables.attack_table(Results.of(example(3)))
     assert cells(attacks, "gradient")["Study of 2019"].text == "73.23\u202f%"
     assert cells(attacks, "slsqp")["Study of 2019"].text == "left out"
@@ -61,7 +67,7 @@ def test_the_study_of_2019_stands_beside_ours_on_its_dataset_only(example):
         assert not any("2019" in note for note in table.notes)
 
 
-def test_distillation_table_weighs_the_differences(example):
+def test_distillation_table_weighs_the_differences(example: Callable[..., dict[str, Any]]) -> None:
     results = example(10)
     table = distillation_table(Results.of(results))
     row = cells(table, "Test accuracy")
@@ -77,7 +83,9 @@ def test_distillation_table_weighs_the_differences(example):
     assert any("interval bounds: sound, loose" in note for note in table.notes)
 
 
-def test_distillation_table_shows_what_the_study_found(example):
+def test_distillation_table_shows_what_the_study_found(
+    example: Callable[..., dict[str, Any]],
+) -> None:
     results = example(10)
     rows = [
         ("test_accuracy", "level", -0.01, 0.002, 0.4),
@@ -118,14 +126,16 @@ def test_distillation_table_shows_what_the_study_found(example):
     assert frequency["In favour of"].text == "baseline"
 
 
-def test_equal_measures_favour_neither(example):
+def test_equal_measures_favour_neither(example: Callable[..., dict[str, Any]]) -> None:
     results = example(3)
     results["distillation"]["student"]["adversarial_frequency"] = 0.9433
     row = cells(distillation_table(Results.of(results)), "Adversarial frequency")
     assert (row["Difference"].text, row["In favour of"].text) == ("0.00 points", "neither")
 
 
-def test_radii_of_valid_images_get_rows_of_their_own(example):
+def test_radii_of_valid_images_get_rows_of_their_own(
+    example: Callable[..., dict[str, Any]],
+) -> None:
     results = example(3)
     results["certification"]["norms_box"] = results["certification"]["norms"]
     table = distillation_table(Results.of(results))
@@ -133,7 +143,9 @@ def test_radii_of_valid_images_get_rows_of_their_own(example):
     assert notes == ["mean over 200 images", "valid images only"]
 
 
-def test_random_target_radii_are_named_and_stand_beside_those_of_2019(example):
+def test_random_target_radii_are_named_and_stand_beside_those_of_2019(
+    example: Callable[..., dict[str, Any]],
+) -> None:
     results = example(3)
     norms = results["certification"]["norms"]
     results["certification"] |= {
@@ -164,11 +176,11 @@ def test_random_target_radii_are_named_and_stand_beside_those_of_2019(example):
         ("my own", "my own"),
     ],
 )
-def test_certificate_method_is_named(method, name):
+def test_certificate_method_is_named(method: str, name: str) -> None:
     assert tables.certificate_method(Results.of({"certification": {"method": method}})) == name
 
 
-def test_failed_versions_keep_their_row_and_say_why(example):
+def test_failed_versions_keep_their_row_and_say_why(example: Callable[..., dict[str, Any]]) -> None:
     table = tables.version_table(Results.of(example(4, failed=1)))
     assert len(table.rows) == 4
     last = table.rows[-1]
@@ -176,18 +188,20 @@ def test_failed_versions_keep_their_row_and_say_why(example):
     assert {cell.text for cell in last[4:9]} == {"\u2013"}
 
 
-def test_architectures_fit_in_a_line():
+def test_architectures_fit_in_a_line() -> None:
     text = "conv, 8, relu\r\n# a remark\nmaxpooling # two\n\nflattern"
     assert tables.one_line(text) == "conv 8 relu · maxpooling · flattern"
 
 
-def test_stage_table_adds_up(example):
+def test_stage_table_adds_up(example: Callable[..., dict[str, Any]]) -> None:
     table = tables.stage_table(Results.of(example(3)))
     assert table.rows[-1][1].text == "10\u202fmin 10\u202fs"
     assert sum(row[2].bar for row in table.rows[:-1]) == pytest.approx(1.0)
 
 
-def test_table_three_says_how_many_radii_its_means_leave_out(example):
+def test_table_three_says_how_many_radii_its_means_leave_out(
+    example: Callable[..., dict[str, Any]],
+) -> None:
     results = example(3)
     norms = results["certification"]["norms"]
     norms["2"]["student"] |= {"radii": [0.5, None, None, 0.25], "infinite": 2}

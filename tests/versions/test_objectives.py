@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -55,7 +56,7 @@ def test_an_unknown_objective_is_refused_where_it_is_named(tmp_path: Path) -> No
         recipes("small", "mean-square-error")
 
 
-def test_a_plugins_objective_is_a_recipes(install) -> None:
+def test_a_plugins_objective_is_a_recipes(install: Callable[..., Path]) -> None:
     text = (
         "import dataclasses\nfrom nversion.versions import Objective\n"
         "@dataclasses.dataclass(frozen=True)\nclass Hinge(Objective):\n    name = 'hinge'\n"

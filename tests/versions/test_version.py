@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -60,7 +62,7 @@ def _change_record(folder: Path, **changes: object) -> None:
     (folder / "record.json").write_text(json.dumps(values | changes))
 
 
-def _change_weights(folder: Path, change) -> None:
+def _change_weights(folder: Path, change: Callable[[Any], Any]) -> None:
     weights = safetensors.torch.load_file(folder / "weights.safetensors")
     safetensors.torch.save_file(
         {name: change(value) for name, value in weights.items()}, folder / "weights.safetensors"
@@ -111,7 +113,7 @@ def _bad_architecture(folder: Path) -> None:
     ],
 )
 def test_a_damaged_folder_is_refused_by_name(
-    version: nv.Version, tmp_path: Path, damage, file: str
+    version: nv.Version, tmp_path: Path, damage: Callable[[Path], None], file: str
 ) -> None:
     folder = version.save(tmp_path / "v")
     damage(folder)
@@ -220,7 +222,7 @@ def test_a_record_has_values_of_their_types(
     ],
 )
 def test_weights_are_finite_and_of_the_models_own_type(
-    version: nv.Version, tmp_path: Path, change, message: str
+    version: nv.Version, tmp_path: Path, change: Callable[[Any], Any], message: str
 ) -> None:
     folder = version.save(tmp_path / "v")
     _change_weights(folder, change)

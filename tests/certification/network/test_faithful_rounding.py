@@ -36,7 +36,7 @@ def _far_mean(model: nn.Sequential) -> None:
     norm = nn.BatchNorm2d(4).eval()
     assert norm.running_mean is not None
     norm.running_mean.fill_(1e5)
-    model[0].bias.data += 1e5
+    model[0].bias.data.add_(1e5)
     model.insert(1, norm)
 
 

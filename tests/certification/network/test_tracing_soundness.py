@@ -20,7 +20,7 @@ SHAPE = (1, 3, 3)
 class Tail(nn.Module):
     """A hidden layer, and then whatever is given."""
 
-    def __init__(self, tail: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, tail: Callable[..., Tensor]) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.first = nn.Linear(9, 4)

@@ -29,7 +29,7 @@ def test_filters_give_what_steps_give(
 ) -> None:
     # Through two layers at once wherever that can be, for the test.
     monkeypatch.setattr(backward, "WIDE", 10_000)
-    linear = frozenset() if norm == 1.0 else None
+    linear: frozenset[int] | None = frozenset() if norm == 1.0 else None
     fast = relaxed(name, norm, linear)
     monkeypatch.setattr(two_convolutions, "FILTERS", 0)
     monkeypatch.setattr(jacobian, "FILTERS", 0)

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import copy
 import functools
 import math
@@ -5,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nversion import attacks
 from nversion.certification import certify
@@ -63,7 +65,9 @@ IMAGES = torch.rand(10, 1, 4, 4, generator=torch.Generator().manual_seed(9))
 
 
 @functools.cache
-def certified(voter: Voter, norm: float, box: tuple[float, float] | None = (0.0, 1.0)):
+def certified(
+    voter: Voter, norm: float, box: tuple[float, float] | None = (0.0, 1.0)
+) -> tuple[Program, Tensor, Tensor]:
     program = Program(MODELS, voter)
     labels = program.vote(IMAGES).labels.clamp(min=0)
     return program, labels, certify_program(program, IMAGES, labels, norm, box=box)

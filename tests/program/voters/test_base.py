@@ -23,8 +23,7 @@ from nversion.program import (
     vote_outputs,
     voter_names,
 )
-from nversion.program.voters.base import PROBABILITY_STEP
-from nversion.program.voters.means import mean_softmax
+from nversion.program.voters.base import PROBABILITY_STEP, mean_softmax
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,12 @@
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from nversion.errors import InputError
 from nversion.program import KOfN, create_voter, vote_outputs, voter_names
@@ -135,7 +140,7 @@ def test_no_images_give_an_empty_verdict() -> None:
         (outputs(0, 2), "median-softmax", [1.0, 1.0], "no weights"),
     ],
 )
-def test_bad_input_is_named(probabilities, voter, weights, said) -> None:
+def test_bad_input_is_named(probabilities: Tensor, voter: str, weights: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
         vote_outputs(probabilities, voter, weights)
 
