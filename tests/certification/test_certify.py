@@ -94,17 +94,25 @@ def test_no_attack_succeeds_within_the_radius(name: str, norm: float, box: bool)
 
 
 @pytest.mark.parametrize("name", ["leaky", "conv", "pooled", "curves"])
-def test_optimised_slopes_are_tighter_and_sound(name: str) -> None:
+def test_optimised_slopes_are_sound_and_lose_nothing(name: str) -> None:
     model, images, labels = _case(name)
     linear = certify(model, images, labels, 2)
     alpha = certify(model, images, labels, 2, method="alpha")
     assert bool((alpha >= linear).all())
-    if name in ("leaky", "conv"):
-        assert float((alpha / linear).mean()) > 1.005
     worst = _strongest(model.double(), images.double(), labels, alpha.double(), 2.0, True)
     assert bool((worst > 0).all())
 
 
+@pytest.mark.quality
+@pytest.mark.parametrize("name", ["leaky", "conv"])
+def test_optimised_slopes_are_tighter(name: str) -> None:
+    model, images, labels = _case(name)
+    linear = certify(model, images, labels, 2)
+    alpha = certify(model, images, labels, 2, method="alpha")
+    assert float((alpha / linear).mean()) > 1.005
+
+
+@pytest.mark.quality
 @pytest.mark.parametrize("name", ["dense", "conv", "pooled", "residual"])
 @pytest.mark.parametrize("norm", NORMS)
 def test_linear_beats_intervals_and_the_box_never_loses_much(name: str, norm: float) -> None:
@@ -176,6 +184,7 @@ def test_never_above_the_exact_radius(seed: int, norm: float, box: bool) -> None
             assert float(radii[i]) <= exact * (1 + 1e-7)
 
 
+@pytest.mark.quality
 @pytest.mark.parametrize(("norm", "half"), [(1.0, 0.8), (math.inf, 0.6)])
 def test_mostly_near_the_exact_radius(norm: float, half: float) -> None:
     shares = []
@@ -280,6 +289,7 @@ def _wide(pooled: bool) -> nn.Module:
     ).eval()
 
 
+@pytest.mark.quality
 @pytest.mark.parametrize(("pooled", "gain"), [(False, 1.3), (True, 1.05)])
 def test_neurons_that_share_the_ball_make_larger_radii(
     pooled: bool, gain: float, monkeypatch: pytest.MonkeyPatch

@@ -61,6 +61,7 @@ def test_a_half_space_is_never_certified_beyond_its_edge(
     assert int(decided.sum()) > 5
 
 
+@pytest.mark.quality
 def test_with_many_samples_the_radius_comes_close(model: HalfSpace, images: torch.Tensor) -> None:
     near = images[(model.distances(images).abs() - 0.25).abs() < 0.1][:4]
     result = certify_smoothing(model, near, 0.25, samples=20_000, seed=2)

@@ -176,6 +176,7 @@ def test_half_precision_is_certified_as_it_is_evaluated(dtype: torch.dtype) -> N
     assert bool(((found == labels) | (radii == 0)).all())
 
 
+@pytest.mark.quality
 @pytest.mark.parametrize("kind", ["relu", "sigmoid", "tanh", "residual"])
 @pytest.mark.parametrize("depth", [10, 16])
 def test_deep_networks_keep_most_of_their_lead(kind: str, depth: int) -> None:

@@ -52,6 +52,7 @@ def test_neurons_and_margins_stay_within_their_bounds(name: str, norm: float, bo
         assert bool((lower > linear_margins(alone, LABELS, OTHERS) + 1e-4).any())
 
 
+@pytest.mark.quality
 @pytest.mark.parametrize("boxed", [False, True])
 def test_a_smaller_ball_enlarges_the_radius_in_l1(
     boxed: bool, monkeypatch: pytest.MonkeyPatch

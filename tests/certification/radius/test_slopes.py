@@ -67,6 +67,7 @@ def test_slopes_that_are_not_numbers_leave_the_usual_ones() -> None:
     assert changed > 0
 
 
+@pytest.mark.quality
 @pytest.mark.parametrize("name", ["dense", "conv"])
 @pytest.mark.parametrize("norm", [2.0, math.inf])
 def test_a_nudge_enlarges_radii(name: str, norm: float, monkeypatch: pytest.MonkeyPatch) -> None:
