@@ -104,6 +104,7 @@ def measure_nversion(name: str, data_dir: str, precision: Any) -> float:
     import torch
 
     import nversion as nv
+    from nversion.versions.descent import Material
     from nversion.versions.training import fit, resolve_precision
 
     torch.set_num_threads(1)
@@ -119,7 +120,7 @@ def measure_nversion(name: str, data_dir: str, precision: Any) -> float:
     for count in (BATCH * 8, images):
         model = architecture.build(data.shape, data.classes, seed=0)
         started = time.perf_counter()
-        fit(model, inputs[:count], labels[:count], recipe, chosen, seed=0, name=name)
+        fit(model, Material(inputs[:count], labels[:count]), recipe, chosen, seed=0, name=name)
         seconds = time.perf_counter() - started
     return images / seconds
 

@@ -10,7 +10,7 @@ from nversion.datasets import load_dataset
 from nversion.device import check_device, deterministic, recorder, resolve_device
 from nversion.errors import InputError
 from nversion.versions import Recipe, train, train_many
-from nversion.versions.descent import descend
+from nversion.versions.descent import Material, descend
 
 RECIPE = Recipe(optimiser="adamw", learning_rate=4e-3, epochs=3, batch_size=64)
 
@@ -70,7 +70,9 @@ def test_a_recorded_step_does_what_an_ordinary_one_does(optimiser: str) -> None:
         network = architecture.build(data.shape, data.classes, seed=1).to(card).train()
         record = recorder(card, torch.Generator(card)) if recorded else None
         order = torch.Generator().manual_seed(1)
-        given = (network, data.train.images, data.train.labels, recipe, False, order, "a")
+        material = Material(data.train.images, data.train.labels)
+        draws = torch.Generator(card)
+        given = (network, material, recipe, False, draws, order, "a")
         losses.append(descend(*given, lambda: None, record)[1])
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
 

@@ -27,7 +27,7 @@ seed = 3
 
 [versions]
 count = 3
-recipe = "smooth.toml"
+recipe = "focal.toml"
 architectures = "architectures"
 
 [attacks]
@@ -42,7 +42,7 @@ voter = "trimmed-mean"
 orders = 5
 
 [distillation]
-objective = "label-smoothing"
+objective = "focal-loss"
 
 [evaluation]
 frequency_images = 4
@@ -92,7 +92,7 @@ class Workplace:
             (folder / "architectures").mkdir(exist_ok=True)
             (folder / "architectures" / f"{name}.txt").write_text(text)
         (folder / "study.toml").write_text(STUDY)
-        shutil.copy(EXAMPLE / "smooth.toml", folder)
+        shutil.copy(EXAMPLE / "focal.toml", folder)
 
     def python(self, code: str, *words: str) -> str:
         """Run Python that has the plugin installed, and return what it printed."""
@@ -130,12 +130,12 @@ def study(workplace: Workplace) -> dict[str, Any]:
 def test_a_study_uses_all_that_the_plugin_has(workplace: Workplace, study: dict[str, Any]) -> None:
     assert study["study"]["dataset"] == "stripes"
     assert study["study"]["voter"] == "trimmed-mean"
-    assert study["distillation"]["objective"] == "label-smoothing"
+    assert study["distillation"]["objective"] == "focal-loss"
     assert [row["name"] for row in study["attacks"]] == ["gradient", "towards-grey"]
     assert study["program"]["test_accuracy"] > 0.9
     assert study["certification"]["program"]["norms"]["2"]["program"]["mean"] > 0
     record = json.loads((workplace.folder / "study/versions/a/record.json").read_text())
-    assert record["recipe"]["objective"] == "label-smoothing"
+    assert record["recipe"]["objective"] == "focal-loss"
 
 
 def test_the_command_line_knows_what_is_installed(
@@ -206,7 +206,7 @@ from nversion.versions import create_objective
 voter = create_voter("trimmed-mean")
 print(code_digest(AttackNetwork, create("towards-grey")))
 print(code_digest(CertifyVote, voter, certificate_of(voter)))
-print(code_digest(TrainNetwork, create_objective("label-smoothing")))
+print(code_digest(TrainNetwork, create_objective("focal-loss")))
 print(code_digest(AttackNetwork, create("gradient")))
 print(code_digest(TrainNetwork, create_objective("cross-entropy")))
 """

@@ -15,9 +15,10 @@ A plugin's ``pyproject.toml`` names what it adds; the name is that of the thing 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from nversion.errors import InputError, NVersionError, PluginWarning
@@ -43,6 +44,8 @@ class Registry(Generic[T]):
         first: names that are listed before the others, in this order.
         error: what is raised where a name or an option is wrong.
         beside: what else than the names there is, for messages.
+        own: where nversion's own things are that are imported when they are asked for, by name,
+            as ``module:class``.
     """
 
     def __init__(
@@ -54,10 +57,12 @@ class Registry(Generic[T]):
         first: Sequence[str] = (),
         error: type[NVersionError] = InputError,
         beside: Callable[[], str] = str,
+        own: Mapping[str, str] | None = None,
     ) -> None:
         self.kind = kind
         self._group, self._base, self._first = group, base, tuple(first)
         self._error, self._beside = error, beside
+        self._own = dict(own or {})
         self._makers: dict[str, Callable[..., T]] = {}
         # What is wrong with plugins that were tried, so that none is tried twice.
         self._broken: dict[str, str] = {}
@@ -92,7 +97,7 @@ class Registry(Generic[T]):
 
     def knows(self, name: str) -> bool:
         """Return whether there is a thing of that name; nothing is imported to find out."""
-        return name in self._makers or bool(_entry_points(self._group, name))
+        return name in self._makers or name in self._own or bool(_entry_points(self._group, name))
 
     def names(self) -> list[str]:
         """Return the names of all: nversion's own, and those of the plugins that can be loaded.
@@ -100,6 +105,8 @@ class Registry(Generic[T]):
         Warns:
             PluginWarning: a plugin cannot be loaded, and is left out; it is named.
         """
+        for name in self._own:
+            self._import_own(name)
         for name in sorted({entry.name for entry in _entry_points(self._group)}):
             known_to_be_broken = name in self._broken
             self._load(name)
@@ -114,6 +121,8 @@ class Registry(Generic[T]):
         Raises:
             InputError: there is none, or the plugin that has it cannot be loaded.
         """
+        if name in self._own:
+            self._import_own(name)
         if name not in self._makers:
             self._load(name)
         if name in self._makers:
@@ -165,6 +174,11 @@ class Registry(Generic[T]):
                 f"the {self.kind} {name} with {given or 'no options'}: a value of the wrong type; "
                 f"the defaults are {usual or 'none'} ({error})"
             ) from error
+
+    def _import_own(self, name: str) -> None:
+        if name not in self._makers:
+            module, _, made = self._own[name].partition(":")
+            self._makers[name] = getattr(importlib.import_module(module), made)
 
     def _load(self, name: str) -> None:
         """Enter what plugins have under `name`; note what is wrong where that cannot be done."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import nversion as nv
 from nversion.errors import TrainingError
 from nversion.versions import Recipe
-from nversion.versions.descent import UNRECORDED, Step, descend
+from nversion.versions.descent import UNRECORDED, Material, Step, descend
 
 RATES = {"adamw": 4e-3, "sgd": 0.05, "adadelta": 1.0}
 
@@ -31,6 +31,10 @@ class Recording:
             return work().clone()
 
         return replay
+
+
+def draws() -> torch.Generator:
+    return torch.Generator().manual_seed(3)
 
 
 def given(digits: nv.Dataset, dtype: torch.dtype = torch.int64) -> tuple[nn.Module, Tensor, Tensor]:
@@ -58,7 +62,7 @@ def test_a_recorded_training_is_the_ordinary_one(
     other, recording, epochs = copy.deepcopy(network), Recording(), []
     for model, record in ((network, None), (other, recording)):
         order = torch.Generator().manual_seed(5)
-        arguments = (model, images, labels, recipe, False, order, "a")
+        arguments = (model, Material(images, labels), recipe, False, draws(), order, "a")
         steps, loss = descend(*arguments, lambda: epochs.append(1), record)
         assert steps == 21
         assert loss > 0
@@ -72,7 +76,7 @@ def test_a_recorded_training_is_the_ordinary_one(
 def test_rows_and_rate_of_a_recorded_step_are_read_anew(digits: nv.Dataset) -> None:
     recipe = Recipe(optimiser="sgd", learning_rate=0.1, epochs=1, batch_size=20, momentum=0.0)
     network, images, labels = given(digits, torch.float32)
-    step = Step(network, images, labels, recipe, False, Recording())
+    step = Step(network, Material(images, labels), recipe, False, draws(), Recording())
     for turn in range(UNRECORDED):
         step(torch.arange(20) + turn, 1.0)
     before = [p.detach().clone() for p in network.parameters()]
@@ -87,6 +91,6 @@ def test_rows_and_rate_of_a_recorded_step_are_read_anew(digits: nv.Dataset) -> N
 def test_a_loss_that_is_no_number_ends_it(digits: nv.Dataset) -> None:
     recipe = Recipe(optimiser="sgd", learning_rate=1e30, epochs=2, batch_size=50)
     network, images, labels = given(digits)
-    arguments = (network, images, labels, recipe, False, torch.Generator(), "mine")
+    arguments = (network, Material(images, labels), recipe, False, draws(), draws(), "mine")
     with pytest.raises(TrainingError, match="mine: the loss became"):
         descend(*arguments, lambda: None)

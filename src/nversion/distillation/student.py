@@ -21,7 +21,7 @@ from nversion.distillation.teacher import teacher_labels
 from nversion.modes import ordinary
 from nversion.program import Program
 from nversion.randomness import derive_seed
-from nversion.versions import Precision, Recipe, Version, create_objective, load_recipe, train
+from nversion.versions import Precision, Recipe, Version, load_recipe, train
 
 __all__ = ["ROLES", "Distilled", "Role", "distil", "recipes", "role_seed"]
 
@@ -52,9 +52,8 @@ def recipes(recipe: str | Recipe, objective: str) -> dict[Role, Recipe]:
         ConfigError: there is no such recipe.
         InputError: there is no such objective.
     """
-    create_objective(objective)
     base = load_recipe(recipe)
-    return {"baseline": base, "student": base.model_copy(update={"objective": objective})}
+    return {"baseline": base, "student": base.with_objective(objective)}
 
 
 def role_seed(seed: int) -> int:

@@ -1,7 +1,7 @@
 """Versions: train one or many, save and load them."""
 
+from nversion.objectives import Objective, create_objective, objective_names
 from nversion.versions.many import Outcome, train_each, train_many
-from nversion.versions.objectives import Objective, create_objective, objective_names
 from nversion.versions.recipe import Recipe, load_recipe, recipe_names
 from nversion.versions.training import Precision, resolve_precision, train
 from nversion.versions.version import Record, Version

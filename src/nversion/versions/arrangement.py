@@ -121,6 +121,8 @@ class _ChannelsLast(nn.Module):
     them the layers after it shall use.
     """
 
+    moves = True
+
     def forward(self, images: Tensor) -> Tensor:
         _, channels, height, width = images.shape
         if channels > 1:
@@ -131,12 +133,16 @@ class _ChannelsLast(nn.Module):
 class _FlattenAsItLies(nn.Module):
     """Flattens [count, channels, height, width] in channels-last order."""
 
+    moves = True
+
     def forward(self, values: Tensor) -> Tensor:
         return values.permute(0, 2, 3, 1).flatten(1)
 
 
 class _Dropout(nn.Module):
-    """Dropout (Srivastava et al. 2014) from 16 random bits a value."""
+    """Dropout (Srivastava et al. 2014) from 16 random bits a value, while the network trains."""
+
+    drops = True
 
     def __init__(self, rate: float, draws: torch.Generator) -> None:
         super().__init__()
@@ -144,7 +150,7 @@ class _Dropout(nn.Module):
         self.dropped = min(round(rate * 2**16), 2**16 - 1)
 
     def forward(self, values: Tensor) -> Tensor:
-        if self.dropped == 0:
+        if self.dropped == 0 or not self.training:
             return values
         count = values.numel()
         # 64 random bits each, the sign bit included; the default range leaves it out.

@@ -10,8 +10,10 @@ in which the optimiser makes its state, and batches of another size are taken in
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +21,10 @@ from torch import Tensor, nn
 from nversion.device import Recorder
 from nversion.errors import TrainingError
 from nversion.models import device_of
-from nversion.versions.objectives import create_objective
+from nversion.objectives import Batch
 from nversion.versions.recipe import Recipe
 
-__all__ = ["Step", "descend"]
+__all__ = ["Material", "Step", "descend"]
 
 ONE_CYCLE_WARM_UP = 0.3
 ONE_CYCLE_START = 1 / 25
@@ -32,12 +34,35 @@ UNRECORDED = 3
 """Steps that are taken before one is recorded: the optimiser makes its state in the first."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """What a network learns from.
+
+    Attributes:
+        images: floating [count, channels, height, width] in [0, 1].
+        targets: int64 labels [count], or float32 soft labels [count, classes].
+        labels: the true labels, int64 [count]; None: the targets are.
+        teacher: gives a teacher's probabilities of any images, for objectives that ask for them.
+    """
+
+    images: Tensor
+    targets: Tensor
+    labels: Tensor | None = None
+    teacher: Callable[[Tensor], Tensor] | None = None
+
+    def true_labels(self) -> Tensor:
+        """Return the labels; of soft labels alone, the likeliest class."""
+        if self.labels is not None:
+            return self.labels
+        return self.targets if self.targets.ndim == 1 else self.targets.argmax(dim=1)
+
+
 def descend(
     network: nn.Module,
-    images: Tensor,
-    targets: Tensor,
+    material: Material,
     recipe: Recipe,
     half: bool,
+    draws: torch.Generator,
     order: torch.Generator,
     name: str,
     advance: Callable[[], None],
@@ -47,10 +72,10 @@ def descend(
 
     Args:
         network: in training mode, on the device of the training.
-        images: floating [count, channels, height, width], brought to that device.
-        targets: int64 labels [count] or float32 soft labels [count, classes], likewise.
-        recipe: optimiser, schedule, epochs and batches.
+        material: images and targets, brought to that device.
+        recipe: optimiser, schedule, objective, epochs and batches.
         half: whether to compute in bfloat16 (parameters stay float32).
+        draws: what dropout and the objective draw from, on that device.
         order: draws the order of the images.
         name: of the network, for messages.
         advance: called after each epoch.
@@ -59,16 +84,17 @@ def descend(
     Raises:
         TrainingError: the loss became NaN or infinite.
     """
-    step = Step(network, images, targets, recipe, half, record)
-    per_epoch = math.ceil(len(images) / recipe.batch_size)
+    step = Step(network, material, recipe, half, draws, record)
+    count = len(material.images)
+    per_epoch = math.ceil(count / recipe.batch_size)
     total = min(per_epoch * recipe.epochs, recipe.max_steps or per_epoch * recipe.epochs)
     taken, mean_loss = 0, math.nan
     while taken < total:
         losses = []
-        rows = torch.randperm(len(images), generator=order).to(step.device)
+        rows = torch.randperm(count, generator=order).to(step.device)
         rows = rows[: (total - taken) * recipe.batch_size]
         for batch in torch.split(rows, recipe.batch_size):
-            losses.append(step(batch, _factor(recipe, taken, total)))
+            losses.append(step(batch, _factor(recipe, taken, total), taken / total))
             taken += 1
         mean_loss = float(torch.stack(losses).mean())
         if not math.isfinite(mean_loss):
@@ -85,10 +111,10 @@ class Step:
 
     Args:
         network: in training mode.
-        images: see :func:`descend`.
-        targets: likewise.
-        recipe: the optimiser, its peak learning rate, the loss and the size of a batch.
+        material: see :func:`descend`.
+        recipe: the optimiser, its peak learning rate, the objective and the size of a batch.
         half: whether to compute in bfloat16.
+        draws: see :func:`descend`.
         record: see :func:`descend`.
 
     Attributes:
@@ -98,48 +124,62 @@ class Step:
     def __init__(
         self,
         network: nn.Module,
-        images: Tensor,
-        targets: Tensor,
+        material: Material,
         recipe: Recipe,
         half: bool,
+        draws: torch.Generator,
         record: Recorder | None = None,
     ) -> None:
         self._network, self._recipe, self._half = network, recipe, half
         self.device = device_of(network)
-        self._images = images.to(self.device, torch.bfloat16 if half else images.dtype)
-        self._targets = targets.to(self.device)
-        self._record = record
+        kind = torch.bfloat16 if half else material.images.dtype
+        self._images = material.images.to(self.device, kind)
+        self._targets = material.targets.to(self.device)
+        self._labels = material.true_labels().to(self.device)
+        self._teacher, self._draws = material.teacher, draws
+        self._memory: dict[str, Any] = {}
+        self._objective = recipe.make_objective()
+        self._record = record if self._objective.records else None
         self._replay: Callable[[], Tensor] | None = None
         # A recorded step reads the rate from memory, an ordinary one takes it as a number.
         self._rate: Tensor | None = None
-        if record is not None:
+        if self._record is not None:
             self._rate = torch.tensor(recipe.learning_rate, device=self.device)
         self._optimiser = _optimiser(network, recipe, self._rate)
-        self._objective = create_objective(recipe.objective)
         self._rows = torch.zeros(recipe.batch_size, dtype=torch.int64, device=self.device)
         self._taken = 0
 
-    def __call__(self, rows: Tensor, factor: float) -> Tensor:
+    def __call__(self, rows: Tensor, factor: float, progress: float = 1.0) -> Tensor:
         """Take the step and return the loss before it, a scalar on the network's device.
 
         Args:
             rows: int64 [batch], of the training data; on the network's device.
             factor: of the peak learning rate.
+            progress: share of the training that is done, in [0, 1).
         """
         self._set_rate(self._recipe.learning_rate * factor)
         self._taken += 1
         fits = len(rows) == len(self._rows) and self._taken > UNRECORDED
         if self._record is None or not fits:
-            return self._take(rows)
+            return self._take(rows, progress)
         self._rows.copy_(rows)
         if self._replay is None:
-            self._replay = self._record(lambda: self._take(self._rows))
+            self._replay = self._record(lambda: self._take(self._rows, progress))
         return self._replay()
 
-    def _take(self, rows: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half):
-            logits = self._network(self._images[rows])
-        loss = self._objective(logits.float(), self._targets[rows])
+    def _take(self, rows: Tensor, progress: float) -> Tensor:
+        batch = Batch(
+            self._network,
+            self._images[rows],
+            self._targets[rows],
+            self._labels[rows],
+            self._draws,
+            progress,
+            self._half,
+            self._memory,
+            self._teacher,
+        )
+        loss = self._objective.number(self._objective.step(batch))
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)

@@ -10,16 +10,51 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from nversion.errors import ConfigError
 from nversion.naming import did_you_mean
+from nversion.objectives import Mixture, StepObjective, Term, create_objective
 from nversion.reading import describe_validation_error, parse_toml, read_toml
-from nversion.versions.objectives import create_objective
 
-__all__ = ["Recipe", "load_recipe", "recipe_names"]
+__all__ = ["MixedObjective", "Recipe", "load_recipe", "recipe_names"]
+
+
+class MixedObjective(BaseModel):
+    """One objective of several that a recipe mixes.
+
+    Attributes:
+        objective: its name.
+        options: its options.
+        weight: its weight, or its weights at the beginning and at the end of the ramp.
+        ramp: share of the training over which the weight changes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+    objective: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    weight: float | tuple[float, float] = 1.0
+    ramp: float = Field(default=1.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        create_objective(self.objective, **self.options)
+        return self
+
+    def term(self) -> Term:
+        """Return the objective with its weights."""
+        both = self.weight if isinstance(self.weight, tuple) else (self.weight, self.weight)
+        return Term(create_objective(self.objective, **self.options), *both, self.ramp)
 
 
 class Recipe(BaseModel):
@@ -32,8 +67,9 @@ class Recipe(BaseModel):
         schedule: "constant" or "one-cycle" (up for the first 30 % of the steps, then down).
         epochs: passes over the training images.
         batch_size: images a step.
-        objective: what is minimised: "cross-entropy", "mean-squared-error", or a plugin's (see
-            :mod:`nversion.versions.objectives`).
+        objective: what is minimised, by name (see :mod:`nversion.objectives`).
+        objective_options: its options, as ``radius`` and ``norm`` of an adversarial one.
+        mix: several objectives with weights, in place of `objective`.
         rho: Adadelta's decay of the running averages.
         epsilon: the optimiser's constant for numerical stability.
         weight_decay: decoupled for AdamW, L2 for SGD; not used by Adadelta.
@@ -50,6 +86,8 @@ class Recipe(BaseModel):
     epochs: int = Field(ge=1, le=100_000)
     batch_size: int = Field(ge=1)
     objective: str = "cross-entropy"
+    objective_options: dict[str, Any] = Field(default_factory=dict)
+    mix: tuple[MixedObjective, ...] = ()
     rho: float = Field(default=0.95, gt=0, lt=1)
     epsilon: float = Field(default=1e-8, gt=0, allow_inf_nan=False)
     weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
@@ -61,6 +99,38 @@ class Recipe(BaseModel):
     def _known_objective(cls, value: str) -> str:
         create_objective(value)
         return value
+
+    @model_validator(mode="after")
+    def _known_options(self) -> Self:
+        self.make_objective()
+        if self.mix and self.objective_options:
+            raise ValueError("objective_options: with mix, options stand beside each objective")
+        return self
+
+    def make_objective(self) -> StepObjective:
+        """Return what is minimised.
+
+        Raises:
+            InputError: there is no such objective, or it has no such options.
+        """
+        if self.mix:
+            return Mixture(tuple(part.term() for part in self.mix))
+        return create_objective(self.objective, **self.objective_options)
+
+    def objectives(self) -> tuple[StepObjective, ...]:
+        """Return every objective that training by this recipe computes."""
+        made = self.make_objective()
+        return tuple(term.objective for term in made.terms) if self.mix else (made,)  # type: ignore[attr-defined]
+
+    def with_objective(self, objective: str, **options: Any) -> Recipe:
+        """Return the same recipe with another objective.
+
+        Raises:
+            InputError: there is no such objective, or it has no such options.
+        """
+        create_objective(objective, **options)
+        changes = {"objective": objective, "objective_options": options, "mix": ()}
+        return self.model_copy(update=changes)
 
 
 def recipe_names() -> list[str]:

@@ -31,7 +31,7 @@ from nversion.naming import did_you_mean
 from nversion.randomness import derive_seed, generator
 from nversion.reading import check_name
 from nversion.versions.arrangement import arranged
-from nversion.versions.descent import descend
+from nversion.versions.descent import Material, descend
 from nversion.versions.recipe import Recipe, load_recipe
 from nversion.versions.version import Record, Version
 
@@ -86,6 +86,7 @@ def train(
     *,
     name: str | None = None,
     targets: Tensor | None = None,
+    teacher: Callable[[Tensor], Tensor] | None = None,
     precision: Precision = "auto",
     device: str | torch.device = "cpu",
     advance: Callable[[], None] = lambda: None,
@@ -102,6 +103,8 @@ def train(
         seed: decides weights, order and dropout.
         name: the version's name; by default the architecture's.
         targets: soft labels, float32 [train images, classes] summing to 1, for distillation.
+        teacher: gives a teacher's probabilities [count, classes] of any images, for the objectives
+            that ask for them.
         precision: of the arithmetic of training (see :func:`resolve_precision`).
         device: "cpu", "cuda" or "auto", where it is trained and measured.
         advance: called after each epoch.
@@ -125,8 +128,10 @@ def train(
     model = architecture.build(data.shape, data.classes, seed=derive_seed(seed, "weights"))
     model.to(where)
     with deterministic(where):
-        wanted = data.train.labels if targets is None else targets
-        steps, loss = fit(model, data.train.images, wanted, recipe, resolved, seed, name, advance)
+        labels = data.train.labels
+        wanted = labels if targets is None else targets
+        material = Material(data.train.images, wanted, labels, teacher)
+        steps, loss = fit(model, material, recipe, resolved, seed, name, advance)
         model.eval()
         accuracy, measured, test_accuracy, test_logits = _measure(model, data)
     model.to("cpu")
@@ -138,7 +143,7 @@ def train(
         shape=data.shape,
         classes=data.classes,
         seed=seed,
-        recipe=recipe.model_dump(),
+        recipe=recipe.model_dump(mode="json"),
         precision=resolved,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         steps=steps,
@@ -158,8 +163,7 @@ def train(
 
 def fit(
     model: nn.Sequential,
-    images: Tensor,
-    targets: Tensor,
+    material: Material,
     recipe: Recipe,
     precision: str,
     seed: int,
@@ -168,17 +172,17 @@ def fit(
 ) -> tuple[int, float]:
     """Run the optimiser over all epochs; return the steps taken and the last epoch's mean loss.
 
-    This is the training itself, without the measurements around it. `targets` are int64 labels
-    [count] or float32 soft labels [count, classes]; `seed` decides order and dropout. Images and
-    targets are brought to the model's device, where they stay for the whole of it.
+    This is the training itself, without the measurements around it. `seed` decides order, dropout
+    and what the objective draws. Images and targets are brought to the model's device, where they
+    stay for the whole of it.
     """
     model.train()
     device = device_of(model)
     draws = torch.Generator(device).manual_seed(derive_seed(seed, "dropout"))
     record = recorder(device, draws)
     half, order = precision == "bfloat16", generator(seed, "order")
-    with arranged(model, images.shape[1:], draws) as network:
-        return descend(network, images, targets, recipe, half, order, name, advance, record)
+    with arranged(model, material.images.shape[1:], draws) as network:
+        return descend(network, material, recipe, half, draws, order, name, advance, record)
 
 
 def _measure(model: nn.Sequential, data: Dataset) -> tuple[float, int, float, Tensor]:

@@ -25,6 +25,7 @@ from nversion.models import evaluate, frozen
 from nversion.program import AccuracyCounter
 from nversion.study.config import StudyConfig
 from nversion.versions import Recipe, load_recipe, resolve_precision
+from nversion.versions.descent import Material
 from nversion.versions.training import fit
 from nversion.workers import single_threaded
 
@@ -172,7 +173,7 @@ def _timed(
         short = recipe.model_copy(update={"max_steps": steps, "epochs": steps})
         enough = steps * recipe.batch_size
         started = time.perf_counter()
-        fit(network, images[:enough], labels[:enough], short, precision, 0, "calibration")
+        fit(network, Material(images[:enough], labels[:enough]), short, precision, 0, "calibration")
         return time.perf_counter() - started
 
     train(1)

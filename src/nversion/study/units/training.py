@@ -13,7 +13,7 @@ from nversion.architectures import Architecture
 from nversion.datasets.shared import SharedDataset
 from nversion.files import read_tensor
 from nversion.study.units.base import MadeFrom, Unit
-from nversion.versions import Precision, Recipe, create_objective, resolve_precision, train
+from nversion.versions import Precision, Recipe, resolve_precision, train
 
 __all__ = ["WEIGHTS", "TrainNetwork"]
 
@@ -78,4 +78,4 @@ class TrainNetwork(Unit):
 
     def uses(self) -> tuple[object, ...]:
         """Return the objective, which the recipe names."""
-        return (create_objective(self.recipe.objective),)
+        return self.recipe.objectives()

@@ -25,9 +25,10 @@ def test_the_objectives_are_what_they_say() -> None:
         "cross-entropy": -outputs.gather(1, LABELS[:, None]).log().mean(),
         "mean-squared-error": (outputs - SOFT).square().mean(),
     }
-    assert objective_names() == list(expected)
+    assert objective_names()[:2] == list(expected)
     for name, value in expected.items():
         objective = create_objective(name)
+        assert isinstance(objective, Objective)
         torch.testing.assert_close(objective(LOGITS, LABELS), value)
         torch.testing.assert_close(objective(LOGITS, SOFT), value)
 
@@ -62,7 +63,7 @@ def test_a_plugins_objective_is_a_recipes(install: Callable[..., Path]) -> None:
         "@dataclasses.dataclass(frozen=True)\nclass Hinge(Objective):\n    name = 'hinge'\n"
         "    def loss(self, logits, targets):\n        return logits.relu().mean()\n"
     )
-    from nversion.versions.objectives import OBJECTIVES
+    from nversion.objectives.registry import OBJECTIVES
 
     install("with_hinge", text, {"nversion.objectives": {"hinge": "with_hinge:Hinge"}})
     try:
