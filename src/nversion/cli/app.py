@@ -13,6 +13,7 @@ from nversion.cli import (
     attack,
     certify,
     datasets,
+    distil,
     report,
     study,
     train,
@@ -39,6 +40,7 @@ app.command("report", rich_help_panel=WHOLE)(report.report)
 app.command("train", rich_help_panel=PARTS)(train.train)
 app.command("attack", rich_help_panel=PARTS)(attack.attack)
 app.add_typer(adversarial.app, name="adversarial", rich_help_panel=PARTS)
+app.command("distil", rich_help_panel=PARTS)(distil.distil)
 app.command("vote", rich_help_panel=PARTS)(vote.vote)
 app.command("certify", rich_help_panel=PARTS)(certify.certify)
 app.add_typer(architectures.app, name="architectures", rich_help_panel=MATERIAL)

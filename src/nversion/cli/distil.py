@@ -1,0 +1,154 @@
+"""``nversion distil``: students and baselines again and again, and what tells them apart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nversion.cli import choices
+from nversion.cli.options import (
+    AddressOption,
+    DataDirOption,
+    EngineOption,
+    JsonOption,
+    WorkersOption,
+    check_address,
+)
+from nversion.cli.printing import print_table
+from nversion.errors import StudyError
+
+if TYPE_CHECKING:
+    from nversion.replication import Contrast, Replication
+
+__all__ = ["distil"]
+
+
+def distil(
+    study: Annotated[
+        Path, typer.Argument(metavar="STUDY_FOLDER", help="A study, whose versions teach.")
+    ],
+    objectives: Annotated[
+        str,
+        typer.Option(
+            help="Arms, by commas: label-smoothing, one-teacher, vote, vote-temperature, or an "
+            "objective's name. The true labels are always there."
+        ),
+    ] = "label-smoothing,one-teacher,vote",
+    repeats: Annotated[int, typer.Option(min=1, help="Pairs: networks of each arm.")] = 10,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where it is kept; by default replication in the study's folder."),
+    ] = None,
+    architecture: Annotated[
+        str, typer.Option(help="An architecture file, a name from the catalogue, or student.")
+    ] = "student",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="A recipe's name or file; by default the study's.",
+            show_default=False,
+            callback=choices.recipe,
+        ),
+    ] = None,
+    radius_images: Annotated[int, typer.Option(min=0, help="Images that are certified.")] = 50,
+    attack_images: Annotated[int, typer.Option(min=0, help="Images that are attacked.")] = 50,
+    attacks: Annotated[
+        str, typer.Option(help="Attacks of the adversarial frequency, by commas.")
+    ] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Decides all that is drawn.")] = 0,
+    data_dir: DataDirOption = None,
+    workers: WorkersOption = "auto",
+    engine: EngineOption = "auto",
+    address: AddressOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Train students and baselines many times from a study's versions, and compare them.
+
+    Within a pair all networks have the same weights at first and see the images in the same order;
+    the versions that teach are drawn anew for every pair. What is finished is kept; the same
+    command goes on where it stopped.
+
+    Example:
+    nversion distil studies/digits --objectives label-smoothing,one-teacher,vote --repeats 10
+    """
+    check_address(address, engine)
+    from nversion.replication import DEFAULT_ATTACKS, Settings, find_arm, replicate
+    from nversion.replication.teachers import study_teachers
+    from nversion.workers import Where
+
+    where = Where.of(workers, engine, address, "cpu")
+    teachers = study_teachers(study, data_dir, architecture, recipe or "")
+    arms = dict.fromkeys(["labels", *_listed(objectives)])
+    settings = Settings(
+        tuple(find_arm(name) for name in arms),
+        repeats,
+        teachers.architecture,
+        teachers.recipe,
+        seed,
+        teachers.voter,
+        radius_images,
+        attack_images,
+        _listed(attacks) or DEFAULT_ATTACKS,
+    )
+    result = replicate(
+        settings,
+        teachers.data,
+        teachers.versions,
+        out or study / "replication",
+        adversarial=teachers.adversarial,
+        where=where,
+    )
+    if as_json:
+        typer.echo(json.dumps(result.to_json(), indent=2))
+    else:
+        _print(result)
+    if result.failures:
+        raise StudyError(f"{len(result.failures)} networks failed: {result.failures[0]}")
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _print(result: Replication) -> None:
+    from nversion.replication import ROWS
+
+    arms = [arm for arm in result.means if result.means[arm]]
+    print_table(
+        ("", *arms),
+        [
+            (name, *(_mean(result, arm, row) for arm in arms))
+            for row, name in ROWS.items()
+            if any(row in result.means[arm] for arm in arms)
+        ],
+        numbers=arms,
+    )
+    heads = ("arms", "row", "difference", "95 %", "above", "effect", "p (Holm)", "verdict")
+    print_table(heads, [_cells(item) for item in result.contrasts], numbers=heads[2:7])
+    for sentence in result.to_json()["sentences"]:
+        typer.echo(sentence)
+    for text in result.diverged:
+        typer.echo(f"left out, it did not learn: {text}")
+
+
+def _mean(result: Replication, arm: str, row: str) -> str:
+    mean = result.means[arm].get(row)
+    return "" if mean is None else f"{mean.mean:.4f} [{mean.low:.4f}, {mean.high:.4f}]"
+
+
+def _cells(item: Contrast) -> tuple[str, ...]:
+    from nversion.replication import ROWS
+
+    return (
+        f"{item.first} - {item.second}",
+        ROWS[item.row],
+        f"{item.difference:+.4f}",
+        f"[{item.low:+.4f}, {item.high:+.4f}]",
+        f"{item.above:.2f} [{item.above_low:.2f}, {item.above_high:.2f}]",
+        "" if item.effect is None else f"{item.effect:+.2f}",
+        "" if item.p_holm is None else f"{item.p_holm:.4f}",
+        item.verdict,
+    )

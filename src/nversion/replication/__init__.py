@@ -1,0 +1,31 @@
+"""Replications: many pairs of networks that differ in what they were taught.
+
+The 2019 study compared one student with one baseline. Here every arm is trained many times, with
+weights, order of images and dropout the same within a pair and new in the next, and teachers drawn
+anew from the versions; then it is asked what tells the arms apart beyond chance.
+"""
+
+from nversion.replication.arms import ARMS, BASELINE, Arm, find_arm
+from nversion.replication.campaign import replicate
+from nversion.replication.contrasts import ROWS, Contrast, Mean
+from nversion.replication.costs import Cost, cost_of
+from nversion.replication.settings import DEFAULT_ATTACKS, ReplicationFolder, Settings
+from nversion.replication.summary import Replication, say
+
+__all__ = [
+    "ARMS",
+    "BASELINE",
+    "DEFAULT_ATTACKS",
+    "ROWS",
+    "Arm",
+    "Contrast",
+    "Cost",
+    "Mean",
+    "Replication",
+    "ReplicationFolder",
+    "Settings",
+    "cost_of",
+    "find_arm",
+    "replicate",
+    "say",
+]
