@@ -96,6 +96,16 @@ def test_an_arm_that_does_not_learn_is_left_out_and_named(
     assert not found.failures
 
 
+def test_a_vote_can_be_asked_on_attacked_images(
+    digits: nv.Dataset, versions: list[Path], tmp_path: Path
+) -> None:
+    chosen = settings("oracle", repeats=1)
+    assert chosen.arms[1].source == "vote"
+    found = replicate(chosen, digits, versions, tmp_path, where=HERE)
+    assert not found.failures
+    assert found.networks["oracle"] or found.diverged
+
+
 def test_networks_of_a_pair_start_alike_and_teachers_are_drawn_anew() -> None:
     chosen = settings("vote")
     assert chosen.pair_seed(0) != chosen.pair_seed(1)

@@ -99,6 +99,10 @@ def distil(
     chosen.check(data.shape, data.classes)
     by_role = recipes(recipe, objective)
     labels = teacher_labels(program, data.train.images)
+
+    def ask(images: Tensor) -> Tensor:
+        return program.vote(images).probabilities
+
     trained = {
         role: train(
             chosen,
@@ -107,6 +111,7 @@ def distil(
             role_seed(seed),
             name=role,
             targets=labels if role == "student" else None,
+            teacher=ask if role == "student" else None,
             precision=precision,
             advance=advance,
         )

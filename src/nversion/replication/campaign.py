@@ -75,7 +75,8 @@ def replicate(
     ):
         for _ in range(len(wanted) - len(missing)):
             advance()
-        material = Material(shared, tuple(folder.outputs(name) for name in names), adversarial)
+        outputs = tuple(folder.outputs(name) for name in names)
+        material = Material(shared, tuple(versions), outputs, adversarial)
         tasks: Iterator[Task] = (
             (
                 measure_network,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from nversion.errors import TrainingError
 from nversion.evaluation.frequency import adversarial_frequency
 from nversion.files import read_tensor, write_json
 from nversion.models import evaluate, frozen
-from nversion.program import vote_outputs
+from nversion.program import Program, vote_outputs
 from nversion.randomness import derive_seed, generator
 from nversion.replication.arms import Arm
 from nversion.replication.settings import Settings
@@ -33,12 +33,14 @@ class Material:
 
     Attributes:
         shared: the dataset.
-        versions: files of each version's softmax outputs on the training images.
+        versions: folders of the versions that teach.
+        outputs: files of their softmax outputs on the training images, in the same order.
         adversarial: folder of the adversarial set; None where there is none.
     """
 
     shared: SharedDataset
     versions: tuple[Path, ...]
+    outputs: tuple[Path, ...]
     adversarial: Path | None = None
 
 
@@ -70,10 +72,13 @@ def measure_network(
 def _trained(settings: Settings, arm: Arm, repeat: int, material: Material) -> Version:
     drawn = drawn_versions(settings.seed, repeat, len(material.versions))
     targets = None
+    teacher = None
     if arm.source == "one":
-        targets = read_tensor(material.versions[drawn[0]], "probabilities")
+        targets = read_tensor(material.outputs[drawn[0]], "probabilities")
     elif arm.source == "vote":
-        targets = _vote([material.versions[index] for index in drawn], settings.voter)
+        targets = _vote([material.outputs[index] for index in drawn], settings.voter)
+    if arm.objective == "oracle":
+        teacher = _teacher([material.versions[index] for index in drawn], settings.voter)
     return train(
         settings.architecture,
         material.shared.open(),
@@ -81,6 +86,7 @@ def _trained(settings: Settings, arm: Arm, repeat: int, material: Material) -> V
         settings.pair_seed(repeat),
         name=arm.name,
         targets=targets,
+        teacher=teacher,
         precision=settings.precision,
     )
 
@@ -89,6 +95,16 @@ def _vote(files: Sequence[Path], voter: str) -> Tensor:
     outputs = torch.stack([read_tensor(file, "probabilities") for file in files])
     parts = torch.split(outputs, 2_000, dim=1)
     return torch.cat([vote_outputs(part, voter).probabilities for part in parts])
+
+
+def _teacher(folders: Sequence[Path], voter: str) -> Callable[[Tensor], Tensor]:
+    """Return what gives the vote's probabilities on any images."""
+    program = Program([Version.load(folder).model for folder in folders], voter)
+
+    def ask(images: Tensor) -> Tensor:
+        return program.vote(images).probabilities
+
+    return ask
 
 
 def _measured(settings: Settings, version: Version, material: Material) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from nversion.objectives import Objective, create_objective, objective_names
 from nversion.versions.many import Outcome, train_each, train_many
 from nversion.versions.recipe import Recipe, load_recipe, recipe_names
+from nversion.versions.together import disjoint, train_together
 from nversion.versions.training import Precision, resolve_precision, train
 from nversion.versions.version import Record, Version
 
@@ -14,6 +15,7 @@ __all__ = [
     "Record",
     "Version",
     "create_objective",
+    "disjoint",
     "load_recipe",
     "objective_names",
     "recipe_names",
@@ -21,4 +23,5 @@ __all__ = [
     "train",
     "train_each",
     "train_many",
+    "train_together",
 ]

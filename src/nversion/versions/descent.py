@@ -24,7 +24,7 @@ from nversion.models import device_of
 from nversion.objectives import Batch
 from nversion.versions.recipe import Recipe
 
-__all__ = ["Material", "Step", "descend"]
+__all__ = ["Material", "Step", "descend", "learning_rate", "optimiser"]
 
 ONE_CYCLE_WARM_UP = 0.3
 ONE_CYCLE_START = 1 / 25
@@ -94,7 +94,7 @@ def descend(
         rows = torch.randperm(count, generator=order).to(step.device)
         rows = rows[: (total - taken) * recipe.batch_size]
         for batch in torch.split(rows, recipe.batch_size):
-            losses.append(step(batch, _factor(recipe, taken, total), taken / total))
+            losses.append(step(batch, learning_rate(recipe, taken, total), taken / total))
             taken += 1
         mean_loss = float(torch.stack(losses).mean())
         if not math.isfinite(mean_loss):
@@ -145,7 +145,7 @@ class Step:
         self._rate: Tensor | None = None
         if self._record is not None:
             self._rate = torch.tensor(recipe.learning_rate, device=self.device)
-        self._optimiser = _optimiser(network, recipe, self._rate)
+        self._optimiser = optimiser(network, recipe, self._rate)
         self._rows = torch.zeros(recipe.batch_size, dtype=torch.int64, device=self.device)
         self._taken = 0
 
@@ -193,7 +193,7 @@ class Step:
             group["lr"] = rate
 
 
-def _optimiser(
+def optimiser(
     model: nn.Module, recipe: Recipe, rate: Tensor | None = None
 ) -> torch.optim.Optimizer:
     """Return the recipe's optimiser; with `rate`, one that reads its learning rate there."""
@@ -227,8 +227,8 @@ def _optimiser(
     )
 
 
-def _factor(recipe: Recipe, step: int, total: int) -> float:
-    """Return which part of the peak learning rate a step has.
+def learning_rate(recipe: Recipe, step: int, total: int) -> float:
+    """Return which part of the peak learning rate a step of so many has, in (0, 1].
 
     With the one-cycle schedule: a cosine up to the peak, then one down to nearly nothing.
     """

@@ -11,6 +11,7 @@ its own.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import platform
 import time
@@ -35,7 +36,15 @@ from nversion.versions.descent import Material, descend
 from nversion.versions.recipe import Recipe, load_recipe
 from nversion.versions.version import Record, Version
 
-__all__ = ["Precision", "check_precision", "fit", "resolve_precision", "train"]
+__all__ = [
+    "Precision",
+    "Training",
+    "as_version",
+    "check_precision",
+    "fit",
+    "resolve_precision",
+    "train",
+]
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -132,33 +141,67 @@ def train(
         wanted = labels if targets is None else targets
         material = Material(data.train.images, wanted, labels, teacher)
         steps, loss = fit(model, material, recipe, resolved, seed, name, advance)
-        model.eval()
-        accuracy, measured, test_accuracy, test_logits = _measure(model, data)
+        training = Training(name, recipe, seed, resolved, steps, loss, started)
+        return as_version(model.eval(), architecture, data, training)
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How a network was trained.
+
+    Attributes:
+        name: of the version.
+        recipe: by which it was trained.
+        seed: of its weights, order and dropout.
+        precision: of the arithmetic.
+        steps: that were taken.
+        loss: the last epoch's mean.
+        started: when, by :func:`time.perf_counter`.
+    """
+
+    name: str
+    recipe: Recipe
+    seed: int
+    precision: str
+    steps: int
+    loss: float
+    started: float
+
+
+def as_version(
+    model: nn.Sequential, architecture: Architecture, data: Dataset, training: Training
+) -> Version:
+    """Return a trained network as a version, measured on both splits; it ends on the processor.
+
+    Raises:
+        TrainingError: the training accuracy stayed at chance.
+    """
+    accuracy, measured, test_accuracy, test_logits = _measure(model, data)
     model.to("cpu")
-    _check_learnt(name, accuracy, data.train.labels, data.classes)
+    _check_learnt(training.name, accuracy, data.train.labels, data.classes)
     record = Record(
-        name=name,
+        name=training.name,
         dataset=data.name,
         dataset_digest=data.digest,
         shape=data.shape,
         classes=data.classes,
-        seed=seed,
-        recipe=recipe.model_dump(mode="json"),
-        precision=resolved,
+        seed=training.seed,
+        recipe=training.recipe.model_dump(mode="json"),
+        precision=training.precision,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        steps=steps,
-        loss=loss,
+        steps=training.steps,
+        loss=training.loss,
         train_accuracy=accuracy,
         train_accuracy_images=measured,
         test_accuracy=test_accuracy,
-        seconds=time.perf_counter() - started,
+        seconds=time.perf_counter() - training.started,
         libraries={
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,
         },
     )
-    return Version(name, architecture, model, record, test_logits)
+    return Version(training.name, architecture, model, record, test_logits)
 
 
 def fit(
