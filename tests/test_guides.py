@@ -38,3 +38,35 @@ def test_the_options_in_certification_exist() -> None:
         shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).stdout
         assert lines
         assert [option for option in sorted(options) if option not in shown] == []
+
+
+def test_the_python_of_objectives_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = "\n".join(blocks("objectives.md", "python"))
+    exec(compile(code, "objectives.md", "exec"), {})
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 3
+    assert said[1] == "['v16', 'v24'] [721, 714]"
+
+
+def test_the_recipes_of_objectives_are_recipes() -> None:
+    from nversion.errors import ConfigError
+    from nversion.reading import parse_toml
+    from nversion.versions import Recipe, load_recipe
+
+    for block in blocks("objectives.md", "toml"):
+        values = parse_toml(block, "objectives.md", ConfigError)
+        assert Recipe(**{**load_recipe("small").model_dump(), **values}).objectives()
+
+
+def test_every_objective_is_in_its_guide() -> None:
+    from nversion.objectives import objective_names
+    from nversion.objectives.together import joint_objective_names
+
+    text = (GUIDES / "objectives.md").read_text("utf-8")
+    missing = [
+        name for name in (*objective_names(), *joint_objective_names()) if f"`{name}`" not in text
+    ]
+    assert missing == []

@@ -69,11 +69,12 @@ def test_a_malformed_setting_is_refused(setting: str) -> None:
 
 def test_recipes_are_listed_and_shown() -> None:
     listed = runner.invoke(app, ["recipes"])
-    assert [line.split()[0] for line in listed.output.splitlines()] == ["fast", "small", "study"]
+    names = ["certified-l2", "certified-linf", "fast", "robust-l2", "robust-linf", "small", "study"]
+    assert [line.split()[0] for line in listed.output.splitlines()] == names
     shown = tomllib.loads(runner.invoke(app, ["recipes", "study"]).output)
     assert shown["optimiser"] == "adadelta"
     as_json = json.loads(runner.invoke(app, ["recipes", "--json"]).output)
-    assert [recipe["name"] for recipe in as_json] == ["fast", "small", "study"]
+    assert [recipe["name"] for recipe in as_json] == names
 
 
 def test_datasets_are_listed_and_described() -> None:

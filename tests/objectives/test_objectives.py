@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
@@ -127,7 +129,9 @@ def test_bounds_without_a_radius_are_the_leads(make_batch: MakeBatch) -> None:
 def test_lipschitz_constants_are_those_of_the_matrices(make_batch: MakeBatch) -> None:
     batch = make_batch("conv, 3, relu\nflatten\ndense, 8, relu", count=2)
     found = lipschitz_constants("lmt", batch, 200)
-    conv, dense, last = (m for m in batch.network if isinstance(m, nn.Conv2d | nn.Linear))
+    conv, dense, last = (
+        m for m in batch.network.children() if isinstance(m, nn.Conv2d | nn.Linear)
+    )
     rows = torch.eye(64).view(64, 1, 8, 8)
     matrix = F.conv2d(rows, conv.weight).flatten(1).T
     below = torch.linalg.matrix_norm(matrix, 2) * torch.linalg.matrix_norm(dense.weight, 2)
@@ -192,7 +196,7 @@ def test_a_recipe_mixes_objectives(digits: nv.Dataset) -> None:
     assert Recipe(**version.record.recipe) == recipe
 
 
-def test_a_recipes_objective_is_checked_with_its_options(tmp_path) -> None:
+def test_a_recipes_objective_is_checked_with_its_options(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     base = 'optimiser = "sgd"\nlearning_rate = 0.1\nepochs = 1\nbatch_size = 8\n'
     file.write_text(base + 'objective = "trades"\nobjective_options = { beta = -1 }\n')

@@ -158,6 +158,6 @@ def recipes(
     else:
         for recipe in chosen:
             typer.echo(
-                f"{recipe.name:8} {recipe.optimiser}, {recipe.schedule}, {recipe.epochs} epochs, "
+                f"{recipe.name:14} {recipe.optimiser}, {recipe.schedule}, {recipe.epochs} epochs, "
                 f"batches of {recipe.batch_size}"
             )
