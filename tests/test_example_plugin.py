@@ -38,7 +38,7 @@ images = 3
 steps = 10
 
 [program]
-voter = "trimmed-mean"
+voter = "least-doubted"
 orders = 5
 
 [distillation]
@@ -129,7 +129,7 @@ def study(workplace: Workplace) -> dict[str, Any]:
 
 def test_a_study_uses_all_that_the_plugin_has(workplace: Workplace, study: dict[str, Any]) -> None:
     assert study["study"]["dataset"] == "stripes"
-    assert study["study"]["voter"] == "trimmed-mean"
+    assert study["study"]["voter"] == "least-doubted"
     assert study["distillation"]["objective"] == "focal-loss"
     assert [row["name"] for row in study["attacks"]] == ["gradient", "towards-grey"]
     assert study["program"]["test_accuracy"] > 0.9
@@ -147,8 +147,8 @@ def test_the_command_line_knows_what_is_installed(
         "attacks towards-grey",
         "datasets",
         "attack study/versions/a --attack towards-grey --set steps=5 --no-picture --json",
-        f"vote {versions} --voter trimmed-mean --json",
-        f"certify {versions} --voter trimmed-mean --images 2 --norm 2 --method interval "
+        f"vote {versions} --voter least-doubted --json",
+        f"certify {versions} --voter least-doubted --images 2 --norm 2 --method interval "
         "--workers 2 --json",
     )
     assert "towards-grey" in [entry["name"] for entry in json.loads(attacks)]
@@ -158,7 +158,7 @@ def test_the_command_line_knows_what_is_installed(
     assert row["options"] == {"steps": 5}
     assert row["error"] is None
     assert json.loads(voted)["accuracy"] == study["program"]["test_accuracy"]
-    assert json.loads(certified)["voter"] == {"name": "trimmed-mean"}
+    assert json.loads(certified)["voter"] == {"name": "least-doubted"}
     assert json.loads(certified)["norms"]["2"]["mean"] > 0
 
 
@@ -173,7 +173,7 @@ from nversion.versions import Version
 
 data = nv.load_dataset("stripes")
 models = [Version.load(f"study/versions/{name}").model for name in "abc"]
-program = nv.Program(models, "trimmed-mean")
+program = nv.Program(models, "least-doubted")
 images = data.test.images[:4]
 verdict = program.vote(images).labels
 radii = certify_program(program, images, verdict, 2)
@@ -203,7 +203,7 @@ from nversion.study.units.certifying_votes import CertifyVote
 from nversion.study.units.training import TrainNetwork
 from nversion.versions import create_objective
 
-voter = create_voter("trimmed-mean")
+voter = create_voter("least-doubted")
 print(code_digest(AttackNetwork, create("towards-grey")))
 print(code_digest(CertifyVote, voter, certificate_of(voter)))
 print(code_digest(TrainNetwork, create_objective("focal-loss")))
@@ -232,7 +232,7 @@ def test_a_wrong_name_is_told_with_the_plugins_before_anything_is_imported(
 import sys
 from nversion.cli import main
 
-for words in (["vote", "x", "--voter", "trimed-mean"], ["datasets", "stripe"],
+for words in (["vote", "x", "--voter", "least-douted"], ["datasets", "stripe"],
               ["attacks", "towards-gray"]):
     sys.argv = ["nversion", *words]
     sys.stderr = sys.stdout
@@ -243,5 +243,5 @@ for words in (["vote", "x", "--voter", "trimed-mean"], ["datasets", "stripe"],
     assert "torch" not in sys.modules and "nversion_example" not in sys.modules
 """
     said = workplace.python(code).splitlines()
-    for line, meant in zip(said, ("trimmed-mean", "stripes", "towards-grey"), strict=True):
+    for line, meant in zip(said, ("least-doubted", "stripes", "towards-grey"), strict=True):
         assert f"did you mean {meant!r}" in line

@@ -9,7 +9,7 @@ broken stands in nobody's way.
 A plugin's ``pyproject.toml`` names what it adds; the name is that of the thing itself::
 
     [project.entry-points."nversion.voters"]
-    trimmed-mean = "my_package.voters:TrimmedMean"
+    least-doubted = "my_package.voters:LeastDoubted"
 """
 
 from __future__ import annotations

@@ -43,7 +43,10 @@ DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16")
 METHODS = ("interval", "linear", "alpha", "smoothing")
 NORMS = ("1", "2", "inf")
-VOTERS = ("mean-softmax", "mean-logits", "majority", "k-of-n", "median-softmax")
+VOTERS = (
+    *("mean-softmax", "mean-logits", "plurality", "majority", "k-of-n", "consensus"),
+    *("median-softmax", "trimmed-mean", "maximum-confidence", "borda"),
+)
 DATASETS = ("digits", "mnist", "fashion-mnist", "kmnist")
 RECIPES = ("fast", "small", "study")
 ATTACKS = (

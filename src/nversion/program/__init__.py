@@ -1,5 +1,6 @@
 """The N-version program: several versions and a voter, as one model."""
 
+from nversion.program.abstention import Abstention
 from nversion.program.accuracy import (
     AccuracyBand,
     AccuracyCounter,
@@ -11,45 +12,69 @@ from nversion.program.certificates.comparison import RadiusComparison, compare_w
 from nversion.program.certificates.leads import certified_vote_radii
 from nversion.program.certificates.registry import certificate_of
 from nversion.program.certificates.smoothed import certify_program_smoothing
+from nversion.program.coverage import (
+    CoverageCurve,
+    accuracy_coverage,
+    coverage_curve,
+    separation,
+)
 from nversion.program.model import Program
-from nversion.program.verdict import Verdict, vote_outputs
+from nversion.program.verdict import Rules, Verdict, vote_outputs
 from nversion.program.voters import (
+    Borda,
+    Consensus,
     KOfN,
     Majority,
+    MaximumConfidence,
     MeanLogits,
     MeanSoftmax,
     MedianSoftmax,
     Outputs,
+    Plurality,
     SoftVoter,
+    TrimmedMean,
     VoteCounter,
     Voter,
     create_voter,
+    fit_weights,
     voter_names,
 )
 
 __all__ = [
+    "Abstention",
     "AccuracyBand",
     "AccuracyCounter",
+    "Borda",
+    "Consensus",
+    "CoverageCurve",
     "KOfN",
     "Majority",
+    "MaximumConfidence",
     "MeanLogits",
     "MeanSoftmax",
     "MedianSoftmax",
     "Outputs",
+    "Plurality",
     "Program",
     "RadiusComparison",
+    "Rules",
     "SoftVoter",
+    "TrimmedMean",
     "Verdict",
     "VoteCounter",
     "Voter",
     "accuracy_by_n",
     "accuracy_by_n_orders",
+    "accuracy_coverage",
     "certificate_of",
     "certified_vote_radii",
     "certify_program",
     "certify_program_smoothing",
     "compare_with_versions",
+    "coverage_curve",
     "create_voter",
+    "fit_weights",
+    "separation",
     "vote_outputs",
     "voter_names",
 ]

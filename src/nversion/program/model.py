@@ -24,6 +24,7 @@ from nversion.models import (
 )
 from nversion.modes import ordinary
 from nversion.outputs import asked, check_outputs
+from nversion.program.abstention import Abstention, create_abstention
 from nversion.program.verdict import Verdict, blocks, check_weights, join, vote
 from nversion.program.voters import Outputs, Voter, create_voter
 from nversion.program.voters.base import MOST_VERSIONS
@@ -40,20 +41,24 @@ class Program(nn.Module):
     the same classes; other programs will do. Versions that give probabilities are recognised on
     first use, with a warning unless :func:`nversion.as_logits` declared them. Each computes in its
     own dtype and on its own device. The output is differentiable. For the hard voters
-    (``majority``, ``k-of-n``) it is the mean softmax, a surrogate for attacks to follow, and only
-    :meth:`vote` gives the verdict.
+    (those that count votes or ranks) it is the mean softmax, a surrogate for attacks to follow, and
+    only :meth:`vote` gives the verdict.
 
     Args:
         models: the versions, at least one.
         voter: a voter or its name (``nversion.program.voter_names()``).
         weights: one positive number per version; equal ones by default.
+        abstain: when to withhold a verdict, as :class:`Abstention` or such as "margin=0.2"; the
+            differentiable output does not know of it.
 
     Raises:
-        InputError: no models, something that is no module, a wrong voter or wrong weights.
+        InputError: no models, something that is no module, a wrong voter, wrong weights or a wrong
+            abstention.
 
     Attributes:
         models: the versions, in order.
         voter: the voter.
+        abstention: when a verdict is withheld; None for never.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class Program(nn.Module):
         models: Sequence[nn.Module],
         voter: str | Voter = "mean-softmax",
         weights: Sequence[float] | Tensor | None = None,
+        abstain: Abstention | str | None = None,
     ) -> None:
         super().__init__()
         members = list(models)
@@ -75,6 +81,7 @@ class Program(nn.Module):
         self.voter = create_voter(voter)
         self._weights = check_weights(weights, len(members))
         self.voter.check(len(members), self._weights)
+        self.abstention = create_abstention(abstain)
         # The versions and what gives their logits, once it is known; no modules of the program's.
         self._read: list[tuple[nn.Module, nn.Module]] = []
 
@@ -93,7 +100,8 @@ class Program(nn.Module):
 
     def extra_repr(self) -> str:
         """Name the voter when the program is printed."""
-        return f"voter={self.voter.name}"
+        words = "" if self.abstention is None else f", abstains {self.abstention.words}"
+        return f"voter={self.voter.name}{words}"
 
     def read(self, shape: tuple[int, ...]) -> Program:
         """Return the same program of versions that all give logits; itself if they do.
@@ -110,7 +118,7 @@ class Program(nn.Module):
         readers = self._readers(torch.zeros(0, *shape))
         if all(found is model for found, model in zip(readers, self.models, strict=True)):
             return self
-        return Program(readers, self.voter, self._weights)
+        return Program(readers, self.voter, self._weights, self.abstention)
 
     def _readers(self, images: Tensor) -> list[nn.Module]:
         """Return the versions as models of logits, for images [count, ...] of that shape."""
@@ -155,7 +163,7 @@ class Program(nn.Module):
 
         This is what :func:`nversion.program.vote_outputs` and the accuracies by N take.
         """
-        return self._outputs(images, batch_size).probabilities
+        return self.answers(images, batch_size).probabilities
 
     @ordinary()
     def vote(self, images: Tensor, batch_size: int = BATCH_SIZE) -> Verdict:
@@ -171,12 +179,23 @@ class Program(nn.Module):
         check_images(images)
         return join(
             [
-                vote(self._outputs(images[rows], batch_size), self.voter, self._weights)
+                vote(
+                    self.answers(images[rows], batch_size),
+                    self.voter,
+                    self._weights,
+                    self.abstention,
+                )
                 for rows in blocks(max(len(images), 1))
             ]
         )
 
-    def _outputs(self, images: Tensor, batch_size: int) -> Outputs:
+    @ordinary()
+    def answers(self, images: Tensor, batch_size: int = BATCH_SIZE) -> Outputs:
+        """Return what the versions say of images, which voters take: softmaxes and logarithms.
+
+        Raises:
+            InputError: as :meth:`vote`.
+        """
         check_images(images)
         logits = []
         with frozen(self):

@@ -9,16 +9,41 @@ import torch
 from torch import Tensor
 
 from nversion.errors import InputError
+from nversion.program.abstention import Abstention, create_abstention
 from nversion.program.voters import Outputs, Voter, create_voter
 from nversion.program.voters.base import MOST_VERSIONS
 
-__all__ = ["Verdict", "vote_outputs"]
+__all__ = ["Rules", "Verdict", "vote_outputs"]
 
 BLOCK = 1024
 """Images whose ballots are held in float64 at once, at the most; no result depends on it."""
 
 BLOCK_VALUES = 2**21
 """Ballots that are held at once, about: 16 MB, and a few times that for what is made of them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """By which rules a verdict was found, in words.
+
+    Attributes:
+        voter: its name, with the options that were chosen.
+        ties: what becomes of an exact tie at the top.
+        abstention: when no class is named.
+    """
+
+    voter: str
+    ties: str
+    abstention: str
+
+    @classmethod
+    def of(cls, voter: Voter, versions: int, abstention: Abstention | None) -> Rules:
+        """Return the rules of a voter, of so many versions, and of an abstention beside it."""
+        chosen = ", ".join(f"{key}={value}" for key, value in voter.options().items())
+        own = voter.abstention_rule(versions)
+        if abstention is not None:
+            own = abstention.words if own == "never" else f"{own}, and {abstention.words}"
+        return cls(f"{voter.name}({chosen})" if chosen else voter.name, voter.tie_rule, own)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,11 +55,23 @@ class Verdict:
         probabilities: float32 [count, classes]; for hard voters the shares of the votes.
         agreement: float32 [count]; the share of versions, each counted alike, whose own class is
             the verdict; 0 for an abstention.
+        predictions: the versions' own classes, int64 [versions, count].
+        tied: bool [count]; several classes shared the largest score.
+        withheld: bool [count]; the voter named a class, but too uncertainly for the abstention.
+        rules: how ties and abstentions were decided.
     """
 
     labels: Tensor
     probabilities: Tensor
     agreement: Tensor
+    predictions: Tensor
+    tied: Tensor
+    withheld: Tensor
+    rules: Rules
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels)
 
 
 def check_weights(weights: Sequence[float] | Tensor | None, versions: int) -> Tensor | None:
@@ -94,20 +131,31 @@ def blocks(count: int, values: int = 1) -> Iterator[slice]:
         yield slice(start, min(start + size, count))
 
 
-def vote(outputs: Outputs, voter: Voter, weights: Tensor | None) -> Verdict:
+def vote(
+    outputs: Outputs, voter: Voter, weights: Tensor | None, abstention: Abstention | None = None
+) -> Verdict:
     """Return the verdict over `outputs`; the weights as :func:`check_weights` returns them."""
     versions = outputs.probabilities.shape[0]
     scores = voter.scores(voter.ballots(outputs, weights))
     labels = voter.elect(scores, versions)
     total = float(versions) if weights is None else float(weights.sum())
-    agreement = (outputs.predictions() == labels).double().mean(dim=0)
-    return Verdict(labels, voter.probabilities(scores, total).float(), agreement.float())
+    probabilities = voter.probabilities(scores, total).float()
+    predictions = outputs.predictions()
+    withheld = torch.zeros_like(labels, dtype=torch.bool)
+    if abstention is not None:
+        withheld = abstention.withholds(labels, probabilities, predictions)
+        labels = labels.masked_fill(withheld, -1)
+    agreement = (predictions == labels).double().mean(dim=0).float()
+    rules = Rules.of(voter, versions, abstention)
+    tied = voter.tied(scores)
+    return Verdict(labels, probabilities, agreement, predictions, tied, withheld, rules)
 
 
 def vote_outputs(
     probabilities: Tensor,
     voter: str | Voter = "mean-softmax",
     weights: Sequence[float] | Tensor | None = None,
+    abstain: Abstention | str | None = None,
 ) -> Verdict:
     """Vote over stored outputs.
 
@@ -119,31 +167,34 @@ def vote_outputs(
         probabilities: softmax outputs, floating [versions, count, classes].
         voter: a voter or its name.
         weights: one positive number per version; equal ones by default.
+        abstain: when to withhold a verdict, as :class:`Abstention` or such as "margin=0.2".
 
     Raises:
         InputError: malformed probabilities or weights, or an unknown voter.
     """
     check_probabilities(probabilities)
-    voter = create_voter(voter)
+    voter, abstention = create_voter(voter), create_abstention(abstain)
     shares = check_weights(weights, probabilities.shape[0])
     voter.check_weights(shares)
     stored = probabilities.detach().cpu()
     versions, count, classes = stored.shape
-    if count == 0:
-        empty = torch.zeros(0)
-        return Verdict(empty.long(), torch.zeros(0, classes), empty)
+    parts = list(blocks(count, versions * classes)) or [slice(0, 0)]
     return join(
         [
-            vote(Outputs.from_probabilities(stored[:, rows]), voter, shares)
-            for rows in blocks(count, versions * classes)
+            vote(Outputs.from_probabilities(stored[:, rows]), voter, shares, abstention)
+            for rows in parts
         ]
     )
 
 
 def join(verdicts: Sequence[Verdict]) -> Verdict:
-    """Return one verdict over the images of all, in order."""
+    """Return one verdict over the images of all, in order; all by the same rules."""
     return Verdict(
         torch.cat([verdict.labels for verdict in verdicts]),
         torch.cat([verdict.probabilities for verdict in verdicts]),
         torch.cat([verdict.agreement for verdict in verdicts]),
+        torch.cat([verdict.predictions for verdict in verdicts], dim=1),
+        torch.cat([verdict.tied for verdict in verdicts]),
+        torch.cat([verdict.withheld for verdict in verdicts]),
+        verdicts[0].rules,
     )

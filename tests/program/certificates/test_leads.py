@@ -6,8 +6,17 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nversion.program import KOfN, Majority, Voter, certified_vote_radii, vote_outputs
+from nversion.program import (
+    KOfN,
+    Majority,
+    Plurality,
+    Voter,
+    certified_vote_radii,
+    vote_outputs,
+)
+from nversion.program.certificates.counts import votes_needed
 from nversion.program.certificates.leads import mean_softmax_leads, median_softmax_leads, vote_leads
+from nversion.program.voters.base import PROBABILITY_STEP, on_grid
 
 VERSIONS, COUNT, CLASSES = 5, 8, 4
 
@@ -117,7 +126,10 @@ def wins_for_sure(
 
 @pytest.mark.parametrize(
     ("voter", "weighted"),
-    [(Majority(), False), (Majority(), True), (KOfN(), False), (KOfN(2), False)],
+    [
+        *((Plurality(), False), (Plurality(), True), (Majority(), False), (Majority(), True)),
+        *((KOfN(), False), (KOfN(2), False)),
+    ],
 )
 @settings(deadline=None, max_examples=25)
 @example(seed=442, versions=5)
@@ -134,8 +146,9 @@ def test_order_statistics_are_what_all_votes_show(
         weights /= weights.max()
     if versions < voter.threshold(versions):
         return
+    worth = on_grid(torch.ones(versions) if weights is None else weights, None, PROBABILITY_STEP)
     found = certified_vote_radii(
-        radii, classes, torch.tensor([0]), weights=weights, needed=voter.threshold(versions)
+        radii, classes, torch.tensor([0]), weights=weights, needed=votes_needed(voter, worth)
     ).item()
     for radius in [r for r in sorted(set(radii.flatten().tolist())) if r > 0]:
         sure = wins_for_sure(radius, radii[:, 0], classes[:, 0], 0, voter, weights)

@@ -34,7 +34,7 @@ def test_the_order_of_versions_does_not_change_a_bit(name: str, seed: int, versi
     assert torch.equal(one.agreement, other.agreement)
 
 
-@pytest.mark.parametrize("name", ["mean-softmax", "mean-logits", "majority"])
+@pytest.mark.parametrize("name", ["mean-softmax", "mean-logits", "plurality", "majority"])
 def test_weights_follow_their_versions(name: str) -> None:
     probabilities, weights = outputs(3, 5), torch.tensor([0.3, 1.7, 0.2, 0.9, 1.1])
     order = torch.tensor([4, 2, 0, 3, 1])
@@ -44,7 +44,7 @@ def test_weights_follow_their_versions(name: str) -> None:
     assert torch.equal(one.probabilities, other.probabilities)
 
 
-@pytest.mark.parametrize("name", ["mean-softmax", "mean-logits", "majority"])
+@pytest.mark.parametrize("name", ["mean-softmax", "mean-logits", "plurality", "majority"])
 def test_a_weight_of_three_is_three_copies(name: str) -> None:
     probabilities = outputs(4, 3)
     weighted = vote_outputs(probabilities, name, [1.0, 3.0, 1.0])
@@ -83,8 +83,10 @@ def test_median_softmax_resists_one_liar() -> None:
     [
         ("majority", (0, 1, 1), 1, 2 / 3),
         ("majority", (0, 1), -1, 0.0),
-        ("majority", (0, 0, 1, 2, 2), -1, 0.0),
-        ("majority", (0, 0, 1, 2), 0, 0.5),
+        ("plurality", (0, 0, 1, 2, 2), -1, 0.0),
+        ("plurality", (0, 0, 1, 2), 0, 0.5),
+        ("majority", (0, 0, 1, 2), -1, 0.0),
+        ("majority", (0, 0, 1, 0, 2), 0, 0.6),
         ("k-of-n", (0, 0, 1, 2), -1, 0.0),
         ("k-of-n", (0, 0, 0, 2), 0, 0.75),
         (KOfN(2), (0, 0, 1, 2), 0, 0.5),

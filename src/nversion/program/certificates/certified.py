@@ -9,9 +9,15 @@ A voter has a certificate if a function is registered for its class
 - ``mean-softmax`` and ``median-softmax``: bounds of each version's margins over the ball give
   bounds of its softmax, and these a bound of the vote's lead
   (:mod:`nversion.program.certificates.leads`).
-- ``majority`` and ``k-of-n``: order statistics of the versions' radii
+- ``trimmed-mean`` and ``maximum-confidence``: likewise.
+- ``plurality``, ``majority``, ``k-of-n`` and ``consensus``: order statistics of the versions' radii
   (:func:`nversion.program.certificates.leads.certified_vote_radii`), then bettered by what no
   version can vote for.
+- ``borda``: which classes each version is sure to rank below which
+  (:mod:`nversion.program.certificates.ranks`).
+
+Where the program has an abstention, its verdict must moreover not be withheld
+(:mod:`nversion.program.certificates.abstaining`).
 
 The certificate is for the true voter as it is evaluated: the bounds of every version's margins are
 of its own evaluation (:mod:`nversion.certification.bounds.evaluation`), and rounding in the vote is
@@ -32,8 +38,10 @@ from nversion.modes import ordinary
 from nversion.program.certificates import (  # noqa: F401  (registers the certificates)
     counts,
     joined,
+    ranks,
     softmaxes,
 )
+from nversion.program.certificates.abstaining import guard_of
 from nversion.program.certificates.problem import Box, Problem
 from nversion.program.certificates.registry import certificate_of
 from nversion.program.model import Program
@@ -69,11 +77,12 @@ def certify_program(
             as from those of the versions; 0 where they are not. They cost or save time only.
 
     Raises:
-        InputError: a malformed argument, or there is no certificate for the voter.
+        InputError: a malformed argument, or there is no certificate for the voter, or for its
+            abstention.
         UnsupportedModuleError: a version holds a module that cannot be bounded; it is named.
             :func:`nversion.certification.smoothing.certify_smoothing` certifies any program.
     """
-    certificate = certificate_of(program.voter)
+    certificate, guard = certificate_of(program.voter), guard_of(program)
     check_images(images)
     check_labels(labels, len(images))
     parse_norm(norm)
@@ -87,7 +96,10 @@ def certify_program(
     problem = Problem.of(program, images, labels, norm, method, box, steps, start)
     rows = (program.vote(images).labels == problem.labels).nonzero().squeeze(1)
     if len(rows):
-        found = certificate(program, problem.rows(rows))
+        part = problem.rows(rows)
+        found = certificate(program, part)
+        if guard is not None:
+            found = torch.minimum(found, guard(program, part))
         if box is not None:
             # The ball holds every valid image.
             found = torch.where(found >= problem.limit[rows], torch.inf, found)

@@ -14,32 +14,67 @@ from nversion.program.certificates.problem import Problem
 from nversion.program.certificates.radius_search import search_radius
 from nversion.program.certificates.registry import certifies
 from nversion.program.model import Program
-from nversion.program.voters import KOfN, Majority
+from nversion.program.voters import Consensus, KOfN, Majority, Plurality, Voter
 from nversion.program.voters.base import PROBABILITY_STEP, on_grid
 
-__all__ = ["voted_radii"]
+__all__ = ["radii_of_votes", "voted_radii", "votes_needed", "worths"]
 
 
-@certifies(Majority, KOfN)
+@certifies(Plurality, Majority, KOfN, Consensus)
 def voted_radii(program: Program, problem: Problem) -> Tensor:
-    """Return radii within which the label keeps the most votes, and enough, float64 [count]."""
-    needed = program.voter.threshold(len(program.models))
-    worth = torch.ones(len(program.models), dtype=torch.float64)
-    if program.weights is not None:
-        worth = on_grid(program.weights, None, PROBABILITY_STEP)
+    """Return radii within which the label keeps the most votes, and enough, float64 [count].
+
+    Where the label leads by a vote, consensus breaks no tie.
+    """
+    return radii_of_votes(program, problem, votes_needed(program.voter, worths(program)))
+
+
+def votes_needed(voter: Voter, worth: Tensor) -> float:
+    """Return the votes that a winner needs; of a majority the least above half of all.
+
+    Args:
+        voter: which counts votes.
+        worth: what each version's vote is worth, float64 [versions], on the voters' grid.
+    """
+    if isinstance(voter, Majority):
+        return float(worth.sum()) / 2 + PROBABILITY_STEP / 2
+    return voter.threshold(len(worth))
+
+
+def worths(program: Program) -> Tensor:
+    """Return what each version's vote is worth, float64 [versions], on the voters' grid."""
+    if program.weights is None:
+        return torch.ones(len(program.models), dtype=torch.float64)
+    return on_grid(program.weights, None, PROBABILITY_STEP)
+
+
+def radii_of_votes(program: Program, problem: Problem, needed: float, ahead: float = 0.0) -> Tensor:
+    """Return radii within which the label keeps so many votes, float64 [count].
+
+    Args:
+        program: the versions and their weights.
+        problem: the images.
+        needed: votes that the label must have, at least.
+        ahead: by how many votes at least it must be ahead of every other class; more than 0 where
+            this is 0.
+    """
+    worth = worths(program)
     own = torch.stack(
         [
             problem.certify(model, problem.classes[place])
             for place, model in enumerate(program.models)
         ]
     )
-    proven = certified_vote_radii(
-        own, problem.classes, problem.labels, weights=worth, needed=needed
-    )
+    proven = torch.zeros(len(problem.labels), dtype=torch.float64)
+    if ahead <= 0.0:
+        proven = certified_vote_radii(
+            own, problem.classes, problem.labels, weights=worth, needed=needed
+        )
 
     def judged(bounds: Tensor, part: Problem) -> Tensor:
         # Votes come in jumps, so only the sign tells anything: the search then bisects.
-        holds = vote_leads(bounds, part.labels, part.classes, worth, needed) > 0
+        lead = vote_leads(bounds, part.labels, part.classes, worth, needed, ahead)
+        holds = lead > 0
         return torch.where(holds, 1.0, -1.0)
 
     def leads(rows: Tensor, radii: Tensor) -> Tensor:

@@ -125,7 +125,12 @@ def monotone_leads(
 
 
 def vote_leads(
-    own: Tensor, labels: Tensor, classes: Tensor, weights: Tensor, needed: float
+    own: Tensor,
+    labels: Tensor,
+    classes: Tensor,
+    weights: Tensor,
+    needed: float,
+    ahead: float = 0.0,
 ) -> Tensor:
     """Return lower bounds of the label's lead in votes, float64 [count].
 
@@ -136,6 +141,7 @@ def vote_leads(
         weights: what each version's vote is worth, float64 [versions].
         needed: votes that the winner needs; the result is at most its votes less these, plus a
             little, so that just enough votes are a positive lead.
+        ahead: likewise, by how many votes the label must lead; 0 for any lead at all.
     """
     others = _rivals(own, classes)
     possible = ~(own > 0) | ~others
@@ -145,7 +151,9 @@ def vote_leads(
     against = (possible * votes[:, :, None]).sum(dim=0)
     leads = sure[:, None] - against
     leads = leads.masked_fill(~_rivals(own, labels)[0], torch.inf).amin(dim=1)
-    return torch.minimum(leads, sure - needed + 0.5)
+    if ahead > 0.0:
+        leads = leads - ahead + PROBABILITY_STEP / 2
+    return torch.minimum(leads, sure - needed + PROBABILITY_STEP / 2)
 
 
 def certified_vote_radii(

@@ -34,7 +34,8 @@ class _Verdicts(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         outputs = Outputs.from_logits(list(self.program.members(images).cpu()))
-        verdict = vote(outputs, self.program.voter, self.program.weights)
+        program = self.program
+        verdict = vote(outputs, program.voter, program.weights, program.abstention)
         places = outputs.probabilities.shape[2] + 1
         return nn.functional.one_hot(verdict.labels + 1, places).to(torch.float32)
 

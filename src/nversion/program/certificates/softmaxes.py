@@ -12,10 +12,18 @@ from nversion.program.certificates.problem import Problem
 from nversion.program.certificates.radius_search import search_radius
 from nversion.program.certificates.registry import certifies
 from nversion.program.model import Program
-from nversion.program.voters import MeanSoftmax, MedianSoftmax
-from nversion.program.voters.median import median
+from nversion.program.voters import MaximumConfidence, MeanSoftmax, MedianSoftmax, TrimmedMean
+from nversion.program.voters.median import maximum, median, trimmed_mean
 
-__all__ = ["Leads", "mean_radii", "median_radii", "monotone_radii"]
+__all__ = [
+    "Leads",
+    "maximum_radii",
+    "mean_lead_radii",
+    "mean_radii",
+    "median_radii",
+    "monotone_radii",
+    "trimmed_radii",
+]
 
 Leads = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """Lower bounds of a vote's lead [count] from those of the margins, those of the own margins, the
@@ -25,9 +33,14 @@ labels and the versions' own classes, as :func:`nversion.program.certificates.le
 @certifies(MeanSoftmax)
 def mean_radii(program: Program, problem: Problem) -> Tensor:
     """Return radii within which the label keeps the largest mean probability, float64 [count]."""
+    return mean_lead_radii(program, problem, 0.0)
+
+
+def mean_lead_radii(program: Program, problem: Problem, ahead: float) -> Tensor:
+    """Return radii within which the label leads in mean probability by so much, [count]."""
 
     def leads(margins: Tensor, own: Tensor, labels: Tensor, classes: Tensor) -> Tensor:
-        return mean_softmax_leads(margins, own, labels, classes, program.shares)
+        return mean_softmax_leads(margins, own, labels, classes, program.shares) - ahead
 
     return _radii(program, problem, leads)
 
@@ -36,6 +49,20 @@ def mean_radii(program: Program, problem: Problem) -> Tensor:
 def median_radii(program: Program, problem: Problem) -> Tensor:
     """Return radii within which the label keeps the largest median probability, float64 [count]."""
     return monotone_radii(program, problem, median)
+
+
+@certifies(TrimmedMean)
+def trimmed_radii(program: Program, problem: Problem) -> Tensor:
+    """Return radii within which the label keeps the largest trimmed mean, float64 [count]."""
+    voter = program.voter
+    assert isinstance(voter, TrimmedMean)
+    return monotone_radii(program, problem, lambda values: trimmed_mean(values, voter.trim))
+
+
+@certifies(MaximumConfidence)
+def maximum_radii(program: Program, problem: Problem) -> Tensor:
+    """Return radii within which the label keeps the largest maximum, float64 [count]."""
+    return monotone_radii(program, problem, maximum)
 
 
 def monotone_radii(

@@ -51,18 +51,42 @@ class Voter(abc.ABC):
 
     Class attributes:
         name: the name in the registry.
+        source: where the rule comes from, in a few words.
         hard: versions cast whole votes, so the verdict has no gradient.
         abstains_on_ties: an exact tie at the top is an abstention; otherwise the lowest of the
             tied classes wins, as ``argmax`` has it.
         weighted: versions may be given weights.
         step: the grid that ballots lie on.
+        absent: what a version that is voted out casts for every class, per unit of its weight.
+        bound: what so many faulty versions can do to a verdict, in words.
     """
 
     name: ClassVar[str]
+    source: ClassVar[str] = ""
     hard: ClassVar[bool] = False
     abstains_on_ties: ClassVar[bool] = False
     weighted: ClassVar[bool] = True
     step: ClassVar[float] = PROBABILITY_STEP
+    absent: ClassVar[float] = 0.0
+    bound: ClassVar[str] = "none is known"
+
+    @property
+    def tie_rule(self) -> str:
+        """What becomes of an exact tie at the top, in words; a part of every verdict."""
+        return "abstains" if self.abstains_on_ties else "the lowest of the tied classes wins"
+
+    def abstention_rule(self, versions: int) -> str:
+        """When the voter itself names no class, of so many versions, in words."""
+        needed = self.threshold(versions)
+        if needed == -math.inf:
+            return "on ties" if self.abstains_on_ties else "never"
+        return f"on ties, and where no class has {needed:g} votes"
+
+    @final
+    @property
+    def differentiable(self) -> bool:
+        """Whether :meth:`log_probabilities` is the verdict's own logarithm, not a surrogate."""
+        return not self.hard
 
     @abc.abstractmethod
     def cast(self, outputs: Outputs) -> Tensor:
@@ -142,13 +166,17 @@ class Voter(abc.ABC):
         return on_grid(self.cast(outputs), weights, self.step)
 
     @final
+    def tied(self, scores: Tensor) -> Tensor:
+        """Return where several classes share the largest score, bool [count]."""
+        return (scores == scores.max(dim=1, keepdim=True).values).sum(dim=1) > 1
+
+    @final
     def elect(self, scores: Tensor, versions: int) -> Tensor:
         """Return the winners, int64 [count]; -1 where there is none."""
-        best, labels = scores.max(dim=1)
+        best = scores.max(dim=1).values
         labels = scores.argmax(dim=1)
         if self.abstains_on_ties:
-            tied = (scores == best[:, None]).sum(dim=1) > 1
-            labels = labels.masked_fill(tied, -1)
+            labels = labels.masked_fill(self.tied(scores), -1)
         return labels.masked_fill(best < self.threshold(versions), -1)
 
 

@@ -1,4 +1,8 @@
-"""The means: of the versions' softmax outputs, and of their logits."""
+"""The means: of the versions' softmax outputs, and of their logits.
+
+The sum and the product rule of Kittler, Hatef, Duin and Matas, "On combining classifiers", IEEE
+Transactions on Pattern Analysis and Machine Intelligence 20(3), 1998.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,10 @@ class MeanSoftmax(SoftVoter):
     """The class with the largest mean probability wins (the study's voter)."""
 
     name: ClassVar[str] = "mean-softmax"
+    source: ClassVar[str] = "the 2019 study; Kittler et al. 1998 (sum rule)"
+    bound: ClassVar[str] = (
+        "f liars of n change no verdict whose lead in mean probability is above 2 f / n"
+    )
 
     def log_probabilities(self, members: Tensor, log_weights: Tensor) -> Tensor:
         """Return the logarithm of the mean softmax, without a detour by probabilities of 0."""
@@ -38,6 +46,8 @@ class MeanLogits(SoftVoter):
     """
 
     name: ClassVar[str] = "mean-logits"
+    source: ClassVar[str] = "Kittler et al. 1998 (product rule)"
+    bound: ClassVar[str] = "one liar can turn any verdict"
     step: ClassVar[float] = LOG_STEP
 
     def cast(self, outputs: Outputs) -> Tensor:

@@ -9,7 +9,10 @@ from nversion.registry import Registry
 
 __all__ = ["create_voter", "register", "voter_names"]
 
-LISTED = ("mean-softmax", "mean-logits", "majority", "k-of-n", "median-softmax")
+LISTED = (
+    *("mean-softmax", "mean-logits", "plurality", "majority", "k-of-n", "consensus"),
+    *("median-softmax", "trimmed-mean", "maximum-confidence", "borda"),
+)
 
 VOTERS: Registry[Voter] = Registry("voter", "nversion.voters", Voter, first=LISTED)
 
