@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nversion.cli.app import app
+from nversion.program import voter_names
 
 GUIDES = Path(__file__).resolve().parents[1] / "docs" / "guide"
 
@@ -30,10 +31,29 @@ def test_the_python_of_certification_runs(capsys: pytest.CaptureFixture[str]) ->
     ]
 
 
-def test_the_options_in_certification_exist() -> None:
-    commands = "\n".join(blocks("certification.md", "console"))
-    for command in ("train", "certify", "vote"):
-        lines = re.findall(rf"nversion {command} (.*)", commands)
+def test_the_python_of_voting_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    code = "\n".join(blocks("voting.md", "python"))
+    exec(compile(code, "voting.md", "exec"), {})
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in said[:5]] == [
+        *("right", "undecided", "rules:", "weighted", "withheld"),
+    ]
+    assert len(said) == 8 + 2 * 3
+
+
+def test_every_voter_is_in_the_guide() -> None:
+    text = (GUIDES / "voting.md").read_text("utf-8")
+    assert [name for name in voter_names() if f"| `{name}` |" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("page", "commands"),
+    [("certification.md", ("train", "certify", "vote")), ("voting.md", ("vote", "shift"))],
+)
+def test_the_options_in_a_guide_exist(page: str, commands: tuple[str, ...]) -> None:
+    text = "\n".join(blocks(page, "console"))
+    for command in commands:
+        lines = re.findall(rf"nversion {command} (.*)", text)
         options = {option for line in lines for option in re.findall(r"(--[a-z-]+)", line)}
         shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).stdout
         assert lines

@@ -15,6 +15,8 @@ from nversion.certification import METHODS
 from nversion.cli import choices
 from nversion.device import Device
 from nversion.program import voter_names
+from nversion.program.abstention import MEASURES
+from nversion.program.voters.weights import WEIGHTINGS
 from nversion.versions import Precision, recipe_names
 from nversion.workers import Engine
 
@@ -25,6 +27,8 @@ def test_the_names_are_the_librarys() -> None:
     assert get_args(Precision) == choices.PRECISIONS
     assert (*METHODS, "smoothing") == choices.METHODS
     assert tuple(voter_names()) == choices.VOTERS
+    assert choices.CONFIDENCES == MEASURES
+    assert choices.WEIGHTINGS == WEIGHTINGS
     assert tuple(datasets.names()) == choices.DATASETS
     assert tuple(recipe_names()) == choices.RECIPES
     assert sorted(attacks.names()) == sorted(choices.ATTACKS)

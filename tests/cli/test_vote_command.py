@@ -96,6 +96,43 @@ def test_the_help_names_every_voter() -> None:
     assert others == "a plugin's"
 
 
+def test_voters_are_listed_with_what_is_known_of_them() -> None:
+    lines = [line.split() for line in run("--voters").stdout.splitlines() if line.strip()]
+    rows = {line[0]: line for line in lines}
+    assert set(voter_names()) <= set(rows)
+    assert rows["mean-softmax"][1:4] == ["yes", "yes", "yes"]
+    assert rows["consensus"][1:4] == ["no", "yes", "no"]
+
+
+def test_a_verdict_may_be_withheld(versions: Path) -> None:
+    words = (versions / "a", versions / "b", "--images", 80)
+    plain = facts(*words)
+    withheld = facts(*words, "--abstain", "agreement=1")
+    assert plain["abstentions"] == 0
+    assert withheld["abstentions"] > 0
+    assert withheld["coverage"] == 1 - withheld["abstentions"] / 80
+    assert withheld["rules"]["abstention"] == "where the agreement is below 1"
+    assert withheld["confidence"] == "agreement"
+    assert 0.0 < withheld["area"] <= 1.0
+
+
+def test_weights_are_given_or_fitted(versions: Path) -> None:
+    words = (versions / "a", versions / "b", "--images", 80, "--voter", "plurality")
+    assert facts(*words, "--weights", "1,4")["weights"] == [0.25, 1.0]
+    result = run(*words, "--weights", "log-odds", "--held-out", 300, "--json")
+    assert max(json.loads(result.stdout)["weights"]) == 1.0
+    assert "fitted on the last 300 training images" in result.stderr
+    for more, message in (
+        (("--weights", "1,2,3"), "each of the 2 versions"),
+        (("--weights", "1,-2"), "positive numbers"),
+        (("--weights", "log-ods"), "did you mean 'log-odds'"),
+        (("--abstain", "margn=0.1"), "did you mean 'margin'"),
+        (("--abstain", "margin=7"), "in [0, 1]"),
+        (("--voter", "consensus", "--weights", "1,2"), "counts all versions alike"),
+    ):
+        assert message in str(run(*words, *more).exception)
+
+
 def export(path: Path, **arrays: object) -> Path:
     """Write digits' first images as an exported set has them; all of class 3 and below."""
     test = load_dataset("digits").test

@@ -38,7 +38,7 @@ def test_accuracy_is_the_share_of_right_predictions(split: Split) -> None:
 def test_a_program_is_judged_by_its_vote(split: Split) -> None:
     models = [FirstPixels(0), FirstPixels(1)]
     assert accuracy(Program(models, voter="majority"), split) == 0.0
-    assert accuracy(Program([FirstPixels(), *models, FirstPixels()], "majority"), split) == 5 / 7
+    assert accuracy(Program([FirstPixels(), *models, FirstPixels()], "plurality"), split) == 5 / 7
 
 
 def test_no_images_are_refused(split: Split) -> None:

@@ -15,6 +15,7 @@ from nversion.cli import (
     datasets,
     distil,
     report,
+    shift,
     study,
     train,
     vote,
@@ -42,6 +43,7 @@ app.command("attack", rich_help_panel=PARTS)(attack.attack)
 app.add_typer(adversarial.app, name="adversarial", rich_help_panel=PARTS)
 app.command("distil", rich_help_panel=PARTS)(distil.distil)
 app.command("vote", rich_help_panel=PARTS)(vote.vote)
+app.command("shift", rich_help_panel=PARTS)(shift.shift)
 app.command("certify", rich_help_panel=PARTS)(certify.certify)
 app.add_typer(architectures.app, name="architectures", rich_help_panel=MATERIAL)
 app.command("datasets", rich_help_panel=MATERIAL)(datasets.datasets)

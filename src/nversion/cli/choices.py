@@ -19,6 +19,8 @@ from nversion.registry import plugin_names
 
 __all__ = [
     "ATTACKS",
+    "CONFIDENCES",
+    "CORRUPTIONS",
     "DATASETS",
     "DEVICES",
     "ENGINES",
@@ -27,7 +29,10 @@ __all__ = [
     "PRECISIONS",
     "RECIPES",
     "VOTERS",
+    "WEIGHTINGS",
+    "abstention",
     "attack_names",
+    "corruptions",
     "dataset",
     "index",
     "norms",
@@ -35,6 +40,8 @@ __all__ = [
     "recipe",
     "threshold",
     "voter",
+    "voters",
+    "weights",
     "workers",
 ]
 
@@ -47,6 +54,9 @@ VOTERS = (
     *("mean-softmax", "mean-logits", "plurality", "majority", "k-of-n", "consensus"),
     *("median-softmax", "trimmed-mean", "maximum-confidence", "borda"),
 )
+CONFIDENCES = ("agreement", "margin", "entropy")
+WEIGHTINGS = ("log-odds", "likelihood")
+CORRUPTIONS = ("noise", "blur", "shift", "rotation", "contrast")
 DATASETS = ("digits", "mnist", "fashion-mnist", "kmnist")
 RECIPES = ("fast", "small", "study")
 ATTACKS = (
@@ -106,6 +116,67 @@ def voter(param: typer.CallbackParam, value: str | None) -> str | None:
                 f"{_option(param)}: no voter is called {value!r}{did_you_mean(value, known)}; "
                 f"there are: {', '.join(known)}"
             )
+    return value
+
+
+def voters(param: typer.CallbackParam, value: str | None) -> str | None:
+    """Check the names of voters with commas between, or "all"."""
+    if value is None or value.strip() == "all":
+        return value
+    names = [part.strip() for part in value.split(",") if part.strip()]
+    for name in names:
+        voter(param, name)
+        if names.count(name) > 1:
+            raise InputError(f"{_option(param)}: {name} is named twice")
+    if not names:
+        raise InputError(f"{_option(param)}: no voter is named; there are: {', '.join(VOTERS)}")
+    return ",".join(names)
+
+
+def corruptions(param: typer.CallbackParam, value: str | None) -> str | None:
+    """Check the names of corruptions with commas between, "all" or "none"."""
+    if value is None or value.strip() in ("all", "none"):
+        return value
+    names = [part.strip() for part in value.split(",") if part.strip()]
+    for name in names:
+        if name not in CORRUPTIONS:
+            raise InputError(
+                f"{_option(param)}: no corruption is called {name!r}"
+                f"{did_you_mean(name, CORRUPTIONS)}; there are: all, none, {', '.join(CORRUPTIONS)}"
+            )
+    return ",".join(dict.fromkeys(names))
+
+
+def abstention(param: typer.CallbackParam, value: str | None) -> str | None:
+    """Check an abstention such as margin=0.2."""
+    if value is None:
+        return None
+    by, equals, number = value.partition("=")
+    try:
+        good = bool(equals) and float(number) >= 0.0
+    except ValueError:
+        good = False
+    if by.strip() not in CONFIDENCES or not good:
+        raise InputError(
+            f"{_option(param)} is MEASURE=THRESHOLD, such as margin=0.2, not {value!r}; the "
+            f"measures are {', '.join(CONFIDENCES)}{did_you_mean(by.strip(), CONFIDENCES)}"
+        )
+    return value
+
+
+def weights(param: typer.CallbackParam, value: str | None) -> str | None:
+    """Check numbers with commas between, or a way to fit them."""
+    if value is None or value in WEIGHTINGS:
+        return value
+    try:
+        good = all(0.0 < float(part) < float("inf") for part in value.split(","))
+    except ValueError:
+        good = False
+    if not good:
+        raise InputError(
+            f"{_option(param)} must be positive numbers with commas between, or "
+            f"{' or '.join(WEIGHTINGS)}, not {value!r}{did_you_mean(value, WEIGHTINGS)}"
+        )
     return value
 
 

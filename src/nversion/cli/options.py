@@ -48,6 +48,7 @@ __all__ = [
     "voter_from",
     "voter_option",
     "voter_text",
+    "voters_option",
 ]
 
 T = TypeVar("T")
@@ -240,6 +241,40 @@ def voter_from(name: str | None, k: int | None) -> Voter:
     from nversion.program import create_voter
 
     return create_voter(name or "mean-softmax", **({} if k is None else {"k": k}))
+
+
+def voters_option() -> Any:
+    """Return ``--voters``, which lists all voters and ends the command."""
+    return typer.Option(
+        "--voters", help="List the voters and what is known of each.", is_eager=True, callback=_list
+    )
+
+
+def _list(wanted: bool) -> None:
+    """Print a table of all voters, with what a reader chooses by."""
+    if not wanted:
+        return
+    from nversion.cli.printing import print_table
+    from nversion.program import create_voter, is_certified, voter_names
+
+    rows = []
+    for name in voter_names():
+        voter = create_voter(name)
+        options = ", ".join(f"{key}={value}" for key, value in voter.options().items())
+        rows.append(
+            (
+                name,
+                "yes" if voter.differentiable else "no",
+                "yes" if is_certified(voter) else "no",
+                "yes" if voter.weighted else "no",
+                voter.tie_rule,
+                options,
+                voter.source,
+            )
+        )
+    heads = ("voter", "differentiable", "certified", "weights", "a tie", "options", "source")
+    print_table(heads, rows)
+    raise typer.Exit
 
 
 def voter_text(facts: Mapping[str, Any]) -> str:

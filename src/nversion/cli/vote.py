@@ -8,21 +8,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nversion.cli import choices
 from nversion.cli.options import (
     DataDirOption,
     JsonOption,
     KOption,
     check_version,
     data_option,
+    dataset_of,
     first_test_images,
     load_versions,
     test_images_of,
     voter_from,
     voter_option,
+    voters_option,
 )
 from nversion.cli.printing import print_table
+from nversion.errors import InputError
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from nversion.program.campaigns.voting import VoteCount
 
 __all__ = ["vote"]
@@ -36,6 +42,29 @@ def vote(
     data_dir: DataDirOption = None,
     voter: Annotated[str | None, voter_option("they")] = None,
     k: KOption = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            callback=choices.weights,
+            help="One number for each version, with commas between; or how to fit them on the "
+            "last training images: log-odds (for votes) or likelihood (for probabilities). "
+            "[default: equal]",
+            show_default=False,
+        ),
+    ] = None,
+    held_out: Annotated[
+        int, typer.Option(min=1, help="How many of the last training images weights are fitted on.")
+    ] = 1000,
+    abstain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MEASURE=THRESHOLD",
+            callback=choices.abstention,
+            help="Withhold verdicts whose agreement or margin is below, or whose entropy is above, "
+            "a threshold, such as margin=0.2. [default: as the voter has it]",
+            show_default=False,
+        ),
+    ] = None,
     images: Annotated[
         int | None,
         typer.Option(
@@ -43,29 +72,64 @@ def vote(
         ),
     ] = None,
     as_json: JsonOption = False,
+    _voters: Annotated[bool, voters_option()] = False,
 ) -> None:
     """Let versions vote on the test images, and count how often they are right.
 
     An abstention is counted by itself, and as not right. The agreement is the share of versions
-    whose own class is the verdict, in the mean over the images.
+    whose own class is the verdict, in the mean over the images. The area is that under the curve of
+    accuracy by coverage, of the measure of the abstention, or else of the margin.
 
     - `nversion vote versions/v001 versions/v002 versions/v003`
 
     - `nversion vote versions/v* --voter k-of-n --k 2 --json`
+
+    - `nversion vote versions/v* --voter plurality --weights log-odds --abstain agreement=0.8`
     """
     for folder in versions:
         check_version(folder)
+    from nversion.program.abstention import create_abstention
     from nversion.program.campaigns.voting import count_votes
 
-    chosen = voter_from(voter, k)
+    chosen, abstention = voter_from(voter, k), create_abstention(abstain)
+    numbers = weights is not None and weights not in choices.WEIGHTINGS
+    given = [float(part) for part in weights.split(",")] if weights and numbers else None
+    if weights is not None and not chosen.weighted:
+        raise InputError(f"--weights: {chosen.name} counts all versions alike; leave it out")
     found = load_versions(versions)
     dataset = test_images_of(list(found.values()), data, data_dir)
     networks = {name: one.model for name, one in found.items()}
-    count = count_votes(networks, chosen, *first_test_images(dataset, images))
+    fitted: Tensor | None = None
+    if weights is not None and given is None:
+        whole = dataset_of(list(found.values()), data, data_dir)
+        fitted = _fitted(networks, whole.train.images, whole.train.labels, held_out, weights)
+    count = count_votes(
+        networks,
+        chosen,
+        *first_test_images(dataset, images),
+        weights=given if fitted is None else fitted,
+        abstain=abstention,
+    )
     if as_json:
         typer.echo(json.dumps({"dataset": dataset.name, **count.to_json()}, indent=2))
     else:
         _print(dataset.name, count)
+
+
+def _fitted(
+    networks: dict[str, nn.Sequential], images: Tensor, labels: Tensor, held_out: int, by: str
+) -> Tensor:
+    """Return weights that fit the last training images; say what that asks of them."""
+    from nversion.program import Program, fit_weights
+
+    taken = min(held_out, len(images))
+    typer.echo(
+        f"note: weights are fitted on the last {taken:,} training images; what versions have "
+        "learnt by heart flatters them there, so train them without these",
+        err=True,
+    )
+    outputs = Program(list(networks.values())).outputs(images[-taken:])
+    return fit_weights(outputs, labels[-taken:], by)
 
 
 def _print(dataset: str, count: VoteCount) -> None:
@@ -75,17 +139,30 @@ def _print(dataset: str, count: VoteCount) -> None:
         f"program of {len(count.versions)} ({count.voter.name}{k}) on {images} test images of "
         f"{dataset}: {count.accuracy:.2%} right"
     )
+    rules = count.verdict.rules
+    typer.echo(f"ties: {rules.ties}; abstains {rules.abstention}")
     rows = [
         ("wrong", f"{count.wrong / images:.2%}"),
         ("abstained", f"{count.abstentions / images:.2%}"),
+        ("right of those decided", _percent(count.accuracy_of_covered)),
+        (f"area under accuracy by coverage ({count.curve.by})", f"{count.curve.area:.4f}"),
         ("agreement with the verdict", f"{count.agreement:.2%}"),
         ("unanimous", f"{count.unanimous:.2%}"),
         ("best version", f"{count.best_individual:.2%}"),
         ("mean of the versions", f"{count.mean_individual:.2%}"),
     ]
     print_table(("", "program"), rows, numbers=("program",))
+    versions = [(name, f"{accuracy:.2%}") for name, accuracy in count.versions.items()]
+    if count.weights is None:
+        print_table(("version", "right"), versions, numbers=("right",))
+        return
+    weighed = zip(versions, count.weights, strict=True)
     print_table(
-        ("version", "right"),
-        [(name, f"{accuracy:.2%}") for name, accuracy in count.versions.items()],
-        numbers=("right",),
+        ("version", "right", "weight"),
+        [(*version, f"{weight:.3g}") for version, weight in weighed],
+        numbers=("right", "weight"),
     )
+
+
+def _percent(share: float | None) -> str:
+    return "none" if share is None else f"{share:.2%}"

@@ -10,7 +10,7 @@ from nversion.program.accuracy import (
 from nversion.program.certificates.certified import certify_program
 from nversion.program.certificates.comparison import RadiusComparison, compare_with_versions
 from nversion.program.certificates.leads import certified_vote_radii
-from nversion.program.certificates.registry import certificate_of
+from nversion.program.certificates.registry import certificate_of, is_certified
 from nversion.program.certificates.smoothed import certify_program_smoothing
 from nversion.program.coverage import (
     CoverageCurve,
@@ -74,6 +74,7 @@ __all__ = [
     "coverage_curve",
     "create_voter",
     "fit_weights",
+    "is_certified",
     "separation",
     "vote_outputs",
     "voter_names",

@@ -94,7 +94,8 @@ def confidence(by: str, labels: Tensor, probabilities: Tensor, predictions: Tens
     if by == "margin":
         top = values.topk(2, dim=1).values
         return top[:, 0] - top[:, 1]
-    return torch.special.xlogy(values, values).sum(dim=1)
+    found: Tensor = torch.special.xlogy(values, values).sum(dim=1)
+    return found
 
 
 def create_abstention(abstain: Abstention | str | None) -> Abstention | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -88,7 +89,8 @@ def accuracy_coverage(
         raise InputError("there must be images, at least one")
     if bool(confidences.isnan().any()):
         raise InputError("confidences hold NaN")
-    values, groups = confidences[decided].double().unique(return_inverse=True)
+    found, places = np.unique(confidences[decided].double().cpu().numpy(), return_inverse=True)
+    values, groups = torch.from_numpy(found), torch.from_numpy(places)
     sizes = torch.bincount(groups, minlength=len(values)).flip(0)
     hits = torch.bincount(groups[right[decided]], minlength=len(values)).flip(0)
     covered, correct = sizes.cumsum(0), hits.cumsum(0)

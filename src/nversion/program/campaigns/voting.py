@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from nversion.errors import InputError
-from nversion.models import predict
+from nversion.models import check_labels
+from nversion.program.abstention import Abstention
+from nversion.program.coverage import CoverageCurve, coverage_curve
 from nversion.program.model import Program
-from nversion.program.verdict import Verdict
+from nversion.program.verdict import Verdict, join, vote
 from nversion.program.voters import Voter
 from nversion.progress import progress_bar
 
 __all__ = ["VoteCount", "count_votes"]
+
+PART = 1024
+"""Images whose outputs, of all versions, are held at once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +33,16 @@ class VoteCount:
         verdict: image by image.
         labels: the true classes, int64 [count], at least one.
         versions: the share of images that each version by itself has right, by name.
+        weights: of the versions, the largest 1; None for equal ones.
+        curve: accuracy by coverage, by the measure of the abstention, or else by margin.
     """
 
     voter: Voter
     verdict: Verdict
     labels: Tensor
     versions: Mapping[str, float]
+    weights: list[float] | None
+    curve: CoverageCurve
 
     @property
     def k(self) -> int | None:
@@ -54,6 +64,17 @@ class VoteCount:
     def abstentions(self) -> int:
         """How many images get no verdict."""
         return int((self.verdict.labels < 0).sum())
+
+    @property
+    def coverage(self) -> float:
+        """The share of images that get a verdict."""
+        return 1 - self.abstentions / len(self.labels)
+
+    @property
+    def accuracy_of_covered(self) -> float | None:
+        """The share of verdicts that are the true class; None if there is no verdict."""
+        covered = len(self.labels) - self.abstentions
+        return self.right / covered if covered else None
 
     @property
     def wrong(self) -> int:
@@ -88,6 +109,13 @@ class VoteCount:
             "k": self.k,
             "accuracy": self.accuracy,
             "abstentions": self.abstentions,
+            "coverage": self.coverage,
+            "accuracy_of_covered": self.accuracy_of_covered,
+            "area": self.curve.area,
+            "confidence": self.curve.by,
+            "rules": dataclasses.asdict(self.verdict.rules),
+            "tied": int(self.verdict.tied.sum()),
+            "weights": self.weights,
             "wrong": self.wrong,
             "agreement": self.agreement,
             "unanimous": self.unanimous,
@@ -100,7 +128,13 @@ class VoteCount:
 
 
 def count_votes(
-    networks: Mapping[str, nn.Module], voter: Voter, images: Tensor, labels: Tensor
+    networks: Mapping[str, nn.Module],
+    voter: Voter,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    weights: Sequence[float] | Tensor | None = None,
+    abstain: Abstention | None = None,
 ) -> VoteCount:
     """Let networks vote on images, and count how often they and each of them are right.
 
@@ -109,19 +143,28 @@ def count_votes(
         voter: how they vote.
         images: floating [count, channels, height, width] in [0, 1], at least one.
         labels: the true classes, int64 [count].
+        weights: one positive number per version; equal ones by default.
+        abstain: when a verdict is withheld; never by default.
 
     Raises:
         InputError: malformed images, none at all, or a voter that the versions do not fit.
     """
     if not len(images):
         raise InputError("there must be images to vote on, at least one")
-    program = Program(list(networks.values()), voter)
-    versions = {}
-    with progress_bar("voting", len(networks) + 1) as advance:
-        for name, model in networks.items():
-            hits = int((predict(model, images) == labels).sum())
-            versions[name] = hits / len(labels)
+    check_labels(labels, len(images))
+    program = Program(list(networks.values()), voter, weights, abstain)
+    verdicts, plain = [], []
+    parts = torch.split(images, PART)
+    with progress_bar("voting", len(parts)) as advance:
+        for part in parts:
+            outputs = program.answers(part)
+            plain.append(vote(outputs, voter, program.weights))
+            verdicts.append(vote(outputs, voter, program.weights, abstain))
             advance()
-        verdict = program.vote(images)
-        advance()
-    return VoteCount(voter, verdict, labels, versions)
+    verdict, undivided = join(verdicts), join(plain)
+    right = (verdict.predictions == labels.cpu()).double().mean(dim=1).tolist()
+    shares = None if program.weights is None else program.weights.tolist()
+    curve = coverage_curve(undivided, labels, abstain.by if abstain else "margin")
+    return VoteCount(
+        voter, verdict, labels.cpu(), dict(zip(networks, right, strict=True)), shares, curve
+    )

@@ -5,7 +5,7 @@ verdict must also stay sure enough, and the smaller of both radii counts.
 
 - **By agreement**, for every voter: the versions whose own class is the label, and stays so, are at
   least as many as have to agree at the m-th largest of the versions' radii for the label.
-- **By margin**, for the mean softmax, plurality, majority and k-of-n, whose probabilities are what
+- **By margin**, for the mean softmax and for votes that are counted, whose probabilities are what
   is added up: the lead itself must stay above the threshold.
 - By entropy, and by margin for other voters, there is none, and it is refused by name.
 """
@@ -25,7 +25,7 @@ from nversion.program.certificates.counts import radii_of_votes, worths
 from nversion.program.certificates.problem import Problem
 from nversion.program.certificates.softmaxes import mean_lead_radii
 from nversion.program.model import Program
-from nversion.program.voters import KOfN, Majority, MeanSoftmax, Plurality
+from nversion.program.voters import Consensus, KOfN, Majority, MeanSoftmax, Plurality
 
 __all__ = ["Guard", "guard_of"]
 
@@ -48,12 +48,13 @@ def guard_of(program: Program) -> Guard | None:
     kind = type(program.voter)
     if abstention.by == "margin" and kind is MeanSoftmax:
         return functools.partial(_mean_margins, abstention)
-    if abstention.by == "margin" and kind in (Plurality, Majority, KOfN):
+    if abstention.by == "margin" and kind in (Plurality, Majority, KOfN, Consensus):
         return functools.partial(_vote_margins, abstention)
     raise InputError(
         f"there is no certificate for {program.voter.name} with an abstention by {abstention.by}; "
         "there is one by agreement for every voter that is certified, and one by margin for "
-        "mean-softmax, plurality, majority and k-of-n; randomised smoothing certifies any"
+        "mean-softmax, plurality, majority, k-of-n and consensus; randomised smoothing certifies "
+        "any"
     )
 
 

@@ -15,7 +15,7 @@ from nversion.program.certificates.problem import Problem
 from nversion.program.model import Program
 from nversion.program.voters import Voter
 
-__all__ = ["Certificate", "certificate_of", "certifies"]
+__all__ = ["Certificate", "certificate_of", "certifies", "is_certified"]
 
 Certificate = Callable[[Program, Problem], Tensor]
 """Takes a program and images whose verdict is their label, and returns radii float64 [count] within
@@ -32,6 +32,11 @@ def certifies(*voters: type[Voter]) -> Callable[[Certificate], Certificate]:
         return certificate
 
     return enter
+
+
+def is_certified(voter: Voter) -> bool:
+    """Return whether there is a certificate for a voter's verdict."""
+    return type(voter) in _CERTIFICATES
 
 
 def certificate_of(voter: Voter) -> Certificate:

@@ -127,5 +127,5 @@ class Consensus(VoteCounter):
         return super().cast(outputs) + outputs.probabilities.double() * TIE_BREAK
 
     def probabilities(self, scores: Tensor, total: float) -> Tensor:
-        """Return the shares of the votes, with the little that breaks ties."""
-        return scores / (total * (1 + TIE_BREAK))
+        """Return the shares of the votes: whole ones, without the little that breaks ties."""
+        return scores.floor() / total
