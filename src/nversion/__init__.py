@@ -27,16 +27,20 @@ if TYPE_CHECKING:
     from nversion.datasets import Dataset, Split, load_dataset
     from nversion.distillation import Distilled, distil
     from nversion.errors import NVersionError
+    from nversion.measures import Diversity, diversity
     from nversion.outputs import as_logits
     from nversion.program import Program, Verdict
     from nversion.program.dispatch import certify
+    from nversion.reliability import CoincidentFailures, coincident_failures
     from nversion.study import StudyConfig, run_study
     from nversion.versions import Outcome, Recipe, Record, Version, load_recipe, train, train_many
 
 _HOMES = {
     "Architecture": "nversion.architectures",
+    "CoincidentFailures": "nversion.reliability",
     "Dataset": "nversion.datasets",
     "Distilled": "nversion.distillation",
+    "Diversity": "nversion.measures",
     "NVersionError": "nversion.errors",
     "Outcome": "nversion.versions",
     "Program": "nversion.program",
@@ -50,7 +54,9 @@ _HOMES = {
     "attacks": "nversion",
     "catalogue": "nversion.architectures",
     "certify": "nversion.program.dispatch",
+    "coincident_failures": "nversion.reliability",
     "distil": "nversion.distillation",
+    "diversity": "nversion.measures",
     "generate": "nversion.architectures",
     "load_dataset": "nversion.datasets",
     "load_recipe": "nversion.versions",
@@ -62,8 +68,10 @@ _HOMES = {
 
 __all__ = [
     "Architecture",
+    "CoincidentFailures",
     "Dataset",
     "Distilled",
+    "Diversity",
     "NVersionError",
     "Outcome",
     "Program",
@@ -78,7 +86,9 @@ __all__ = [
     "attacks",
     "catalogue",
     "certify",
+    "coincident_failures",
     "distil",
+    "diversity",
     "generate",
     "load_dataset",
     "load_recipe",
