@@ -14,7 +14,9 @@ from nversion.cli import (
     certify,
     datasets,
     distil,
+    diversity,
     report,
+    select,
     shift,
     study,
     train,
@@ -44,6 +46,8 @@ app.add_typer(adversarial.app, name="adversarial", rich_help_panel=PARTS)
 app.command("distil", rich_help_panel=PARTS)(distil.distil)
 app.command("vote", rich_help_panel=PARTS)(vote.vote)
 app.command("shift", rich_help_panel=PARTS)(shift.shift)
+app.command("diversity", rich_help_panel=PARTS)(diversity.diversity)
+app.command("select", rich_help_panel=PARTS)(select.select)
 app.command("certify", rich_help_panel=PARTS)(certify.certify)
 app.add_typer(architectures.app, name="architectures", rich_help_panel=MATERIAL)
 app.command("datasets", rich_help_panel=MATERIAL)(datasets.datasets)

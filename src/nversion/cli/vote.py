@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,11 +25,13 @@ from nversion.cli.options import (
     voters_option,
 )
 from nversion.cli.printing import print_table
+from nversion.cli.sources import check_sources, is_table, read_sources
 from nversion.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from nversion.program import Voter
     from nversion.program.campaigns.voting import VoteCount
 
 __all__ = ["vote"]
@@ -36,7 +39,11 @@ __all__ = ["vote"]
 
 def vote(
     versions: Annotated[
-        list[Path], typer.Argument(metavar="VERSIONS...", help="Folders of versions.")
+        list[Path],
+        typer.Argument(
+            metavar="VERSIONS...",
+            help="Folders of versions, or a table of labels and outputs (.npz, .csv, .parquet).",
+        ),
     ],
     data: Annotated[str | None, data_option()] = None,
     data_dir: DataDirOption = None,
@@ -85,35 +92,91 @@ def vote(
     - `nversion vote versions/v* --voter k-of-n --k 2 --json`
 
     - `nversion vote versions/v* --voter plurality --weights log-odds --abstain agreement=0.8`
+
+    - `nversion vote outputs.csv --voter majority`
     """
+    asked = _Asked(data, data_dir, voter, k, images, weights, held_out, abstain)
+    count_them = _count_table if is_table(versions[0]) else _count_versions
+    source, count = count_them(versions, asked)
+    if as_json:
+        typer.echo(json.dumps({"dataset": source, **count.to_json()}, indent=2))
+    else:
+        _print(source, count)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """The options of the command, as they were given."""
+
+    data: str | None
+    data_dir: Path | None
+    voter: str | None
+    k: int | None
+    images: int | None
+    weights: str | None
+    held_out: int
+    abstain: str | None
+
+    def numbers(self) -> list[float] | None:
+        """Return the weights that were given as numbers."""
+        if self.weights is None or self.weights in choices.WEIGHTINGS:
+            return None
+        return [float(part) for part in self.weights.split(",")]
+
+    def chosen(self, name: str | None) -> Voter:
+        """Return the voter; weights are refused where it takes none."""
+        voter = voter_from(name, self.k)
+        if self.weights is not None and not voter.weighted:
+            raise InputError(f"--weights: {voter.name} counts all versions alike; leave it out")
+        return voter
+
+
+def _count_versions(versions: list[Path], asked: _Asked) -> tuple[str, VoteCount]:
+    """Return the images' name and the vote of networks on them."""
     for folder in versions:
         check_version(folder)
     from nversion.program.abstention import create_abstention
     from nversion.program.campaigns.voting import count_votes
 
-    chosen, abstention = voter_from(voter, k), create_abstention(abstain)
-    numbers = weights is not None and weights not in choices.WEIGHTINGS
-    given = [float(part) for part in weights.split(",")] if weights and numbers else None
-    if weights is not None and not chosen.weighted:
-        raise InputError(f"--weights: {chosen.name} counts all versions alike; leave it out")
+    chosen, abstention = asked.chosen(asked.voter), create_abstention(asked.abstain)
     found = load_versions(versions)
-    dataset = test_images_of(list(found.values()), data, data_dir)
+    dataset = test_images_of(list(found.values()), asked.data, asked.data_dir)
     networks = {name: one.model for name, one in found.items()}
-    fitted: Tensor | None = None
-    if weights is not None and given is None:
-        whole = dataset_of(list(found.values()), data, data_dir)
-        fitted = _fitted(networks, whole.train.images, whole.train.labels, held_out, weights)
-    count = count_votes(
+    given: list[float] | Tensor | None = asked.numbers()
+    if asked.weights is not None and given is None:
+        whole = dataset_of(list(found.values()), asked.data, asked.data_dir)
+        train, held_out = whole.train, asked.held_out
+        given = _fitted(networks, train.images, train.labels, held_out, asked.weights)
+    return dataset.name, count_votes(
         networks,
         chosen,
-        *first_test_images(dataset, images),
-        weights=given if fitted is None else fitted,
+        *first_test_images(dataset, asked.images),
+        weights=given,
         abstain=abstention,
     )
-    if as_json:
-        typer.echo(json.dumps({"dataset": dataset.name, **count.to_json()}, indent=2))
-    else:
-        _print(dataset.name, count)
+
+
+def _count_table(paths: list[Path], asked: _Asked) -> tuple[str, VoteCount]:
+    """Return the table's name and the vote over what is in it."""
+    check_sources(paths)
+    if asked.weights is not None and asked.numbers() is None:
+        raise InputError(
+            "--weights: a table has no training images to fit them on; give one number a version"
+        )
+    table = read_sources(paths, asked.data, asked.data_dir)
+    from nversion.program.abstention import create_abstention
+    from nversion.program.campaigns.table_votes import count_stored_votes
+
+    answers = table.answers.of(slice(0, asked.images))
+    chosen = asked.chosen(asked.voter or ("majority" if answers.scores is None else None))
+    return table.source, count_stored_votes(
+        table.names,
+        answers,
+        chosen,
+        table.probabilities,
+        weights=asked.numbers(),
+        abstain=create_abstention(asked.abstain),
+    )
 
 
 def _fitted(

@@ -19,12 +19,9 @@ class Criterion(abc.ABC):
 
     Attributes:
         name: of the criterion.
-        empty: the score of a program without versions, as :mod:`nversion.selection.shapley` needs
-            it.
     """
 
     name: ClassVar[str]
-    empty: ClassVar[float] = 0.0
 
     @property
     @abc.abstractmethod

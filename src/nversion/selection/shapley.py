@@ -2,8 +2,10 @@
 
 A version's contribution is what it adds to the score of those that came before it, in the mean over
 all orders of the versions (Shapley 1953). It is estimated from random orders (Castro, Gomez and
-Tejada, "Polynomial calculation of the Shapley value based on sampling", 2009). In each order the
-contributions add up to what all versions gain over none, and so do the estimates, exactly.
+Tejada, "Polynomial calculation of the Shapley value based on sampling", 2009). The program without
+versions is given the mean score of one version: it stands for "some version". So in each order the
+contributions add up to what all versions together gain over one of them, and so do the estimates,
+exactly; and a version that only makes the vote worse has a negative one.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ def contributions(criterion: Criterion, orders: int = 200, seed: int = 0) -> Con
     """Return each version's contribution to the score.
 
     Args:
-        criterion: the score; that of no version is its `empty`.
+        criterion: the score.
         orders: to sample, two at least; the error falls with their square root.
         seed: of the orders.
 
@@ -59,9 +61,10 @@ def contributions(criterion: Criterion, orders: int = 200, seed: int = 0) -> Con
         raise InputError(f"orders must be at least 2, not {orders}")
     randomness = numpy_generator("shapley", seed)
     gains = np.empty((orders, criterion.versions))
+    some_version = float(criterion.extensions(()).mean())
     for row in gains:
         order = randomness.permutation(criterion.versions)
         scores = criterion.along(order.tolist())
-        row[order] = np.diff(scores, prepend=criterion.empty)
+        row[order] = np.diff(scores, prepend=some_version)
     errors = gains.std(axis=0, ddof=1) / np.sqrt(orders)
     return Contributions(gains.mean(axis=0), errors, orders)

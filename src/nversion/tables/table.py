@@ -36,6 +36,12 @@ class Table:
     labels: Integers
     outputs: npt.NDArray[Any]
 
+    def of(self, rows: npt.NDArray[Any]) -> Table:
+        """Return the table of some of the images."""
+        return dataclasses.replace(
+            self, labels=self.labels[rows], outputs=np.ascontiguousarray(self.outputs[:, rows])
+        )
+
     @property
     def answers(self) -> Answers:
         """The answers of the versions.

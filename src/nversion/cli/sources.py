@@ -1,0 +1,159 @@
+"""Where stored outputs come from: versions, a study, or a table from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nversion.cli.options import check_version
+from nversion.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nversion.datasets import TestImages
+    from nversion.tables import Table
+    from nversion.versions import Version
+
+__all__ = ["SourcesArgument", "check_sources", "is_table", "read_sources", "version_folders"]
+
+TABLES = (".npz", ".csv", ".parquet")
+
+SourcesArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="SOURCES...",
+        help="Folders of versions, or a study's folder, or a table of labels and outputs "
+        "(.npz, .csv or .parquet).",
+    ),
+]
+
+
+def is_table(path: Path) -> bool:
+    """Return whether a path is that of a table, by its ending."""
+    return path.suffix.lower() in TABLES and not path.is_dir()
+
+
+def is_study(path: Path) -> bool:
+    """Return whether a folder is a study's."""
+    return (path / "study.toml").is_file()
+
+
+def check_sources(sources: Sequence[Path]) -> None:
+    """Raise unless there are versions, one study or one table; nothing is loaded.
+
+    Raises:
+        InputError: something else, or several at once.
+    """
+    single = [path for path in sources if is_table(path) or is_study(path)]
+    if single and len(sources) > 1:
+        what = "a table" if is_table(single[0]) else "a study"
+        raise InputError(f"{single[0]}: {what} stands for itself; name nothing else beside it")
+    for folder in [] if single else sources:
+        check_version(folder)
+
+
+def version_folders(sources: Sequence[Path]) -> list[Path]:
+    """Return the folders of the versions that are named, or of those in a study.
+
+    Raises:
+        InputError: a table was named, or the study has no versions.
+    """
+    if is_table(sources[0]):
+        raise InputError(f"{sources[0]}: a table holds no networks; name folders of versions")
+    if not is_study(sources[0]):
+        return list(sources)
+    found = sorted(path.parent for path in (sources[0] / "versions").glob("*/record.json"))
+    if not found:
+        raise InputError(f"{sources[0]}: the study has no versions yet; run it first")
+    return found
+
+
+def read_sources(
+    sources: Sequence[Path],
+    data: str | None = None,
+    data_dir: Path | None = None,
+    on: str = "test",
+) -> Table:
+    """Return labels and outputs of versions, a study or a table.
+
+    Args:
+        sources: as :func:`check_sources` passes them.
+        data: the dataset to evaluate versions on; what they were trained on by default.
+        data_dir: where its files are.
+        on: "test" images, or the "adversarial" set of a study.
+
+    Raises:
+        InputError: options that do not go together.
+        NVersionError: something cannot be read.
+    """
+    first = sources[0]
+    if on == "adversarial" and not is_study(first):
+        raise InputError("--on adversarial: only a study's folder has an adversarial set")
+    if is_table(first):
+        if data is not None or data_dir is not None:
+            raise InputError("--data and --data-dir: a table has its labels; leave them out")
+        from nversion.tables import read_table
+
+        return read_table(first)
+    if on == "adversarial":
+        return _adversarial(first)
+    return _tested(version_folders(sources), data, data_dir)
+
+
+def _tested(folders: Sequence[Path], data: str | None, data_dir: Path | None) -> Table:
+    """Return what versions make of test images; what they stored of these is not made again."""
+    import numpy as np
+
+    from nversion.cli.options import load_versions, test_images_of
+
+    versions = load_versions(folders)
+    dataset = test_images_of(list(versions.values()), data, data_dir)
+    logits = [_logits(version, dataset) for version in versions.values()]
+    outputs = np.stack([one.softmax(dim=1).numpy() for one in logits])
+    return _table(dataset.name, list(versions), outputs, dataset.test.labels)
+
+
+def _logits(version: Version, dataset: TestImages) -> Tensor:
+    stored = version.test_logits
+    same = version.record.dataset_digest == dataset.digest
+    if stored is not None and same and len(stored) == len(dataset.test):
+        return stored
+    from nversion.models import evaluate, frozen
+
+    with frozen(version.model):
+        return evaluate(version.model, dataset.test.images, name=version.name)
+
+
+def _adversarial(study: Path) -> Table:
+    """Return what a study's versions make of its adversarial set, as the study stored it."""
+    import numpy as np
+
+    from nversion.adversarial import AdversarialSet
+    from nversion.files import read_tensor
+    from nversion.study.folder import StudyFolder
+
+    folder = StudyFolder(study)
+    names = [path.name for path in version_folders([study])]
+    known = [name for name in names if folder.outputs(name).is_file()]
+    if not known:
+        raise InputError(
+            f"{study}: its program has no outputs on the adversarial set; run it first"
+        )
+    labels = AdversarialSet.load(folder.adversarial).labels
+    outputs = [read_tensor(folder.outputs(name), "probabilities").numpy() for name in known]
+    if any(len(one) != len(labels) for one in outputs):
+        raise InputError(
+            f"{study}: the outputs are of another adversarial set; run the study again"
+        )
+    return _table(f"the adversarial set of {study}", known, np.stack(outputs), labels)
+
+
+def _table(source: str, names: Sequence[str], outputs: Any, labels: Tensor) -> Table:
+    from nversion.tables import Table
+
+    classes = tuple(str(one) for one in range(outputs.shape[2]))
+    return Table(source, tuple(names), classes, labels.numpy(), outputs)
