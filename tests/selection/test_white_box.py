@@ -105,8 +105,8 @@ def test_of_linear_networks_the_distance_is_exact() -> None:
     vote = sum(model(images) for model in models)
     labels = vote.argmax(dim=1)
     criterion = white_box(models, images, labels)
-    weight = sum(model[1].weight for model in models).detach()
-    bias = sum(model[1].bias for model in models).detach()
+    weight = torch.stack([model[1].weight for model in models]).sum(0).detach()
+    bias = torch.stack([model[1].bias for model in models]).sum(0).detach()
     for distance, image, label in zip(
         criterion.distances(np.ones(3)), images, labels.tolist(), strict=True
     ):

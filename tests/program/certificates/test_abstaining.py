@@ -37,7 +37,7 @@ CASES = [(name, Abstention("agreement", 0.8)) for name in voter_names()] + [
 
 
 @pytest.mark.parametrize(("voter", "abstention"), CASES, ids=str)
-def test_no_point_of_the_ball_has_its_verdict_withheld(voter, abstention: Abstention) -> None:
+def test_no_point_of_the_ball_has_its_verdict_withheld(voter: str, abstention: Abstention) -> None:
     program = Program(MODELS, voter, abstain=abstention)
     plain = Program(MODELS, voter)
     labels = plain.vote(IMAGES).labels.clamp(min=0)
