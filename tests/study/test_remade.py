@@ -96,6 +96,7 @@ REMADE: dict[str, Sequence[str]] = {
     "study/units/teaching.py": ("teacher",),
     "study/units/comparing.py": ("comparisons",),
     "study/units/base.py": tuple(KINDS),
+    "study/units/loading.py": LOADS_VERSIONS,
     "study/units/stored.py": ("vote", "comparisons"),
     "study/units/__init__.py": (),
     "study/stages/comparing.py": (),

@@ -17,8 +17,8 @@ from nversion.attacks import Attack
 from nversion.datasets.shared import SharedDataset
 from nversion.device import deterministic
 from nversion.study.units.base import Unit
+from nversion.study.units.loading import load_version
 from nversion.study.units.trained import TrainedVersion
-from nversion.versions import Version
 
 __all__ = ["AttackNetwork"]
 
@@ -51,7 +51,7 @@ class AttackNetwork(Unit):
         """Attack it."""
         test, indices = self.shared.open().test, torch.from_numpy(self.drawn)
         originals, truth = test.images[indices], test.labels[indices]
-        model = Version.load(self.version.folder).model.to(self.device)
+        model = load_version(self.version).model.to(self.device)
         started = time.perf_counter()
         with deterministic(self.device):
             result = self.attack(model, originals, truth, seed=self.seed, storable=self.storable)

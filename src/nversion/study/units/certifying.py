@@ -16,8 +16,8 @@ from nversion.certification import certify
 from nversion.datasets import Dataset
 from nversion.files import write_tensors
 from nversion.study.units.base import Unit
+from nversion.study.units.loading import load_version
 from nversion.study.units.trained import TrainedVersion
-from nversion.versions import Version
 
 __all__ = ["BOXES", "CertifiedImages", "CertifyImages", "Certifying"]
 
@@ -106,7 +106,7 @@ class CertifyImages(Unit):
         """Certify it."""
         images, labels = self.shown.tensors()
         radii = certify(
-            Version.load(self.network.folder).model,
+            load_version(self.network).model,
             images,
             labels,
             self.how.norm,

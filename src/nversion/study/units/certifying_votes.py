@@ -15,8 +15,8 @@ from nversion.files import write_tensors
 from nversion.program import Program, certificate_of, certify_program, create_voter
 from nversion.study.units.base import Unit
 from nversion.study.units.certifying import CertifiedImages, Certifying
+from nversion.study.units.loading import load_version
 from nversion.study.units.trained import TrainedVersion
-from nversion.versions import Version
 
 __all__ = ["CertifyVote"]
 
@@ -45,7 +45,7 @@ class CertifyVote(Unit):
         """Certify it."""
         images, labels = self.shown.tensors()
         radii = certify_program(
-            Program([Version.load(version.folder).model for version in self.versions], self.voter),
+            Program([load_version(version).model for version in self.versions], self.voter),
             images,
             labels,
             self.how.norm,

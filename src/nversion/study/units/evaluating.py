@@ -12,9 +12,9 @@ import torch
 from nversion.adversarial import AdversarialSet
 from nversion.files import write_tensors
 from nversion.study.units.base import MadeFrom, Unit
+from nversion.study.units.loading import load_version
 from nversion.study.units.outputs import softmax_outputs
 from nversion.study.units.trained import TrainedVersion
-from nversion.versions import Version
 
 __all__ = ["EvaluateOnSet"]
 
@@ -38,7 +38,7 @@ class EvaluateOnSet(Unit):
     def run(self) -> None:
         """Evaluate it."""
         images = AdversarialSet.load(self.adversarial.path).images
-        outputs = softmax_outputs(Version.load(self.network.folder), images, self.device)
+        outputs = softmax_outputs(load_version(self.network), images, self.device)
         write_tensors(self.path, {"probabilities": outputs})
 
     def inputs(self) -> Mapping[str, Any]:

@@ -13,9 +13,9 @@ from nversion.datasets.shared import SharedDataset
 from nversion.files import read_tensor, write_tensors
 from nversion.program import create_voter, vote_outputs
 from nversion.study.units.base import MadeFrom, Unit
+from nversion.study.units.loading import load_version
 from nversion.study.units.outputs import softmax_outputs
 from nversion.study.units.trained import TrainedVersion
-from nversion.versions import Version
 
 __all__ = ["PART", "AskTeacher", "JoinLabels"]
 
@@ -49,7 +49,7 @@ class AskTeacher(Unit):
         block = self.shared.open().train.images[self.start : self.start + PART]
         outputs = torch.stack(
             [
-                softmax_outputs(Version.load(version.folder), block, self.device)
+                softmax_outputs(load_version(version), block, self.device)
                 for version in self.versions
             ]
         )
