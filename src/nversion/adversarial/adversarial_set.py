@@ -34,7 +34,7 @@ from nversion.files import (
 from nversion.models import check_images
 from nversion.reading import check_name, checked, printable
 
-__all__ = ["AdversarialSet"]
+__all__ = ["COLUMNS", "AdversarialSet"]
 
 KIND = "adversarial-set"
 IMAGES_FILE = "images.safetensors"

@@ -8,7 +8,7 @@ from typing import Any
 from nversion.attacks.base import Attack
 from nversion.registry import Registry
 
-__all__ = ["create", "names", "register", "register_prefix"]
+__all__ = ["STUDY_ORDER", "create", "names", "register", "register_prefix"]
 
 STUDY_ORDER = (
     "gradient",

@@ -29,7 +29,16 @@ from torch import Tensor
 from nversion.errors import InputError
 from nversion.naming import did_you_mean
 
-__all__ = ["Ball", "Reach", "dual_norm", "largest_radius", "lowest", "parse_norm", "weighted_sums"]
+__all__ = [
+    "LARGEST_RADIUS",
+    "Ball",
+    "Reach",
+    "dual_norm",
+    "largest_radius",
+    "lowest",
+    "parse_norm",
+    "weighted_sums",
+]
 
 WATER_STEPS = 5
 KNAPSACK_STEPS = 6
@@ -37,6 +46,9 @@ NEWTON_STEPS = 6
 SHY = 0.6
 """Of the precision, in logarithms: how far short of a root is far enough not to miss it."""
 TINY = 1e-30
+
+LARGEST_RADIUS = {1.0: 1e4, 2.0: 1e3, math.inf: 10.0}
+"""By norm, where a search in the plain ball ends."""
 
 FEW = 64
 """Elements of a row below which one call for all images is the faster one."""

@@ -8,7 +8,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from nversion.certification.ball import Ball, parse_norm
+from nversion.certification.ball import LARGEST_RADIUS, Ball, parse_norm
 from nversion.certification.bounds.interval_bounds import interval_margins
 from nversion.certification.bounds.relaxation import relax_network
 from nversion.certification.lipschitz.stretches import Stretches
@@ -29,7 +29,6 @@ from nversion.recognition import reader
 __all__ = ["METHODS", "MarginBounds", "certify", "margin_bounds", "random_targets"]
 
 METHODS = ("interval", "linear", "alpha")
-LARGEST = {1.0: 1e4, 2.0: 1e3, float("inf"): 10.0}
 
 Target = str | Tensor | None
 
@@ -385,7 +384,7 @@ def _holds(problem: Problem, radii: Tensor) -> Tensor:
 def _bisect(problem: Problem, steps: int = 40) -> Tensor:
     """Return the largest radii, float64 [count], that interval bounds or the stretch certify."""
     low = problem.images.new_zeros(len(problem.images))
-    high = torch.full_like(low, LARGEST[problem.ball.norm])
+    high = torch.full_like(low, LARGEST_RADIUS[problem.ball.norm])
     for _ in range(steps):
         middle = torch.where(low > 0, (low * high).sqrt(), high * 0.05)
         holds = _holds(problem, middle)

@@ -39,7 +39,7 @@ from nversion.certification.network.graph import (
     convolve,
 )
 
-__all__ = ["UNIT", "magnitudes", "path_terms", "rounded_down"]
+__all__ = ["SAFETY", "UNIT", "magnitudes", "margin", "path_terms", "rounded_down"]
 
 UNIT = 2.0**-53
 SAFETY = 8.0

@@ -13,7 +13,16 @@ from nversion.program.abstention import Abstention, create_abstention
 from nversion.program.voters import Outputs, Voter, create_voter
 from nversion.program.voters.base import MOST_VERSIONS
 
-__all__ = ["Rules", "Verdict", "vote_outputs"]
+__all__ = [
+    "Rules",
+    "Verdict",
+    "blocks",
+    "check_probabilities",
+    "check_weights",
+    "join",
+    "vote",
+    "vote_outputs",
+]
 
 BLOCK = 1024
 """Images whose ballots are held in float64 at once, at the most; no result depends on it."""

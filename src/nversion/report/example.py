@@ -19,7 +19,7 @@ import numpy as np
 from nversion.pictures import read_picture
 from nversion.study.sections import ExampleAttack, Results
 
-__all__ = ["Example", "Pixels", "Shown", "example_of"]
+__all__ = ["Change", "Example", "Pixels", "Shown", "example_of"]
 
 Pixels: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 """A picture, 8 bits a value: [height, width], or [height, width, 3]."""

@@ -26,7 +26,7 @@ from nversion.report.table_three import distillation_table
 from nversion.report.tables import Table
 from nversion.study.sections import Results
 
-__all__ = ["Drawings", "draw_all", "render", "write_report"]
+__all__ = ["FIGURE_FOLDER", "Drawings", "draw_all", "render", "write_report"]
 
 FIGURE_FOLDER = "figures"
 

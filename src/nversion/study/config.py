@@ -38,6 +38,7 @@ __all__ = [
     "RunSection",
     "StudyConfig",
     "VersionsSection",
+    "config_text",
     "load_config",
     "make_config",
     "save_config",

@@ -27,7 +27,7 @@ from nversion.certification.network.graph import (
 )
 from nversion.certification.planes.planes import Planes
 
-__all__ = ["DenseRows", "output_padding", "through_dense"]
+__all__ = ["DenseRows", "output_padding", "stacked_rows", "through_dense"]
 
 CACHED = 160_000
 """Elements of a tensor that is written and read again at once: these stay in the cache."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nversion.certification import MarginBounds, certify
-from nversion.certification.ball import parse_norm
+from nversion.certification.ball import LARGEST_RADIUS, parse_norm
 from nversion.models import check_labels, evaluate, frozen
 from nversion.program.model import Program
 
@@ -18,7 +18,6 @@ __all__ = ["Box", "Problem"]
 Box = tuple[float, float] | None
 
 FIRST_RADIUS = {1.0: 0.3, 2.0: 0.1, math.inf: 0.02}
-PLAIN_LIMIT = {1.0: 1e4, 2.0: 1e3, math.inf: 10.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +77,7 @@ class Problem:
     def limit(self) -> Tensor:
         """The radii at which the balls hold all valid images, float64 [count]."""
         if self.box is None:
-            largest = PLAIN_LIMIT[self.norm]
+            largest = LARGEST_RADIUS[self.norm]
         else:
             largest = self.images[0].numel() ** (1 / self.norm) * (self.box[1] - self.box[0])
         return torch.full((len(self.images),), largest, dtype=torch.float64)

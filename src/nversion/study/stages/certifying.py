@@ -26,7 +26,7 @@ from nversion.study.sections import Certification, RadiiPair, RadiiSummary
 from nversion.study.units.certifying import CertifiedImages, CertifyImages, Certifying
 from nversion.study.units.trained import TrainedVersion
 
-__all__ = ["Wanted", "certify_networks", "certify_rows", "how", "summary"]
+__all__ = ["FEWEST_CLASSES", "PART", "Wanted", "certify_networks", "certify_rows", "how", "summary"]
 
 PART = 20
 """Images a unit treats: small enough to share the work out, large enough to fill a batch."""

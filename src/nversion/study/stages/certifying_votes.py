@@ -22,7 +22,7 @@ from nversion.study.units.certifying import CertifiedImages, Certifying
 from nversion.study.units.certifying_votes import CertifyVote
 from nversion.study.units.trained import TrainedVersion
 
-__all__ = ["certify_vote"]
+__all__ = ["PART", "certify_vote"]
 
 PART = 2
 """Images a unit treats: few, so that all cores have work to the end."""
