@@ -22,14 +22,14 @@ from torch import Tensor
 from nversion.adversarial.changes import strongest_change
 from nversion.adversarial.runs import AttackRun
 from nversion.adversarial.summary import AttackSummary
+from nversion.adversarial.tensor_record import incomplete, read_record, write_record
 from nversion.errors import ArtefactError, InputError
-from nversion.files import digest_of, read_tensors, write_tensors
 from nversion.models import check_images
-from nversion.reading import check_name, checked, printable
+from nversion.reading import check_name
 
 __all__ = ["AttackExample", "choose_example"]
 
-KIND = "attack-example"
+KIND, WHAT = "attack-example", "an example of attacks"
 
 DISTANCES = ("l0", "l1", "l2", "linf", "ssim")
 
@@ -160,9 +160,8 @@ class AttackExample:
 
     def save(self, path: Path) -> None:
         """Write the example as one safetensors file, atomically."""
-        tensors = self._tensors()
-        facts = self._facts()
-        write_tensors(path, tensors, {**facts, "digest": digest_of(facts, tensors)})
+        columns = {name: getattr(self, name) for name in COLUMNS}
+        write_record(path, self._facts(), {"original": self.original, **columns})
 
     @classmethod
     def load(cls, path: Path) -> AttackExample:
@@ -171,20 +170,11 @@ class AttackExample:
         Raises:
             ArtefactError: the file is missing, damaged, or not an example.
         """
-        tensors, metadata = read_tensors(path)
-        facts: dict[str, Any] = {name: metadata[name] for name in metadata if name != "digest"}
-        if facts.get("kind") != KIND:
-            found = printable(str(facts.get("kind")))
-            raise ArtefactError(f"{path}: not an example of attacks, but {found}")
-        checked(_Header, metadata, f"{path}: not a complete example of attacks")
-        if digest_of(facts, tensors) != metadata.get("digest"):
-            raise ArtefactError(f"{path}: the content does not match its digest; make it again")
-        fields: dict[str, Any] = facts | tensors
-        del fields["kind"]
+        fields = read_record(path, KIND, _Header, WHAT)
         try:
             return cls(**{**fields, "attacks": tuple(fields["attacks"])})
         except (KeyError, TypeError, AttributeError, InputError) as error:
-            raise ArtefactError(f"{path}: not a complete example of attacks ({error})") from error
+            raise ArtefactError(f"{path}: not {incomplete(WHAT)} ({error})") from error
 
     def to_json(self, table: Sequence[AttackSummary]) -> dict[str, Any]:
         """Return the example as in ``results.json``, images as PNG files in base64.
@@ -220,9 +210,6 @@ class AttackExample:
             "original": _png(_eight_bits(self.original)),
             "attacks": attacks,
         }
-
-    def _tensors(self) -> dict[str, Tensor]:
-        return {"original": self.original, **{name: getattr(self, name) for name in COLUMNS}}
 
     def _facts(self) -> dict[str, Any]:
         return {

@@ -16,16 +16,16 @@ import torch
 from torch import Tensor
 
 from nversion.adversarial.similarity import structural_similarity
+from nversion.adversarial.tensor_record import incomplete, read_record, write_record
 from nversion.attacks import Attack, AttackResult
 from nversion.errors import ArtefactError, InputError
-from nversion.files import digest_of, read_tensors, write_tensors
 from nversion.models import check_images
 from nversion.randomness import generator
-from nversion.reading import check_name, checked, printable
+from nversion.reading import check_name
 
 __all__ = ["AttackRun", "StoredRuns", "draw_indices"]
 
-KIND = "attack-run"
+KIND, WHAT = "attack-run", "an attack run"
 
 COLUMNS: Mapping[str, torch.dtype] = {
     "test_indices": torch.int64,
@@ -210,9 +210,7 @@ class AttackRun:
 
     def save(self, path: Path) -> None:
         """Write the run as one safetensors file, atomically."""
-        tensors = {name: getattr(self, name) for name in COLUMNS}
-        facts = self._facts()
-        write_tensors(path, tensors, {**facts, "digest": digest_of(facts, tensors)})
+        write_record(path, self._facts(), {name: getattr(self, name) for name in COLUMNS})
 
     @classmethod
     def load(cls, path: Path) -> AttackRun:
@@ -221,20 +219,11 @@ class AttackRun:
         Raises:
             ArtefactError: the file is missing, damaged, or not a run.
         """
-        tensors, metadata = read_tensors(path)
-        facts: dict[str, Any] = {name: metadata[name] for name in metadata if name != "digest"}
-        if facts.get("kind") != KIND:
-            found = printable(str(facts.get("kind") or "unknown"))
-            raise ArtefactError(f"{path}: not an attack run, but {found}")
-        checked(_Header, metadata, f"{path}: not a complete attack run")
-        if digest_of(facts, tensors) != metadata.get("digest"):
-            raise ArtefactError(f"{path}: the content does not match its digest; make it again")
-        fields: dict[str, Any] = facts | tensors
-        del fields["kind"]
+        fields = read_record(path, KIND, _Header, WHAT)
         try:
             return cls(**fields)
         except (TypeError, InputError) as error:
-            raise ArtefactError(f"{path}: not a complete attack run ({error})") from error
+            raise ArtefactError(f"{path}: not {incomplete(WHAT)} ({error})") from error
 
     def _facts(self) -> dict[str, Any]:
         return {
