@@ -26,8 +26,10 @@ LONG = (
     "workers",
     "architectures/test_generator.py",
     "test_attacks_guide.py",
+    "test_example_plugin.py",
     "test_guides.py",
     "test_modes.py",
+    "test_plugins_guide.py",
 )
 """Folders and files whose tests take long."""
 

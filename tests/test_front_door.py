@@ -93,7 +93,7 @@ def test_the_picture_shows_every_package() -> None:
     assert packages <= shown
 
 
-def test_there_are_recipes_of_at_most_ten_lines() -> None:
+def test_there_are_five_recipes_of_at_most_ten_steps() -> None:
     recipes = text("CONTRIBUTING.md").partition("## Recipes")[2].partition("\n## ")[0]
     titles = re.findall(r"^### (.+)$", recipes, re.MULTILINE)
     assert titles == [
