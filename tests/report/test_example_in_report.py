@@ -15,11 +15,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from nversion.errors import ArtefactError
 from nversion.report import figures
-from nversion.report.drawing import NARROW, WIDE, Canvas, Drawing
 from nversion.report.example import example_of
 from nversion.report.figures import draw
-from nversion.report.sentences import attack_example
-from nversion.report.svg import inline_svg
+from nversion.report.figures.drawing import NARROW, WIDE, Canvas, Drawing
+from nversion.report.figures.svg import inline_svg
+from nversion.report.text.sentences import attack_example
 from nversion.study.sections import Results
 
 KEY = "figure-3-attacks"

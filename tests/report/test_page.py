@@ -12,9 +12,10 @@ import matplotlib
 import pytest
 
 from nversion.errors import ArtefactError
-from nversion.report import summary, write_report
+from nversion.report import write_report
 from nversion.report.figures import FIGURES, draw
 from nversion.report.page import draw_all, render
+from nversion.report.text import summary
 from nversion.study.sections import Results
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}

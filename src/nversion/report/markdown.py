@@ -13,11 +13,11 @@ from pathlib import Path
 
 from nversion.files import write_json, write_text
 from nversion.reading import printable
-from nversion.report import sentences, summary, tables, twins
 from nversion.report.figures import FIGURES
 from nversion.report.page import FIGURE_FOLDER, write_report
-from nversion.report.table_three import distillation_table
-from nversion.report.tables import Cell, Table
+from nversion.report.text import sentences, summary, tables, twins
+from nversion.report.text.table_three import distillation_table
+from nversion.report.text.tables import Cell, Table
 from nversion.study.sections import Results
 
 __all__ = ["publish", "render_markdown"]

@@ -16,14 +16,14 @@ import jinja2
 from markupsafe import Markup
 
 from nversion.files import replacing, write_text
-from nversion.report import sentences, summary, tables, twins, votes
-from nversion.report.drawing import NARROW, WIDE, Drawing
 from nversion.report.figures import FIGURES, draw
-from nversion.report.palette import ROLES
+from nversion.report.figures.drawing import NARROW, WIDE, Drawing
+from nversion.report.figures.palette import ROLES
+from nversion.report.figures.svg import inline_svg
 from nversion.report.reference import figure_note, reference_for
-from nversion.report.svg import inline_svg
-from nversion.report.table_three import distillation_table
-from nversion.report.tables import Table
+from nversion.report.text import sentences, summary, tables, twins, votes
+from nversion.report.text.table_three import distillation_table
+from nversion.report.text.tables import Table
 from nversion.study.sections import Results
 
 __all__ = ["FIGURE_FOLDER", "Drawings", "draw_all", "render", "write_report"]

@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
-from nversion.report import palette
-from nversion.report.drawing import (
+from nversion.report.figures import palette
+from nversion.report.figures.drawing import (
     DASHED,
     Canvas,
     Drawing,

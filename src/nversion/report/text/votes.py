@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nversion.report.tables import Cell, Column, Table
+from nversion.report.text.tables import Cell, Column, Table
 from nversion.report.values import MISSING, count, decimal, infinite_radii, join, norm_name, percent
 from nversion.study.sections import Results, VoteRadii
 

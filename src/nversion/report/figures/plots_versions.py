@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from nversion.report import palette
-from nversion.report.drawing import (
+from nversion.report.figures import palette
+from nversion.report.figures.drawing import (
     DASHED,
     DOTTED,
     Canvas,

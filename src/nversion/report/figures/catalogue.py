@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from nversion.report import plots_example, plots_program, plots_versions
-from nversion.report.drawing import WIDE, Canvas, Drawing, house_style
+from nversion.report.figures import plots_example, plots_program, plots_versions
+from nversion.report.figures.drawing import WIDE, Canvas, Drawing, house_style
 from nversion.study.sections import Results
 
 __all__ = ["FIGURES", "Entry", "draw", "figures"]
@@ -69,7 +69,7 @@ def figures(results: Results) -> dict[str, Figure]:
     """Return every figure that the results support, by the name of its files.
 
     The figures are matplotlib's, drawn without pyplot; save them inside
-    :func:`nversion.report.drawing.house_style` to get the same bytes each time.
+    :func:`nversion.report.figures.drawing.house_style` to get the same bytes each time.
     """
     drawings = {key: draw(results, key) for key in FIGURES}
     return {key: drawing.figure for key, drawing in drawings.items() if drawing is not None}

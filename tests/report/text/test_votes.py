@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import copy
 
-from nversion.report.votes import certified_votes, vote_table
+from nversion.report.text.votes import certified_votes, vote_table
 from nversion.study.sections import Results
 
 CERTIFIED = {

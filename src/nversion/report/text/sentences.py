@@ -11,7 +11,7 @@ import statistics
 
 from nversion.evaluation.comparisons import Correlation, rank_correlation
 from nversion.report.example import example_of
-from nversion.report.twins import told_apart
+from nversion.report.text.twins import told_apart
 from nversion.report.values import (
     MISSING,
     change,

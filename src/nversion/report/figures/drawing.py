@@ -23,7 +23,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from nversion.report import palette
+from nversion.report.figures import palette
 from nversion.report.values import percent
 
 __all__ = [

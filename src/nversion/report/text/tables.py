@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nversion.report.reference import Study2019, reference_for
-from nversion.report.sentences import effectiveness_interval
+from nversion.report.text.sentences import effectiveness_interval
 from nversion.report.values import (
     MISSING,
     count,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nversion.report.palette import ROLES, themed
+from nversion.report.figures.palette import ROLES, themed
 
 
 def luminance(colour: str) -> float:

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from nversion.report import palette
-from nversion.report.drawing import Drawing
-from nversion.report.figures import FIGURES, draw
-from nversion.report.svg import inline_svg
+from nversion.report.figures import FIGURES, draw, palette
+from nversion.report.figures.drawing import Drawing
+from nversion.report.figures.svg import inline_svg
 from nversion.study.sections import Results
 
 
@@ -70,7 +69,7 @@ def test_the_accessible_name_is_the_drawings_own(inlined: dict[str, tuple[Drawin
 
 
 def test_old_and_new_ways_to_write_a_font_keep_its_size() -> None:
-    from nversion.report.svg import _without_font
+    from nversion.report.figures.svg import _without_font
 
     assert _without_font("font: 13px 'DejaVu Sans'; text-anchor: middle") == (
         "font-size:13px;text-anchor:middle"

@@ -11,8 +11,8 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 
-from nversion.report.drawing import Drawing
-from nversion.report.palette import themed
+from nversion.report.figures.drawing import Drawing
+from nversion.report.figures.palette import themed
 
 __all__ = ["inline_svg"]
 

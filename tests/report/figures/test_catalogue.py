@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nversion.report import figures
-from nversion.report.drawing import NARROW, WIDE, Canvas
 from nversion.report.figures import FIGURES, draw
+from nversion.report.figures.drawing import NARROW, WIDE, Canvas
 from nversion.study.sections import Results
 
 

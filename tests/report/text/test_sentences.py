@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nversion.report import sentences, twins
+from nversion.report.text import sentences, twins
 from nversion.study.sections import AttackRow, Results
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from nversion.report import tables
-from nversion.report.table_three import distillation_table
-from nversion.report.tables import Table
+from nversion.report.text import tables
+from nversion.report.text.table_three import distillation_table
+from nversion.report.text.tables import Table
 from nversion.study.sections import Results
 
 

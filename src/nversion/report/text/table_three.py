@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nversion.report.reference import Study2019, reference_for
-from nversion.report.tables import THEN, Cell, Column, Table, certificate_method
-from nversion.report.twins import comparison_of, favour, radii_of, value_of
+from nversion.report.text.tables import THEN, Cell, Column, Table, certificate_method
+from nversion.report.text.twins import comparison_of, favour, radii_of, value_of
 from nversion.report.values import (
     MISSING,
     count,

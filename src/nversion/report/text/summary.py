@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nversion.report.reference import Study2019, reference_for
-from nversion.report.tables import one_line
+from nversion.report.text.tables import one_line
 from nversion.report.values import (
     MISSING,
     count,

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from nversion.report import palette
-from nversion.report.drawing import Canvas, Drawing
 from nversion.report.example import Change, Example, Pixels, Shown, example_of
+from nversion.report.figures import palette
+from nversion.report.figures.drawing import Canvas, Drawing
 from nversion.report.values import decimal
 from nversion.study.sections import Results
 

@@ -1,0 +1,1 @@
+"""What the report says in words and tables: sentences that claim only what the numbers bear."""
