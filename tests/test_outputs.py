@@ -237,7 +237,6 @@ def test_what_is_no_logits_is_refused_by_name(end: object, said: str) -> None:
             lambda: nv.attacks.create("gradient")(model, IMAGES, labels),
         ],
         r"models\[1\]": [
-            lambda: nv.Program([network(), model]).vote(IMAGES),
             lambda: nv.Program([network(), model])(IMAGES),
             lambda: nv.certify(nv.Program([network(), model]), IMAGES, labels, 2),
         ],
@@ -246,6 +245,11 @@ def test_what_is_no_logits_is_refused_by_name(end: object, said: str) -> None:
         for call in asked:
             with pytest.raises(InputError, match=f"^{name} .*{said}"):
                 call()
+    # A vote goes on without it; of two versions one is no quorum.
+    verdict = nv.Program([network(), model]).vote(IMAGES)
+    assert bool((verdict.labels == -1).all())
+    assert [fault.version for fault in verdict.faults] == [1]
+    assert verdict.faults[0].kind == ("nan" if "NaN" in said else "shape")
 
 
 def test_a_version_for_another_image_size_is_named() -> None:
@@ -260,7 +264,9 @@ def test_a_version_for_another_image_size_is_named() -> None:
         with pytest.raises(InputError, match=f"the model {said}"):
             call()
     with pytest.raises(InputError, match=rf"models\[1\] {said}"):
-        nv.Program([network(), other]).vote(IMAGES)
+        nv.Program([network(), other])(IMAGES)
+    (fault,) = nv.Program([network(), other]).vote(IMAGES).faults
+    assert str(fault).startswith("models[1] raises RuntimeError: mat1 and mat2")
 
 
 @pytest.mark.parametrize("weights", [{"a": 1, "b": 2}, "ab", [1, "2"], [None, 1.0]])

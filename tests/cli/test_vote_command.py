@@ -180,3 +180,14 @@ def test_a_flipped_byte_in_the_weights_is_refused(versions: Path, tmp_path: Path
     result = run(folder)
     assert isinstance(result.exception, ArtefactError)
     assert "weights.safetensors: was changed or damaged" in str(result.exception)
+
+
+def test_of_a_record_without_checksums_it_is_said(versions: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(versions / "a", tmp_path / "a")
+    values = json.loads((folder / "record.json").read_text())
+    del values["sha256"]
+    (folder / "record.json").write_text(json.dumps({**values, "format": 1}))
+    result = run(folder, "--images", 5)
+    assert result.exit_code == 0
+    assert f"note: the record of {folder} holds no checksums" in result.stderr
+    assert "holds no checksums" not in run(versions / "a", "--images", 5).stderr

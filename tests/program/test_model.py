@@ -154,12 +154,15 @@ def test_bad_programs_are_refused(models: Any, options: dict[str, Any], said: st
         Program(models, **options)
 
 
-def test_versions_of_different_classes_are_named(images: torch.Tensor) -> None:
-    program = Program([*networks(2), *networks(1, classes=3)]).eval()
-    with pytest.raises(InputError, match=r"models\[2\]"):
-        program.vote(images)
+def test_a_version_of_other_classes_is_named_and_voted_out(images: torch.Tensor) -> None:
+    models = networks(2)
+    program = Program([*models, *networks(1, classes=3)]).eval()
     with pytest.raises(InputError, match=r"models\[2\]"):
         program(images)
+    verdict = program.vote(images)
+    assert str(*verdict.faults) == "models[2] gives 3 classes, where most versions give 4"
+    assert torch.equal(verdict.labels, Program(models).vote(images).labels)
+    assert bool((verdict.predictions[2] == -1).all())
 
 
 def test_images_are_checked(images: torch.Tensor) -> None:

@@ -150,7 +150,9 @@ def test_versions_from_before_the_checksums_are_read(version: nv.Version, tmp_pa
     values = json.loads((folder / "record.json").read_text())
     del values["sha256"]
     (folder / "record.json").write_text(json.dumps({**values, "format": 1}))
-    assert nv.Version.load(folder).record == version.record
+    loaded = nv.Version.load(folder)
+    assert loaded.record == version.record
+    assert not loaded.checked
     (folder / "record.json").write_text(json.dumps(values))
     with pytest.raises(ArtefactError, match="must give the checksums"):
         nv.Version.load(folder)

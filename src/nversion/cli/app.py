@@ -15,6 +15,7 @@ from nversion.cli import (
     datasets,
     distil,
     diversity,
+    inject,
     report,
     select,
     shift,
@@ -48,6 +49,7 @@ app.command("vote", rich_help_panel=PARTS)(vote.vote)
 app.command("shift", rich_help_panel=PARTS)(shift.shift)
 app.command("diversity", rich_help_panel=PARTS)(diversity.diversity)
 app.command("select", rich_help_panel=PARTS)(select.select)
+app.command("inject", rich_help_panel=PARTS)(inject.inject)
 app.command("certify", rich_help_panel=PARTS)(certify.certify)
 app.add_typer(architectures.app, name="architectures", rich_help_panel=MATERIAL)
 app.command("datasets", rich_help_panel=MATERIAL)(datasets.datasets)

@@ -24,6 +24,7 @@ __all__ = [
     "DATASETS",
     "DEVICES",
     "ENGINES",
+    "INJECTIONS",
     "METHODS",
     "NORMS",
     "PRECISIONS",
@@ -35,6 +36,7 @@ __all__ = [
     "corruptions",
     "dataset",
     "index",
+    "injections",
     "norms",
     "one_of",
     "recipe",
@@ -56,6 +58,10 @@ VOTERS = (
 )
 CONFIDENCES = ("agreement", "margin", "entropy")
 WEIGHTINGS = ("log-odds", "likelihood")
+INJECTIONS = (
+    *("raise", "nan", "infinite", "shape", "constant", "stuck", "bit-flips"),
+    *("crash", "hang"),
+)
 CORRUPTIONS = ("noise", "blur", "shift", "rotation", "contrast")
 DATASETS = ("digits", "mnist", "fashion-mnist", "kmnist")
 RECIPES = ("fast", "small", "study")
@@ -144,6 +150,22 @@ def corruptions(param: typer.CallbackParam, value: str | None) -> str | None:
                 f"{_option(param)}: no corruption is called {name!r}"
                 f"{did_you_mean(name, CORRUPTIONS)}; there are: all, none, {', '.join(CORRUPTIONS)}"
             )
+    return ",".join(dict.fromkeys(names))
+
+
+def injections(param: typer.CallbackParam, value: str) -> str:
+    """Check the names of faults with commas between, or "all"."""
+    if value.strip() == "all":
+        return ",".join(INJECTIONS)
+    names = [part.strip() for part in value.split(",") if part.strip()]
+    for name in names:
+        if name not in INJECTIONS:
+            raise InputError(
+                f"{_option(param)}: no fault is called {name!r}{did_you_mean(name, INJECTIONS)}; "
+                f"there are: all, {', '.join(INJECTIONS)}"
+            )
+    if not names:
+        raise InputError(f"{_option(param)}: no fault is named; there are: {', '.join(INJECTIONS)}")
     return ",".join(dict.fromkeys(names))
 
 

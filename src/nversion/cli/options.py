@@ -195,7 +195,14 @@ def load_version(folder: Path) -> Version:
     check_version(folder)
     from nversion.versions import Version
 
-    return Version.load(folder)
+    version = Version.load(folder)
+    if not version.checked:
+        typer.echo(
+            f"note: the record of {folder} holds no checksums, so that damage to its weights would "
+            "not be seen; train it anew, or load and save it, to have them",
+            err=True,
+        )
+    return version
 
 
 def check_version(folder: Path) -> None:

@@ -31,10 +31,14 @@ from nversion.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from nversion.datasets import TestImages
     from nversion.program import Voter
     from nversion.program.campaigns.voting import VoteCount
 
 __all__ = ["vote"]
+
+PROBES = 200
+"""Test images by which constant versions are found."""
 
 
 def vote(
@@ -72,6 +76,22 @@ def vote(
             show_default=False,
         ),
     ] = None,
+    quorum: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Versions that must have a voice, or the program abstains. [default: more than "
+            "half]",
+            show_default=False,
+        ),
+    ] = None,
+    isolate: Annotated[
+        bool, typer.Option("--isolate", help="Give each version a process of its own.")
+    ] = False,
+    screen: Annotated[
+        bool,
+        typer.Option(help="Vote out versions that name one class for the first 200 test images."),
+    ] = True,
     images: Annotated[
         int | None,
         typer.Option(
@@ -95,7 +115,9 @@ def vote(
 
     - `nversion vote outputs.csv --voter majority`
     """
-    asked = _Asked(data, data_dir, voter, k, images, weights, held_out, abstain)
+    asked = _Asked(
+        data, data_dir, voter, k, images, weights, held_out, abstain, quorum, isolate, screen
+    )
     count_them = _count_table if is_table(versions[0]) else _count_versions
     source, count = count_them(versions, asked)
     if as_json:
@@ -116,6 +138,9 @@ class _Asked:
     weights: str | None
     held_out: int
     abstain: str | None
+    quorum: int | None
+    isolate: bool
+    screen: bool
 
     def numbers(self) -> list[float] | None:
         """Return the weights that were given as numbers."""
@@ -153,6 +178,9 @@ def _count_versions(versions: list[Path], asked: _Asked) -> tuple[str, VoteCount
         *first_test_images(dataset, asked.images),
         weights=given,
         abstain=abstention,
+        quorum=asked.quorum,
+        isolate="processes" if asked.isolate else None,
+        probes=_probes(dataset) if asked.screen and len(found) > 2 else None,
     )
 
 
@@ -179,6 +207,12 @@ def _count_table(paths: list[Path], asked: _Asked) -> tuple[str, VoteCount]:
     )
 
 
+def _probes(dataset: TestImages) -> Tensor | None:
+    """Return the images by which constant versions are found; None where they have one class."""
+    images, labels = first_test_images(dataset, PROBES)
+    return images if bool((labels != labels[0]).any()) else None
+
+
 def _fitted(
     networks: dict[str, nn.Sequential], images: Tensor, labels: Tensor, held_out: int, by: str
 ) -> Tensor:
@@ -203,6 +237,13 @@ def _print(dataset: str, count: VoteCount) -> None:
         f"{dataset}: {count.accuracy:.2%} right"
     )
     rules = count.verdict.rules
+    for fault in count.verdict.faults:
+        name = list(count.versions)[fault.version]
+        typer.echo(
+            f"note: {name} was voted out on {int(fault.images.sum())} of {images} images: it "
+            f"{fault.reason}",
+            err=True,
+        )
     typer.echo(f"ties: {rules.ties}; abstains {rules.abstention}")
     rows = [
         ("wrong", f"{count.wrong / images:.2%}"),

@@ -18,6 +18,8 @@ from nversion.program.coverage import (
     coverage_curve,
     separation,
 )
+from nversion.program.faults import Fault
+from nversion.program.isolation import Isolation
 from nversion.program.model import Program
 from nversion.program.verdict import Rules, Verdict, vote_outputs
 from nversion.program.voters import (
@@ -47,6 +49,8 @@ __all__ = [
     "Borda",
     "Consensus",
     "CoverageCurve",
+    "Fault",
+    "Isolation",
     "KOfN",
     "Majority",
     "MaximumConfidence",

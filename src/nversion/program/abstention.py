@@ -89,7 +89,7 @@ def confidence(by: str, labels: Tensor, probabilities: Tensor, predictions: Tens
     The arguments are those of :meth:`Abstention.withholds`.
     """
     if by == "agreement":
-        return (predictions == labels).double().mean(dim=0)
+        return ((predictions == labels) & (labels >= 0)).double().mean(dim=0)
     values = probabilities.double()
     if by == "margin":
         top = values.topk(2, dim=1).values

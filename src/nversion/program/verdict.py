@@ -10,8 +10,9 @@ from torch import Tensor
 
 from nversion.errors import InputError
 from nversion.program.abstention import Abstention, create_abstention
+from nversion.program.faults import Fault, default_quorum, joined_faults
 from nversion.program.voters import Outputs, Voter, create_voter
-from nversion.program.voters.base import MOST_VERSIONS
+from nversion.program.voters.base import MOST_VERSIONS, on_grid
 
 __all__ = [
     "Rules",
@@ -39,20 +40,23 @@ class Rules:
         voter: its name, with the options that were chosen.
         ties: what becomes of an exact tie at the top.
         abstention: when no class is named.
+        quorum: how many versions must have a voice, or no class is named.
     """
 
     voter: str
     ties: str
     abstention: str
+    quorum: int
 
     @classmethod
-    def of(cls, voter: Voter, versions: int, abstention: Abstention | None) -> Rules:
+    def of(cls, voter: Voter, versions: int, abstention: Abstention | None, quorum: int) -> Rules:
         """Return the rules of a voter, of so many versions, and of an abstention beside it."""
         chosen = ", ".join(f"{key}={value}" for key, value in voter.options().items())
         own = voter.abstention_rule(versions)
         if abstention is not None:
             own = abstention.words if own == "never" else f"{own}, and {abstention.words}"
-        return cls(f"{voter.name}({chosen})" if chosen else voter.name, voter.tie_rule, own)
+        name = f"{voter.name}({chosen})" if chosen else voter.name
+        return cls(name, voter.tie_rule, own, quorum)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,10 +68,11 @@ class Verdict:
         probabilities: float32 [count, classes]; for hard voters the shares of the votes.
         agreement: float32 [count]; the share of versions, each counted alike, whose own class is
             the verdict; 0 for an abstention.
-        predictions: the versions' own classes, int64 [versions, count].
+        predictions: the versions' own classes, int64 [versions, count]; -1 where one was voted out.
         tied: bool [count]; several classes shared the largest score.
         withheld: bool [count]; the voter named a class, but too uncertainly for the abstention.
         rules: how ties and abstentions were decided.
+        faults: which versions were voted out, why, and on which images.
     """
 
     labels: Tensor
@@ -77,6 +82,7 @@ class Verdict:
     tied: Tensor
     withheld: Tensor
     rules: Rules
+    faults: tuple[Fault, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -141,23 +147,67 @@ def blocks(count: int, values: int = 1) -> Iterator[slice]:
 
 
 def vote(
-    outputs: Outputs, voter: Voter, weights: Tensor | None, abstention: Abstention | None = None
+    outputs: Outputs,
+    voter: Voter,
+    weights: Tensor | None,
+    abstention: Abstention | None = None,
+    quorum: int | None = None,
+    faults: tuple[Fault, ...] = (),
 ) -> Verdict:
-    """Return the verdict over `outputs`; the weights as :func:`check_weights` returns them."""
-    versions = outputs.probabilities.shape[0]
-    scores = voter.scores(voter.ballots(outputs, weights))
-    labels = voter.elect(scores, versions)
-    total = float(versions) if weights is None else float(weights.sum())
-    probabilities = voter.probabilities(scores, total).float()
+    """Return the verdict over `outputs`.
+
+    Args:
+        outputs: of the versions, some of which may have no voice on some images.
+        voter: how they vote.
+        weights: as :func:`check_weights` returns them.
+        abstention: when a verdict is withheld.
+        quorum: how many versions with a voice a verdict asks for; None for a strict majority.
+        faults: why versions have no voice, to go with the verdict.
+    """
+    present = outputs.present
+    versions, count, classes = outputs.probabilities.shape
+    quorum = default_quorum(versions) if quorum is None else quorum
+    if present is None:
+        scores = voter.scores(voter.ballots(outputs, weights))
+        total = float(versions) if weights is None else float(weights.sum())
+        labels, tied = voter.elect(scores, versions), voter.tied(scores)
+        probabilities = voter.probabilities(scores, total).float()
+    else:
+        labels, tied = torch.full((count,), -1), torch.zeros(count, dtype=torch.bool)
+        probabilities = torch.full((count, classes), 1 / classes)
+        patterns, groups = torch.unique(present, dim=1, return_inverse=True)
+        for group, voices in enumerate(patterns.T):
+            rows = (groups == group).nonzero().flatten()
+            if bool(voices.any()):
+                labels[rows], tied[rows], probabilities[rows] = _of_those(
+                    outputs, voter, weights, voices, rows
+                )
+        labels = labels.masked_fill(present.sum(dim=0) < quorum, -1)
     predictions = outputs.predictions()
     withheld = torch.zeros_like(labels, dtype=torch.bool)
     if abstention is not None:
         withheld = abstention.withholds(labels, probabilities, predictions)
         labels = labels.masked_fill(withheld, -1)
-    agreement = (predictions == labels).double().mean(dim=0).float()
-    rules = Rules.of(voter, versions, abstention)
-    tied = voter.tied(scores)
-    return Verdict(labels, probabilities, agreement, predictions, tied, withheld, rules)
+    agreement = ((predictions == labels) & (labels >= 0)).double().mean(dim=0).float()
+    rules = Rules.of(voter, versions, abstention, quorum)
+    return Verdict(labels, probabilities, agreement, predictions, tied, withheld, rules, faults)
+
+
+def _of_those(
+    outputs: Outputs, voter: Voter, weights: Tensor | None, voices: Tensor, rows: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return labels, ties and probabilities of some images, by the versions that have a voice."""
+    heard = voices.nonzero().flatten()
+    own = None if weights is None else weights[heard]
+    scores = voter.scores(voter.ballots(outputs.of(heard, rows), own))
+    silent = torch.ones(int((~voices).sum())) if weights is None else weights[~voices]
+    scores = scores + voter.absent * on_grid(silent, None, voter.step).sum()
+    # What counts against a class is no share of the votes of those that are heard.
+    total = float(len(voices)) if weights is None else float(weights.sum())
+    if voter.absent == 0.0:
+        total = float(len(heard)) if own is None else float(own.sum())
+    probabilities = voter.probabilities(scores, total).float()
+    return voter.elect(scores, len(voices)), voter.tied(scores), probabilities
 
 
 def vote_outputs(
@@ -206,4 +256,5 @@ def join(verdicts: Sequence[Verdict]) -> Verdict:
         torch.cat([verdict.tied for verdict in verdicts]),
         torch.cat([verdict.withheld for verdict in verdicts]),
         verdicts[0].rules,
+        joined_faults([(len(verdict), verdict.faults) for verdict in verdicts]),
     )

@@ -95,6 +95,8 @@ class Version:
             mode, float32, on the CPU.
         record: how it came about and how good it is.
         test_logits: float32 [test images, classes], or None where they were not kept.
+        checked: whether its files had the checksums of its record; False for a record that was
+            written before records held any.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Version:
     model: nn.Sequential
     record: Record
     test_logits: Tensor | None = None
+    checked: bool = True
 
     def save(self, folder: str | Path) -> Path:
         """Write the version's files into `folder`, each atomically, the record last.
@@ -148,7 +151,7 @@ class Version:
         logits = None
         if (folder / LOGITS).is_file():
             logits = read_logits(folder / LOGITS, classes=record.classes)
-        return cls(record.name, architecture, model.eval(), record, logits)
+        return cls(record.name, architecture, model.eval(), record, logits, bool(checksums))
 
 
 def read_logits(path: Path, images: int | None = None, classes: int | None = None) -> Tensor:

@@ -23,7 +23,7 @@ from nversion.models import check_labels
 from nversion.program.abstention import MEASURES, confidence
 from nversion.program.coverage import coverage_curve, separation
 from nversion.program.model import Program
-from nversion.program.verdict import Verdict, join, vote
+from nversion.program.verdict import Verdict, join
 from nversion.program.voters import Voter
 from nversion.progress import progress_bar
 
@@ -197,9 +197,9 @@ def _verdicts(programs: Mapping[str, Program], images: Tensor) -> dict[str, Verd
     first = next(iter(programs.values()))
     found: dict[str, list[Verdict]] = {name: [] for name in programs}
     for part in torch.split(images, PART):
-        outputs = first.answers(part)
+        asked = first.asked(part)
         for name, program in programs.items():
-            found[name].append(vote(outputs, program.voter, program.weights))
+            found[name].append(program.decide(asked))
     return {name: join(parts) for name, parts in found.items()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,8 +14,9 @@ from nversion.errors import InputError
 from nversion.models import check_labels
 from nversion.program.abstention import Abstention
 from nversion.program.coverage import CoverageCurve, coverage_curve
+from nversion.program.isolation import Isolation
 from nversion.program.model import Program
-from nversion.program.verdict import Verdict, join, vote
+from nversion.program.verdict import Verdict, join
 from nversion.program.voters import Voter
 from nversion.progress import progress_bar
 
@@ -115,6 +117,15 @@ class VoteCount:
             "confidence": self.curve.by,
             "rules": dataclasses.asdict(self.verdict.rules),
             "tied": int(self.verdict.tied.sum()),
+            "faults": [
+                {
+                    "version": list(self.versions)[fault.version],
+                    "kind": fault.kind,
+                    "reason": fault.reason,
+                    "images": int(fault.images.sum()),
+                }
+                for fault in self.verdict.faults
+            ],
             "weights": self.weights,
             "wrong": self.wrong,
             "agreement": self.agreement,
@@ -135,6 +146,9 @@ def count_votes(
     *,
     weights: Sequence[float] | Tensor | None = None,
     abstain: Abstention | None = None,
+    quorum: int | None = None,
+    isolate: Isolation | str | None = None,
+    probes: Tensor | None = None,
 ) -> VoteCount:
     """Let networks vote on images, and count how often they and each of them are right.
 
@@ -145,6 +159,9 @@ def count_votes(
         labels: the true classes, int64 [count].
         weights: one positive number per version; equal ones by default.
         abstain: when a verdict is withheld; never by default.
+        quorum: how many versions must have a voice; a strict majority by default.
+        isolate: "processes" for one process for each version.
+        probes: images by which constant versions are found beforehand; without them none is.
 
     Raises:
         InputError: malformed images, none at all, or a voter that the versions do not fit.
@@ -152,19 +169,27 @@ def count_votes(
     if not len(images):
         raise InputError("there must be images to vote on, at least one")
     check_labels(labels, len(images))
-    program = Program(list(networks.values()), voter, weights, abstain)
-    verdicts, plain = [], []
-    parts = torch.split(images, PART)
-    with progress_bar("voting", len(parts)) as advance:
-        for part in parts:
-            outputs = program.answers(part)
-            plain.append(vote(outputs, voter, program.weights))
-            verdicts.append(vote(outputs, voter, program.weights, abstain))
-            advance()
-    verdict, undivided = join(verdicts), join(plain)
+    program = Program(list(networks.values()), voter, weights, abstain, quorum, isolate)
+    with contextlib.closing(program):
+        verdict, undivided = _voted(program, images, probes)
     right = (verdict.predictions == labels.cpu()).double().mean(dim=1).tolist()
     shares = None if program.weights is None else program.weights.tolist()
     curve = coverage_curve(undivided, labels, abstain.by if abstain else "margin")
     return VoteCount(
         voter, verdict, labels.cpu(), dict(zip(networks, right, strict=True)), shares, curve
     )
+
+
+def _voted(program: Program, images: Tensor, probes: Tensor | None) -> tuple[Verdict, Verdict]:
+    """Return the verdicts with the program's abstention, and without it."""
+    if probes is not None:
+        program.screen(probes)
+    verdicts, plain = [], []
+    parts = torch.split(images, PART)
+    with progress_bar("voting", len(parts)) as advance:
+        for part in parts:
+            asked = program.asked(part)
+            plain.append(program.decide(asked, withhold=False))
+            verdicts.append(program.decide(asked))
+            advance()
+    return join(verdicts), join(plain)

@@ -44,6 +44,7 @@ from nversion.program.certificates import (  # noqa: F401  (registers the certif
 from nversion.program.certificates.abstaining import guard_of
 from nversion.program.certificates.problem import Box, Problem
 from nversion.program.certificates.registry import certificate_of
+from nversion.program.faults import said
 from nversion.program.model import Program
 
 __all__ = ["certify_program"]
@@ -78,7 +79,7 @@ def certify_program(
 
     Raises:
         InputError: a malformed argument, or there is no certificate for the voter, or for its
-            abstention.
+            abstention; or a version is voted out on some image.
         UnsupportedModuleError: a version holds a module that cannot be bounded; it is named.
             :func:`nversion.certification.smoothing.certify_smoothing` certifies any program.
     """
@@ -93,8 +94,14 @@ def certify_program(
     if start is not None and start.shape != labels.shape:
         raise InputError(f"start must be [{len(labels)}], one radius per image")
     program = program.read(tuple(images.shape[1:]))
+    verdict = program.vote(images)
+    if verdict.faults:
+        raise InputError(
+            f"{said(verdict.faults)}; a vote is certified only where all versions have a voice: "
+            "leave it out"
+        )
     problem = Problem.of(program, images, labels, norm, method, box, steps, start)
-    rows = (program.vote(images).labels == problem.labels).nonzero().squeeze(1)
+    rows = (verdict.labels == problem.labels).nonzero().squeeze(1)
     if len(rows):
         part = problem.rows(rows)
         found = certificate(program, part)

@@ -22,10 +22,13 @@ class Outputs:
         probabilities: softmax outputs, float32 [versions, count, classes].
         log_probabilities: their logarithms before any rounding, float64 [versions, count,
             classes], all finite and at least -2^20.
+        present: bool [versions, count], whether a version has a voice; None where all have. What
+            those without one say means nothing.
     """
 
     probabilities: Tensor
     log_probabilities: Tensor
+    present: Tensor | None = None
 
     @classmethod
     def from_logits(cls, logits: Sequence[Tensor]) -> Outputs:
@@ -44,5 +47,20 @@ class Outputs:
         return cls(probabilities, probabilities.double().clamp(min=2.0**-149).log())
 
     def predictions(self) -> Tensor:
-        """Return each version's own class, int64 [versions, count]; ties go to the lowest."""
-        return self.log_probabilities.argmax(dim=2)
+        """Return each version's own class, int64 [versions, count]; ties go to the lowest.
+
+        It is -1 where a version has no voice.
+        """
+        classes = self.log_probabilities.argmax(dim=2)
+        return classes if self.present is None else classes.masked_fill(~self.present, -1)
+
+    def of(self, versions: Tensor, images: Tensor) -> Outputs:
+        """Return what some versions said of some images, all with a voice.
+
+        Args:
+            versions: their places, int64.
+            images: their rows, int64.
+        """
+        return Outputs(
+            self.probabilities[versions][:, images], self.log_probabilities[versions][:, images]
+        )

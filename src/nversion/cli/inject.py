@@ -1,0 +1,132 @@
+"""``nversion inject``: what a vote makes of faulty versions, planted on purpose."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nversion.cli import choices
+from nversion.cli.options import (
+    DataDirOption,
+    JsonOption,
+    KOption,
+    check_version,
+    data_option,
+    first_test_images,
+    load_versions,
+    test_images_of,
+    voter_from,
+    voter_option,
+)
+from nversion.cli.printing import print_table
+
+if TYPE_CHECKING:
+    from nversion.program.campaigns.injecting import InjectionReport
+
+__all__ = ["inject"]
+
+
+def inject(
+    versions: Annotated[
+        list[Path], typer.Argument(metavar="VERSIONS...", help="Folders of versions.")
+    ],
+    data: Annotated[str | None, data_option()] = None,
+    data_dir: DataDirOption = None,
+    voter: Annotated[str | None, voter_option("they")] = None,
+    k: KOption = None,
+    faults: Annotated[
+        str,
+        typer.Option(
+            callback=choices.injections,
+            help=f"Faults with commas between, or all: {', '.join(choices.INJECTIONS)}.",
+        ),
+    ] = "all",
+    into: Annotated[
+        str | None,
+        typer.Option(
+            help="Names of the versions that become faulty, one after the other, with commas "
+            "between. [default: all, in an order that is drawn]",
+            show_default=False,
+        ),
+    ] = None,
+    most: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="The largest number of faulty versions. [default: all]", show_default=False
+        ),
+    ] = None,
+    flips: Annotated[int, typer.Option(min=1, help="Bits to flip in a version's weights.")] = 10,
+    quorum: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Versions that must have a voice, or the program abstains. [default: more than "
+            "half]",
+            show_default=False,
+        ),
+    ] = None,
+    screen: Annotated[
+        bool, typer.Option(help="Look for constant versions on the first 200 images.")
+    ] = True,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="What a version may take before it counts as hanging.")
+    ] = 5.0,
+    images: Annotated[int, typer.Option(min=1, help="The first test images, so many.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the order, the constant classes and the bits.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Plant faults into 0, 1, 2, ... versions and count what the vote gets right.
+
+    Crashes and hangs happen in processes of their own; the others in this one. The versions'
+    folders are not touched.
+
+    - `nversion inject versions/v* --voter majority --images 200`
+
+    - `nversion inject versions/v* --faults bit-flips --flips 100 --into v002,v012 --json`
+    """
+    for folder in versions:
+        check_version(folder)
+    from nversion.program.campaigns.injecting import Plan, inject_faults
+    from nversion.program.isolation import Isolation
+
+    chosen = voter_from(voter, k)
+    found = load_versions(versions)
+    dataset = test_images_of(list(found.values()), data, data_dir)
+    names = [part.strip() for part in (into or "").split(",") if part.strip()]
+    plan = Plan(
+        tuple(faults.split(",")), names, most, flips, seed, screen, Isolation(seconds=seconds)
+    )
+    report = inject_faults(
+        {name: one.model for name, one in found.items()},
+        chosen,
+        *first_test_images(dataset, images),
+        plan,
+        quorum,
+    )
+    if as_json:
+        facts = {"dataset": dataset.name, "versions": list(found)}
+        typer.echo(json.dumps({**facts, **report.to_json()}, indent=2))
+    else:
+        _print(dataset.name, len(found), report)
+
+
+def _print(dataset: str, versions: int, report: InjectionReport) -> None:
+    typer.echo(
+        f"program of {versions} ({report.voter}, quorum {report.quorum}) on {report.images} test "
+        f"images of {dataset}"
+    )
+    heads = ("fault", "faulty", "voted out", "right", "wrong", "abstained", "other verdict")
+    rows = [
+        (
+            row.kind,
+            str(len(row.faulty)),
+            str(len(row.voted_out)),
+            *(f"{n / report.images:.2%}" for n in (row.right, row.wrong, row.abstained)),
+            str(row.changed),
+        )
+        for row in report.rows
+    ]
+    print_table(heads, rows, numbers=heads[1:])
