@@ -1,6 +1,7 @@
 """What a vote takes beyond running its networks one by one.
 
-    python benchmarks/voting.py [--versions 10] [--images 1000] [--rounds 9] [--isolate] [--out FILE]
+    python benchmarks/voting.py [--versions 10] [--images 1000] [--rounds 9] [--isolate]
+        [--out FILE]
 
 The first networks of the catalogue for MNIST's shape, not trained, on random images of that shape.
 The rounds alternate: the networks one by one, as :func:`nversion.models.evaluate` runs each of them

@@ -41,6 +41,22 @@ def test_the_python_of_voting_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(said) == 8 + 2 * 3
 
 
+def test_the_python_of_faults_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    code = "\n".join(blocks("faults.md", "python"))
+    exec(compile(code, "faults.md", "exec"), {})
+    said = capsys.readouterr().out.splitlines()
+    assert said[:5] == [
+        "voted out: models[4] gives NaN",
+        "the other four agree and are followed: True",
+        "below the quorum of 3 all abstain: True",
+        *(line for line in said[3:4] if line.startswith("found: models[4] names class")),
+        "voted out: constant",
+    ]
+    assert [line.partition(":")[0] for line in said[5:]] == [
+        *("majority", "mean-softmax", "maximum-confidence"),
+    ]
+
+
 def test_every_voter_is_in_the_guide() -> None:
     text = (GUIDES / "voting.md").read_text("utf-8")
     assert [name for name in voter_names() if f"| `{name}` |" not in text] == []
@@ -48,7 +64,11 @@ def test_every_voter_is_in_the_guide() -> None:
 
 @pytest.mark.parametrize(
     ("page", "commands"),
-    [("certification.md", ("train", "certify", "vote")), ("voting.md", ("vote", "shift"))],
+    [
+        ("certification.md", ("train", "certify", "vote")),
+        ("voting.md", ("vote", "shift")),
+        ("faults.md", ("inject", "vote")),
+    ],
 )
 def test_the_options_in_a_guide_exist(page: str, commands: tuple[str, ...]) -> None:
     text = "\n".join(blocks(page, "console"))
