@@ -2,8 +2,9 @@
 
 A vote is right exactly where the label's lead, summed over the versions, is positive against every
 other class. For `mean`, 0 against a higher class is enough, since of equal classes the lowest wins;
-a plurality that ties is no verdict. Images that every version gets right, or where one other class
-is ahead in every version, stay as they are and are counted once.
+a plurality that ties is no verdict. A class that no version puts ahead never is in any sum, so that
+few rivals remain of an image; images without any, and those where one rival is ahead in every
+version, stay as they are and are counted once.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from nversion.selection.criteria import Criterion, check_members
 
 __all__ = ["Accuracy"]
 
-TILE = 512
-"""Images whose leads are added up at once: they stay in the cache."""
+TILE = 4096
+"""Leads that are added up at once: they stay in the cache."""
 
 GRID = 2.0**40
 """Scores are rounded to multiples of their largest over this, so that sums of up to 2^12 are exact
@@ -61,13 +62,11 @@ class Accuracy(Criterion):
         self._images = len(answers.labels)
         self._versions = len(answers.predictions)
         leads, ties = _leads(answers, chosen)
-        right = ((leads > 0) | ((leads == 0) & ties)).all(axis=(0, 1))
-        wrong = ((leads < 0) | ((leads == 0) & ~ties)).all(axis=0).any(axis=0)
-        open_ = ~(right | wrong)
-        self._settled = int(right.sum())
-        self._leads = np.ascontiguousarray(leads[:, :, open_])
-        # Leads are even, so that this decides ties and nothing else.
-        self._start = np.where(ties[:, open_], 1, -1).astype(leads.dtype)
+        ahead = (leads < 0) | ((leads == 0) & ~ties)
+        rivals = ahead.any(axis=0)
+        lost = ahead.all(axis=0).any(axis=0)
+        self._settled = int((~rivals.any(axis=0)).sum())
+        self._tiles = _tiles(leads, ties, rivals & ~lost)
 
     @property
     def versions(self) -> int:
@@ -77,9 +76,8 @@ class Accuracy(Criterion):
     def extensions(self, members: Sequence[int]) -> Doubles:
         """Return the accuracies with one version more, as :class:`Criterion` says."""
         counts = np.full(self._versions, self._settled)
-        for columns in self._tiles():
-            leads = self._leads[:, :, columns]
-            sums = self._start[:, columns] + leads[list(members)].sum(axis=0, dtype=leads.dtype)
+        for leads, start in self._tiles:
+            sums = start + leads[list(members)].sum(axis=0, dtype=leads.dtype)
             for version in range(self._versions):
                 counts[version] += np.count_nonzero((sums + leads[version]).min(axis=0) > 0)
         found: Doubles = counts / self._images
@@ -89,22 +87,57 @@ class Accuracy(Criterion):
         """Return the accuracies of the first 1, 2, ... versions of an order."""
         check_members(order, self._versions)
         counts = np.full(len(order), self._settled)
-        for columns in self._tiles():
-            sums = self._start[:, columns].copy()
+        for leads, start in self._tiles:
+            sums, least = start.copy(), np.empty((len(order), start.shape[1]), dtype=start.dtype)
             for place, version in enumerate(order):
-                sums += self._leads[version, :, columns]
-                counts[place] += np.count_nonzero(sums.min(axis=0) > 0)
+                np.add(sums, leads[version], out=sums)
+                np.minimum.reduce(sums, axis=0, out=least[place])
+            counts += np.count_nonzero(least > 0, axis=1)
         found: Doubles = counts / self._images
         return found
 
     def score(self, members: Sequence[int]) -> float:
         """Return the accuracy of some versions; InputError as :class:`Criterion` says."""
         check_members(members, self._versions)
-        sums = self._start + self._leads[list(members)].sum(axis=0, dtype=self._leads.dtype)
-        return (self._settled + int((sums.min(axis=0) > 0).sum())) / self._images
+        right = self._settled
+        for leads, start in self._tiles:
+            sums = start + leads[list(members)].sum(axis=0, dtype=leads.dtype)
+            right += np.count_nonzero(sums.min(axis=0) > 0)
+        return right / self._images
 
-    def _tiles(self) -> list[slice]:
-        return [slice(start, start + TILE) for start in range(0, self._leads.shape[2], TILE)]
+
+def _tiles(
+    leads: npt.NDArray[Any], ties: npt.NDArray[np.bool_], rivals: npt.NDArray[np.bool_]
+) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+    """Return the leads over rivals, images with as many of them side by side.
+
+    Args:
+        leads: [versions, classes - 1, count].
+        ties: bool [classes - 1, count]; whether the label wins a tie.
+        rivals: bool [classes - 1, count]; classes that some version puts ahead; none for images
+            that are settled.
+
+    Returns:
+        Of some images each, the leads [versions, rivals, images], and what decides ties, [rivals,
+        images]: leads are even, so that 1 or -1 decides nothing else.
+    """
+    number = rivals.sum(axis=0)
+    places = np.argsort(~rivals, axis=0, kind="stable")
+    tiles = []
+    for several in range(1, len(leads[0]) + 1):
+        images = np.nonzero(number == several)[0]
+        width = max(TILE // several, 1)
+        for start in range(0, len(images), width):
+            columns = images[start : start + width]
+            rows = places[:several, columns]
+            wins = ties[rows, columns]
+            tiles.append(
+                (
+                    np.ascontiguousarray(leads[:, rows, columns]),
+                    np.where(wins, 1, -1).astype(leads.dtype),
+                )
+            )
+    return tiles
 
 
 def _leads(answers: Answers, vote: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
