@@ -30,6 +30,7 @@ LONG = (
     "test_guides.py",
     "test_modes.py",
     "test_plugins_guide.py",
+    "test_reliability_guide.py",
 )
 """Folders and files whose tests take long."""
 
