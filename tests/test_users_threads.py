@@ -16,6 +16,7 @@ import torch
 
 import nversion as nv
 from nversion.errors import InputError
+from nversion.measures import as_answers
 from nversion.program.campaigns.table_votes import count_stored_votes
 from nversion.program.voters import create_voter
 from nversion.reliability import plurality_growth
@@ -58,7 +59,7 @@ def no_class_is_favoured_by_ties() -> None:
 
 
 def vote_and_probability_agree() -> None:
-    answers = nv.measures.as_answers(SCORES, LABELS)
+    answers = as_answers(SCORES, LABELS)
     count = count_stored_votes("abcde", answers, create_voter("mean-softmax"), probabilities=True)
     verdict = count.verdict
     assert (verdict.probabilities.argmax(dim=1) == verdict.labels).all()
@@ -74,7 +75,7 @@ def all_right_and_all_wrong_give_no_nan_in_json() -> None:
 
 
 def which_versions_were_right_on_an_image_is_known() -> None:
-    answers = nv.measures.as_answers(SCORES, LABELS)
+    answers = as_answers(SCORES, LABELS)
     assert answers.predictions.tolist() == CLASSES.tolist()
     members = greedy(Accuracy(SCORES, LABELS), 3).members
     assert answers.wrong[list(members)].shape == (3, 60)

@@ -109,9 +109,11 @@ def test_a_selection_is_judged_on_other_images(table: Path, tmp_path: Path) -> N
     assert by_failures["criterion"] == "coincident-failures"
 
 
-def test_select_prints_how_it_came_about(table: Path) -> None:
-    result = run("select", table, "--size", 3, "--contributions", 5)
+def test_select_prints_and_draws_how_it_came_about(table: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "orders.svg"
+    result = run("select", table, "--size", 3, "--contributions", 5, "--figure", picture)
     assert result.exit_code == 0, result.exception
+    assert "best first" in picture.read_text("utf-8")
     for words in ("3 of 5 versions", "score of all 5", "the chosen", "contributes"):
         assert words in result.stdout
 

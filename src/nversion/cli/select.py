@@ -12,7 +12,7 @@ import typer
 
 from nversion.cli import choices
 from nversion.cli.diversity import OnOption
-from nversion.cli.options import DataDirOption, JsonOption, data_option
+from nversion.cli.options import DataDirOption, JsonOption, data_option, picture_file
 from nversion.cli.printing import print_table
 from nversion.cli.sources import SourcesArgument, check_sources, is_table, read_sources
 from nversion.errors import InputError
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from nversion.tables import Table
 
 __all__ = ["select"]
+
+ORDERS = 200
+"""Random orders that a picture shows the band of."""
 
 CRITERIA = ("accuracy", "coincident-failures", "white-box")
 SEARCHES = ("greedy", "beam", "exact")
@@ -103,6 +106,15 @@ def select(
             help="Orders to sample for what each version contributes (Shapley); 0 for none."
         ),
     ] = 0,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw the vote as versions are added, as they were chosen, best first, as given "
+            "and at random, on the images that the choice is judged on: a file that ends in .png, "
+            ".svg or .pdf.",
+            show_default=False,
+        ),
+    ] = None,
     data: Annotated[str | None, data_option()] = None,
     data_dir: DataDirOption = None,
     on: OnOption = "test",
@@ -120,6 +132,8 @@ def select(
     - `nversion select versions/* --criterion white-box --size 10 --weights`
     """
     check_sources(sources)
+    if figure is not None:
+        picture_file(figure, "--figure")
     white = criterion == "white-box"
     if weights and not white:
         raise InputError("--weights: only the criterion white-box fits weights; leave it out")
@@ -141,6 +155,8 @@ def select(
     judged = dataclasses.replace(judged, chosen_on=chosen_on)
     if weights:
         judged = dataclasses.replace(judged, weights=_weights(chosen_by, judged.choice))
+    if figure is not None:
+        _draw(figure, judged.choice, other)
     if as_json:
         typer.echo(json.dumps(judged.to_json(), indent=2))
     else:
@@ -233,6 +249,24 @@ def _weights(criterion: Criterion, choice: Choice) -> list[float]:
 
     assert isinstance(criterion, WhiteBox)
     return [float(one) for one in fit_weights(criterion, size=len(choice.members))]
+
+
+def _draw(path: Path, choice: Choice, other: Table) -> None:
+    """Draw the accuracy of the chosen beside other orders."""
+    from nversion.cli.options import save_picture
+    from nversion.report import plots_selection
+    from nversion.report.drawing import house_style
+    from nversion.selection import Accuracy, best_first, in_order, random_orders
+
+    accuracy = Accuracy(other.outputs, other.labels)
+    curves = {
+        f"chosen by {choice.criterion}": [accuracy.score(members) for members, _ in choice.path],
+        "best first, on these images": best_first(accuracy)[1].tolist(),
+        "in the given order": in_order(accuracy).tolist(),
+    }
+    with house_style():
+        drawing = plots_selection.orders(curves, random_orders(accuracy, ORDERS))
+        save_picture(drawing.figure, path)
 
 
 def _print(judged: _Judged) -> None:

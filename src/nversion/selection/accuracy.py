@@ -102,7 +102,7 @@ class Accuracy(Criterion):
         right = self._settled
         for leads, start in self._tiles:
             sums = start + leads[list(members)].sum(axis=0, dtype=leads.dtype)
-            right += np.count_nonzero(sums.min(axis=0) > 0)
+            right += int(np.count_nonzero(sums.min(axis=0) > 0))
         return right / self._images
 
 
