@@ -23,7 +23,7 @@ from nversion.selection.criteria import Criterion, check_members
 
 __all__ = ["Accuracy"]
 
-TILE = 4096
+TILE = 16384
 """Leads that are added up at once: they stay in the cache."""
 
 GRID = 2.0**40
@@ -85,14 +85,25 @@ class Accuracy(Criterion):
 
     def along(self, order: Sequence[int]) -> Doubles:
         """Return the accuracies of the first 1, 2, ... versions of an order."""
-        check_members(order, self._versions)
-        counts = np.full(len(order), self._settled)
+        found: Doubles = self.along_many([order])[0]
+        return found
+
+    def along_many(self, orders: Sequence[Sequence[int]]) -> Doubles:
+        """Return the accuracies of the first 1, 2, ... versions of several orders, [orders, n].
+
+        All orders go through some images before the next, so that these stay in the cache.
+        """
+        for order in orders:
+            check_members(order, self._versions)
+        counts = np.full((len(orders), len(orders[0])), self._settled)
         for leads, start in self._tiles:
-            sums, least = start.copy(), np.empty((len(order), start.shape[1]), dtype=start.dtype)
-            for place, version in enumerate(order):
-                np.add(sums, leads[version], out=sums)
-                np.minimum.reduce(sums, axis=0, out=least[place])
-            counts += np.count_nonzero(least > 0, axis=1)
+            least = np.empty((len(orders[0]), start.shape[1]), dtype=start.dtype)
+            for right, order in zip(counts, orders, strict=True):
+                sums = start.copy()
+                for place, version in enumerate(order):
+                    np.add(sums, leads[version], out=sums)
+                    np.minimum.reduce(sums, axis=0, out=least[place])
+                right += np.count_nonzero(least > 0, axis=1)
         found: Doubles = counts / self._images
         return found
 

@@ -52,6 +52,10 @@ class Criterion(abc.ABC):
         check_members(order, self.versions)
         return np.array([self.score(order[:n]) for n in range(1, len(order) + 1)])
 
+    def along_many(self, orders: Sequence[Sequence[int]]) -> Doubles:
+        """Return the scores of the first 1, 2, ... versions of several orders, [orders, n]."""
+        return np.stack([self.along(order) for order in orders])
+
 
 def check_members(members: Sequence[int], versions: int) -> None:
     """Raise InputError unless there are members, all different and in range."""

@@ -54,6 +54,6 @@ def random_orders(criterion: Criterion, orders: int = 1000, seed: int = 0) -> Or
         raise InputError(f"orders must be at least 1, not {orders}")
     randomness = numpy_generator("orders", seed)
     drawn = [randomness.permutation(criterion.versions).tolist() for _ in range(orders)]
-    scores = np.stack([criterion.along(order) for order in drawn])
+    scores = criterion.along_many(drawn)
     low, high = np.quantile(scores, [0.025, 0.975], axis=0)
     return OrderBand(scores.mean(axis=0), low, high)

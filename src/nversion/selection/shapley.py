@@ -60,11 +60,10 @@ def contributions(criterion: Criterion, orders: int = 200, seed: int = 0) -> Con
     if orders < 2:
         raise InputError(f"orders must be at least 2, not {orders}")
     randomness = numpy_generator("shapley", seed)
+    drawn = [randomness.permutation(criterion.versions).tolist() for _ in range(orders)]
     gains = np.empty((orders, criterion.versions))
     some_version = float(criterion.extensions(()).mean())
-    for row in gains:
-        order = randomness.permutation(criterion.versions)
-        scores = criterion.along(order.tolist())
+    for row, order, scores in zip(gains, drawn, criterion.along_many(drawn), strict=True):
         row[order] = np.diff(scores, prepend=some_version)
     errors = gains.std(axis=0, ddof=1) / np.sqrt(orders)
     return Contributions(gains.mean(axis=0), errors, orders)
