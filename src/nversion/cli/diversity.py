@@ -17,7 +17,7 @@ from nversion.cli.sources import SourcesArgument, check_sources, read_sources
 if TYPE_CHECKING:
     from nversion.measures import Diversity
     from nversion.reliability import CoincidentFailures, Growth
-    from nversion.report.drawing import Drawing
+    from nversion.report.figures.drawing import Drawing
     from nversion.tables import Table
 
 __all__ = ["OnOption", "diversity"]
@@ -192,8 +192,8 @@ def _draw(
     growth: Growth,
 ) -> None:
     from nversion.cli.options import save_picture
-    from nversion.report import plots_reliability as plots
-    from nversion.report.drawing import house_style
+    from nversion.report.figures import plots_reliability as plots
+    from nversion.report.figures.drawing import house_style
 
     with house_style():
         if what == "heat-map":
@@ -207,7 +207,7 @@ def _draw(
 
 def _growth(table: Table, predicted: Growth) -> Drawing:
     """Draw the expected plurality beside that of the given order, and of random ones."""
-    from nversion.report import plots_reliability as plots
+    from nversion.report.figures import plots_reliability as plots
     from nversion.selection import Accuracy, in_order, random_orders
 
     criterion = Accuracy(table.outputs, table.labels, "plurality")

@@ -254,8 +254,8 @@ def _weights(criterion: Criterion, choice: Choice) -> list[float]:
 def _draw(path: Path, choice: Choice, other: Table) -> None:
     """Draw the accuracy of the chosen beside other orders."""
     from nversion.cli.options import save_picture
-    from nversion.report import plots_selection
-    from nversion.report.drawing import house_style
+    from nversion.report.figures import plots_selection
+    from nversion.report.figures.drawing import house_style
     from nversion.selection import Accuracy, best_first, in_order, random_orders
 
     accuracy = Accuracy(other.outputs, other.labels)

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.patches import Patch
 
-from nversion.report import palette
-from nversion.report.drawing import (
+from nversion.report.figures import palette
+from nversion.report.figures.drawing import (
     DASHED,
     DOTTED,
     WIDE,

@@ -7,9 +7,9 @@ import pytest
 
 import nversion as nv
 from nversion.reliability import majority_growth
-from nversion.report.drawing import NARROW, WIDE, Canvas, house_style
-from nversion.report.plots_reliability import failures_histogram, growth, heat_map
-from nversion.report.svg import inline_svg
+from nversion.report.figures.drawing import NARROW, WIDE, Canvas, house_style
+from nversion.report.figures.plots_reliability import failures_histogram, growth, heat_map
+from nversion.report.figures.svg import inline_svg
 
 WRONG = np.random.default_rng(0).random((7, 400)) < np.random.default_rng(1).beta(1, 6, 400)
 CANVASES = pytest.mark.parametrize("canvas", [WIDE, NARROW], ids=["wide", "narrow"])

@@ -16,8 +16,8 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from nversion.measures.answers import Doubles
 from nversion.reliability import CoincidentFailures, Growth
-from nversion.report import palette
-from nversion.report.drawing import (
+from nversion.report.figures import palette
+from nversion.report.figures.drawing import (
     DASHED,
     DOTTED,
     WIDE,
