@@ -21,7 +21,7 @@ from nversion.objectives import (
     objective_names,
 )
 from nversion.objectives.crown import crown_leads
-from nversion.objectives.intervals import interval_leads
+from nversion.objectives.intervals import Box, interval_leads
 from nversion.objectives.lipschitz import lipschitz_constants
 from nversion.objectives.perturbations import Ball, climbed
 from nversion.versions import Recipe, load_recipe
@@ -124,6 +124,23 @@ def test_bounds_without_a_radius_are_the_leads(make_batch: MakeBatch) -> None:
     others = torch.ones(4, 10, dtype=torch.bool).scatter(1, batch.labels[:, None], False)
     for found in (interval_leads("interval", batch, 0.0), crown_leads("crown-ibp", batch, 0.0)):
         torch.testing.assert_close(found[others], leads[others], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_a_rectified_box_has_the_gradient_of_its_ends(centred: bool) -> None:
+    draws = torch.Generator().manual_seed(0)
+    first = torch.randn(4, 5, generator=draws, dtype=torch.float64)
+    second = torch.rand(4, 5, generator=draws, dtype=torch.float64) + (0 if centred else first)
+    given = (first.requires_grad_(), second.detach().requires_grad_())
+    box = Box(*given, centred=centred)
+    found, ends = box.rectified(), Box(box.lower.relu(), box.upper.relu())
+    for ours, theirs in zip(found.around(), ends.around(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+        weights = torch.rand(4, 5, generator=draws, dtype=torch.float64)
+        mine = torch.autograd.grad((ours * weights).sum(), given, retain_graph=True)
+        his = torch.autograd.grad((theirs * weights).sum(), given, retain_graph=True)
+        for one, other in zip(mine, his, strict=True):
+            torch.testing.assert_close(one, other)
 
 
 def test_lipschitz_constants_are_those_of_the_matrices(make_batch: MakeBatch) -> None:

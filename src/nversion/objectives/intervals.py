@@ -13,7 +13,7 @@ The bounds are of the network without dropout. They are for training; no certifi
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from nversion.errors import InputError, TrainingError
 from nversion.objectives.adversarial import check_attack
 from nversion.objectives.base import Batch, StepObjective, ramped
-from nversion.objectives.layers import grows, layers
+from nversion.objectives.layers import grows, layers, moves
 from nversion.objectives.perturbations import Ball, climbed
 
 __all__ = ["Box", "ExpressiveInterval", "Interval", "boxes", "interval_leads", "worst_loss"]
@@ -30,14 +30,67 @@ __all__ = ["Box", "ExpressiveInterval", "Interval", "boxes", "interval_leads", "
 
 @dataclasses.dataclass(frozen=True)
 class Box:
-    """Bounds of a layer's values, [batch, ...] each."""
+    """Bounds of a layer's values, [batch, ...] each, as ends or around a centre.
 
-    lower: Tensor
-    upper: Tensor
+    Linear layers want the one and pooling the other, and to go from one to the other is what takes
+    longest in small networks, so that it is done only where it must be.
+    """
+
+    first: Tensor
+    second: Tensor
+    centred: bool = False
+
+    @property
+    def lower(self) -> Tensor:
+        """The lower ends."""
+        return self.first - self.second if self.centred else self.first
+
+    @property
+    def upper(self) -> Tensor:
+        """The upper ends."""
+        return self.first + self.second if self.centred else self.second
 
     def around(self) -> tuple[Tensor, Tensor]:
         """Return centre and half width."""
-        return (self.lower + self.upper) / 2, (self.upper - self.lower) / 2
+        if self.centred:
+            return self.first, self.second
+        half = (self.second - self.first) * 0.5
+        return self.first + half, half
+
+    def rectified(self) -> Box:
+        """Return the box of the rectified values, around its centre."""
+        centre, half = _Rectify.apply(self.first, self.second, self.centred)  # type: ignore[no-untyped-call]
+        return Box(centre, half, centred=True)
+
+
+class _Rectify(torch.autograd.Function):
+    """A rectifier on both ends of a box, given either way; gives centre and half width.
+
+    One step forward and one back in place of four, with what they keep in memory between.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, first: Tensor, second: Tensor, centred: bool) -> tuple[Tensor, Tensor]:
+        """Return centre and half width of the rectified box."""
+        if centred:
+            lower, upper = (first - second).clamp_min_(0), (first + second).clamp_min_(0)
+        else:
+            lower, upper = first.clamp_min(0), second.clamp_min(0)
+        ctx.save_for_backward(lower > 0, upper > 0)
+        ctx.centred = centred
+        half = upper.sub_(lower).mul_(0.5)
+        return lower.add_(half), half
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Return the gradients for what was given."""
+        centre, half = gradients
+        above, below = ctx.saved_tensors[1], ctx.saved_tensors[0]
+        upper = centre.add(half).mul_(0.5).mul_(above)
+        lower = centre.sub(half).mul_(0.5).mul_(below)
+        if ctx.centred:
+            return lower + upper, upper.sub_(lower), None
+        return lower, upper, None
 
 
 @final
@@ -196,7 +249,7 @@ def _through(asking: str, layer: nn.Module, box: Box) -> Box:
     if isinstance(layer, nn.Linear):
         centre, half = box.around()
         centre, half = layer(centre), F.linear(half, layer.weight.abs())
-        return Box(centre - half, centre + half)
+        return Box(centre, half, centred=True)
     if isinstance(layer, nn.Conv2d):
         centre, half = box.around()
         centre = layer(centre)
@@ -209,7 +262,11 @@ def _through(asking: str, layer: nn.Module, box: Box) -> Box:
             layer.dilation,
             layer.groups,
         )
-        return Box(centre - half, centre + half)
+        return Box(centre, half, centred=True)
+    if isinstance(layer, nn.ReLU):
+        return box.rectified()
+    if moves(layer) and box.centred:
+        return Box(layer(box.first), layer(box.second), centred=True)
     if grows(layer):
         return Box(layer(box.lower), layer(box.upper))
     raise TrainingError(
