@@ -24,6 +24,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from nversion import attacks
     from nversion.architectures import Architecture, catalogue, generate, student_architecture
+    from nversion.attacks.votes import attack_program
     from nversion.datasets import Dataset, Split, load_dataset
     from nversion.distillation import Distilled, distil
     from nversion.errors import NVersionError
@@ -51,6 +52,7 @@ _HOMES = {
     "Verdict": "nversion.program",
     "Version": "nversion.versions",
     "as_logits": "nversion.outputs",
+    "attack_program": "nversion.attacks.votes",
     "attacks": "nversion",
     "catalogue": "nversion.architectures",
     "certify": "nversion.program.dispatch",
@@ -83,6 +85,7 @@ __all__ = [
     "Version",
     "__version__",
     "as_logits",
+    "attack_program",
     "attacks",
     "catalogue",
     "certify",

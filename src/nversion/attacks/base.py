@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Protocol, final
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,7 @@ __all__ = [
     "is_adversarial",
     "log_odds",
     "margins",
+    "result_of",
     "success_margin",
     "towards_errors",
 ]
@@ -79,6 +80,20 @@ class AttackResult:
     linf: Tensor
     forwards: int
     backwards: int
+
+
+class Spent(Protocol):
+    """What counts the evaluations of a model."""
+
+    @property
+    def forwards(self) -> int:
+        """Images sent forward."""
+        ...
+
+    @property
+    def backwards(self) -> int:
+        """Images whose gradient was taken."""
+        ...
 
 
 class Attack(abc.ABC):
@@ -153,7 +168,7 @@ class Attack(abc.ABC):
             labels = labels.to(oracle.device)
             if len(originals) == 0:
                 none = labels.bool()
-                return _result(originals, originals, none, none, labels, oracle, images.device)
+                return result_of(originals, originals, none, none, labels, oracle, images.device)
             logits = oracle.logits(originals)
             if distributions(logits) or bool(logits.isnan().any(dim=1).all()):
                 oracle = Oracle(reader(model, tuple(images.shape[1:])).eval())
@@ -174,7 +189,7 @@ class Attack(abc.ABC):
                 predictions[success] = oracle.logits(returned[success]).argmax(dim=1)
                 if bool((predictions == labels)[success].any()):
                     raise changed(model, "an attack's success")
-            return _result(
+            return result_of(
                 originals, returned, success, correct, predictions, oracle, images.device
             )
 
@@ -190,15 +205,16 @@ class Attack(abc.ABC):
         return torch.where(held[:, None, None, None], candidates, originals), held
 
 
-def _result(
+def result_of(
     originals: Tensor,
     returned: Tensor,
     success: Tensor,
     correct: Tensor,
     predictions: Tensor,
-    oracle: Oracle,
+    spent: Spent,
     device: torch.device,
 ) -> AttackResult:
+    """Return the result of an attack, with the distances measured; tensors move to `device`."""
     changes = (returned.double() - originals.double()).abs()
     flat = changes.flatten(1)
     largest = flat.amax(dim=1) if flat.numel() else flat.sum(dim=1)
@@ -215,8 +231,8 @@ def _result(
         l1=where_successful(flat.sum(dim=1)),
         l2=where_successful(flat.square().sum(dim=1).sqrt()),
         linf=where_successful(largest),
-        forwards=oracle.forwards,
-        backwards=oracle.backwards,
+        forwards=spent.forwards,
+        backwards=spent.backwards,
     )
 
 

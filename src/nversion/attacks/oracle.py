@@ -127,6 +127,40 @@ class Oracle:
             jacobians.append(torch.stack(columns, dim=1))
         return _joined(all_logits), _joined(jacobians)
 
+    def slopes(self, images: Tensor, objectives: Objective) -> tuple[Tensor, Tensor, Tensor]:
+        """Return logits, several functions of them, and the gradients of these by the images.
+
+        One forward pass for all of them.
+
+        Args:
+            images: [count, channels, height, width].
+            objectives: as for :meth:`gradient`, but several values per row, [rows, functions].
+
+        Returns:
+            Logits [count, classes], values [count, functions] and gradients
+            [count, functions, channels, height, width], all float32.
+        """
+        self.forwards += images.shape[0]
+        pieces: list[tuple[Tensor, Tensor, Tensor]] = []
+        for rows, wanted in self._chunks(images):
+            with torch.inference_mode(False), torch.enable_grad():
+                leaf = images[rows].detach().requires_grad_(True)
+                logits = self._call(leaf)
+                values = objectives(logits, rows.to(logits.device))
+                last = values.shape[1] - 1
+                gradients = torch.stack(
+                    [
+                        _derivative(values[:, k].sum(), leaf, keep=k < last)[:wanted]
+                        for k in range(values.shape[1])
+                    ],
+                    dim=1,
+                )
+            self.backwards += wanted * values.shape[1]
+            answers = logits[:wanted].detach(), values[:wanted].detach()
+            pieces.append((*(one.to(images.device) for one in answers), gradients))
+        logits, values, gradients = (_joined(list(one)) for one in zip(*pieces, strict=True))
+        return logits, values, gradients
+
 
 def _joined(pieces: list[Tensor]) -> Tensor:
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces)

@@ -7,12 +7,14 @@ gradients through all versions at once, everything that attacks one network atta
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
+from nversion.ensemble import VoteRule
 from nversion.errors import InputError, NVersionError
 from nversion.models import BATCH_SIZE, check_images, device_of, dtype_of
 from nversion.modes import ordinary
@@ -22,7 +24,7 @@ from nversion.program.asking import Answer, Asked, ask, gather
 from nversion.program.faults import Fault, constant_faults, default_quorum, said
 from nversion.program.isolation import IsolatedVersions, Isolation, create_isolation
 from nversion.program.verdict import Verdict, blocks, check_weights, join, vote
-from nversion.program.voters import Voter, create_voter
+from nversion.program.voters import Outputs, Voter, create_voter
 from nversion.program.voters.base import MOST_VERSIONS
 from nversion.recognition import reader
 
@@ -150,6 +152,44 @@ class Program(nn.Module):
             return self._reader(place, shape)
         except Exception:  # whatever a faulty network does: asked about images, it shows it again
             return self.models[place]
+
+    def readers(self, images: Tensor) -> list[nn.Module]:
+        """Return the versions as models of logits, for images [count, ...] of that shape."""
+        return self._readers(tuple(images.shape[1:]))
+
+    @property
+    def rule(self) -> VoteRule:
+        """How the verdict is made, as attacks on it need to know."""
+        count, voter = len(self.models), self.voter
+        weights = [1.0] * count if self._weights is None else self._weights.tolist()
+        smooth = voter.additive and not voter.hard
+        # A median follows the side on which more than half of the versions are.
+        half = -math.inf if voter.hard or smooth else count // 2 + 1.0
+        asked_for = voter.threshold(count)
+        abstains = voter.abstains_on_ties or asked_for > 0 or self.abstention is not None
+        return VoteRule(
+            tuple(weights), smooth, max(asked_for, half), voter.abstains_on_ties, abstains
+        )
+
+    def combine(self, logits: Tensor) -> Tensor:
+        """Return the program's log-probabilities [count, classes] from its versions' logits.
+
+        Args:
+            logits: floating [versions, count, classes]; log-probabilities will do.
+        """
+        members = logits.log_softmax(dim=2)
+        return self.voter.log_probabilities(members, self.shares.log().to(members))
+
+    @torch.no_grad()
+    def verdicts(self, logits: Tensor) -> Tensor:
+        """Return the verdicts of the true vote on versions' logits, int64 [count], -1: none.
+
+        Args:
+            logits: floating [versions, count, classes].
+        """
+        outputs = Outputs.from_logits(list(logits.cpu()))
+        found = vote(outputs, self.voter, self._weights, self.abstention, self.quorum)
+        return found.labels.to(logits.device)
 
     def members(self, images: Tensor) -> Tensor:
         """Return the versions' log-probabilities [versions, count, classes], differentiable.

@@ -1,0 +1,215 @@
+"""The worst of all attacks on a vote, image by image.
+
+What an evaluation of a program rests on is the smallest change that anybody finds, so all methods
+of :mod:`nversion.attacks.votes.methods` are run and the nearest point of all counts. Each image is
+let go once several methods in a row have brought it no nearer; that depends on the image alone, so
+its result is the same in every batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+
+from nversion.attacks.base import AttackResult, result_of
+from nversion.attacks.votes.members import Members
+from nversion.attacks.votes.methods import Budget, methods_for
+from nversion.attacks.votes.search import Search
+from nversion.ensemble import ABSTENTION, Ensemble
+from nversion.errors import InputError
+from nversion.models import check_images, check_labels, frozen
+from nversion.modes import ordinary
+from nversion.repeats import FEW, check_repeats
+
+__all__ = ["ProgramAttackResult", "attack_program"]
+
+AT_ONCE = 64
+"""Images attacked together, at the most."""
+
+MOST_GRADIENTS = 2**26
+"""Numbers held of the members' gradients by class at once, about: 256 MB."""
+
+PATIENCE = 2
+"""An image is let go after so many methods in a row that brought it no nearer,"""
+
+GAIN = 2e-3
+"""by this share of its distance."""
+
+NORMS = {2.0: "l2", float("inf"): "linf"}
+
+
+@dataclasses.dataclass(frozen=True)
+class ProgramAttackResult(AttackResult):
+    """The nearest images at which a program's vote falls, as :class:`AttackResult`, and more.
+
+    ``success`` means that the verdict on the returned image is not the label: a wrong class, or an
+    abstention, which ``predictions`` has as -1.
+
+    Attributes:
+        attack: the name of the method that found each image, [count]; "" where none did.
+        wrong: the same for wrong verdicts alone, abstentions not counted; None where the vote never
+            abstains, and both are the same.
+    """
+
+    attack: tuple[str, ...] = ()
+    wrong: ProgramAttackResult | None = None
+
+
+@ordinary()
+def attack_program(
+    program: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    norm: float | str = 2,
+    *,
+    seed: int = 0,
+) -> ProgramAttackResult:
+    """Attack a program's vote by all means known here; return the worst of them for each image.
+
+    Args:
+        program: a :class:`nversion.Program`, or another module with the methods of
+            :class:`nversion.ensemble.Ensemble`.
+        images: floating [count, channels, height, width] in [0, 1].
+        labels: int64 [count], the true classes.
+        norm: 2 or infinity (a float, or "inf"): which distance is to be small.
+        seed: for methods that draw at random; one seed and image give one result in any batch.
+
+    Returns:
+        The nearest images found. ``forwards`` and ``backwards`` count images sent through all
+        members once; a member's gradients for several classes count each by its share.
+
+    Raises:
+        InputError: malformed images or labels, another norm, or a model that is no ensemble.
+        UnsupportedModuleError: a member's answers do not repeat.
+    """
+    if not isinstance(program, Ensemble):
+        raise InputError(
+            f"the vote of {type(program).__name__} cannot be asked for its members; make a "
+            "program of the networks: nversion.Program([model, ...])"
+        )
+    check_images(images)
+    check_labels(labels, images.shape[0])
+    kind = _norm(norm)
+    parts = []
+    with frozen(program):
+        if len(images):
+            check_repeats(program, images[:FEW], "an attack's success")
+        for rows in torch.split(torch.arange(len(images)), _at_once(program, images)):
+            parts.append(_attacked(program, images[rows], labels[rows], kind, seed))
+    return _joined(parts)
+
+
+def _norm(norm: float | str) -> str:
+    try:
+        return NORMS[float(norm)]
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"norm must be 2 or inf, not {norm!r}") from None
+
+
+def _at_once(program: Ensemble, images: Tensor) -> int:
+    """Return how many images to attack together; it does not matter to their results."""
+    if len(images) == 0:
+        return 1
+    each = len(program.rule.weights) * 10 * images[0].numel()
+    return max(1, min(AT_ONCE, MOST_GRADIENTS // max(each, 1)))
+
+
+def _attacked(
+    program: Ensemble, images: Tensor, labels: Tensor, norm: str, seed: int
+) -> ProgramAttackResult:
+    """Return the result for images that are attacked together."""
+    members = Members(program, images)
+    device = members.oracle.device
+    originals = images.detach().to(device=device, dtype=torch.float32).contiguous()
+    labels = labels.to(device)
+    logits = members.logits(originals)
+    check_labels(labels, len(labels), logits.shape[2])
+    if not bool(logits.isfinite().all()):
+        raise InputError("a member gives logits that are not finite")
+    verdicts = program.verdicts(logits.transpose(0, 1))
+    right = (verdicts == labels).nonzero().squeeze(1)
+    search, budget = Search(members, originals[right], labels[right], norm), Budget()
+    ways = [False, True] if members.rule.abstains else [False]
+    if len(right) > 0:
+        for verdict in ways:
+            _hunt(search, verdict, seed, budget)
+    results = [
+        _result(program, search, originals, verdicts, right, verdict, budget, images.device)
+        for verdict in ways
+    ]
+    return dataclasses.replace(results[0], wrong=results[1] if len(results) > 1 else None)
+
+
+def _hunt(search: Search, verdict: bool, seed: int, budget: Budget) -> None:
+    """Run the methods in turn, each on the images that are still worth it."""
+    idle = torch.zeros_like(search.labels)
+    for method in methods_for(search, verdict, seed, budget):
+        before = search.distances(verdict)
+        wanted = before.isinf() if method.last_resort else (idle < PATIENCE) | before.isinf()
+        rows = wanted.nonzero().squeeze(1)
+        if len(rows) == 0:
+            continue
+        search.begin(method.name)
+        method.run(rows)
+        after = search.distances(verdict)
+        gained = after < (1.0 - GAIN) * before
+        idle[rows] = torch.where(gained[rows], 0, idle[rows] + 1)
+
+
+def _result(
+    program: Ensemble,
+    search: Search,
+    originals: Tensor,
+    verdicts: Tensor,
+    right: Tensor,
+    verdict: bool,
+    budget: Budget,
+    device: torch.device,
+) -> ProgramAttackResult:
+    """Return what was found of one way to fall, after a last look at exactly these images."""
+    members, nearest = search.members, search.nearest(verdict)
+    returned, success = originals.clone(), torch.zeros_like(verdicts, dtype=torch.bool)
+    predictions, names = verdicts.clone(), [""] * len(verdicts)
+    if len(right) > 0:
+        logits = members.logits(nearest.points)
+        found = nearest.squares.isfinite()
+        found &= members.lost(logits, search.labels, verdict=verdict)
+        said = program.verdicts(logits.transpose(0, 1))
+        found &= said != search.labels
+        found &= (said != ABSTENTION) | (not verdict)
+        success[right] = found
+        returned[right[found]] = nearest.points[found]
+        predictions[right[found]] = said[found]
+        for place, name, good in zip(
+            right.tolist(), search.found_by(verdict), found.tolist(), strict=True
+        ):
+            names[place] = name if good else ""
+    correct = torch.zeros_like(success)
+    correct[right] = True
+    spent = Budget(
+        members.forwards + budget.forwards, members.backwards + budget.backwards
+    )
+    plain = result_of(originals, returned, success, correct, predictions, spent, device)
+    return ProgramAttackResult(**vars(plain), attack=tuple(names))
+
+
+def _joined(parts: list[ProgramAttackResult]) -> ProgramAttackResult:
+    """Return one result for the images of all, in order."""
+    if not parts:
+        raise InputError("there are no images to attack")
+    if len(parts) == 1:
+        return parts[0]
+    values: dict[str, object] = {}
+    for field in dataclasses.fields(ProgramAttackResult):
+        column = [getattr(part, field.name) for part in parts]
+        if field.name == "wrong":
+            values[field.name] = None if column[0] is None else _joined(column)
+        elif isinstance(column[0], Tensor):
+            values[field.name] = torch.cat(column)
+        elif isinstance(column[0], tuple):
+            values[field.name] = tuple(name for names in column for name in names)
+        else:
+            values[field.name] = sum(column)
+    return ProgramAttackResult(**values)  # type: ignore[arg-type]

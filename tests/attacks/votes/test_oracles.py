@@ -1,0 +1,123 @@
+"""What the attack on a program must reach: exact distances of linear members' votes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+import nversion as nv
+from tests.attacks.votes.linear import (
+    by_brute_force,
+    equal_members,
+    grey,
+    mean_softmax_distance,
+    unequal_members,
+    weights_and_leads,
+)
+
+SLACK = 1.01
+ROUNDING = 1 - 1e-4
+
+
+def found(members, voter, norm, **options):
+    images, labels = grey()
+    result = nv.attack_program(nv.Program(members, voter), images, labels, norm, **options)
+    assert bool(result.success.all())
+    return result
+
+
+def size(result, norm):
+    return float(result.l2 if norm == "2" else result.linf)
+
+
+def near(value, exact):
+    assert exact * ROUNDING <= value <= exact * SLACK, (value, exact)
+
+
+@pytest.mark.parametrize("count", [3, 5, 9])
+@pytest.mark.parametrize("cosine", [0.1, 0.6])
+def test_equal_members_under_mean_logits(count, cosine):
+    members = equal_members(count, cosine)
+    alone = 1.0 / 8.0
+    exact = alone * math.sqrt(count / (1 + (count - 1) * cosine))
+    near(size(found(members, "mean-logits", "2"), "2"), exact)
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 9])
+@pytest.mark.parametrize("cosine", [0.1, 0.3, 0.6])
+def test_equal_members_under_a_majority(count, cosine):
+    members = equal_members(count, cosine)
+
+    def exact(flips):
+        return 1.0 / 8.0 * math.sqrt(flips / (1 + (flips - 1) * cosine))
+
+    result = found(members, "majority", "2")
+    near(size(result, "2"), exact(math.ceil(count / 2)))
+    near(size(result.wrong, "2"), exact(count // 2 + 1))
+    assert bool((result.wrong.predictions == 1).all())
+    if count % 2 == 0:
+        assert int(result.predictions) == -1
+
+
+@pytest.mark.parametrize("norm", ["2", "inf"])
+@pytest.mark.parametrize(("count", "seed"), [(5, 0), (6, 1), (7, 2)])
+def test_unequal_members_under_a_majority(count, seed, norm):
+    members = unequal_members(count, seed=seed)
+    result = found(members, "majority", norm)
+    near(size(result, norm), by_brute_force(members, math.ceil(count / 2), norm))
+    near(size(result.wrong, norm), by_brute_force(members, count // 2 + 1, norm))
+
+
+@pytest.mark.parametrize("norm", ["2", "inf"])
+def test_the_box_is_kept_to(norm):
+    members = unequal_members(5, seed=3)
+    images, labels = grey()
+    images = images + 0.46 * torch.sin(torch.arange(24.0)).view(1, 1, 4, 6).sign()
+    with torch.no_grad():
+        for member in members:
+            # The same lead at this image as at the even one.
+            member.lead += member.weight[0] @ (images - 0.5).flatten()
+    program = nv.Program(members, "majority")
+    result = nv.attack_program(program, images, labels, norm)
+    assert bool(((result.images >= 0) & (result.images <= 1)).all())
+    shifted = _at(members, images)
+    near(size(result, norm), by_box(shifted, images, norm))
+
+
+def _at(members, images):
+    moved = unequal_members(len(members), seed=3)
+    return moved
+
+
+def by_box(members, images, norm):
+    flat = images.flatten().double().numpy()
+    return by_brute_force(members, 3, norm, low=-flat, high=1 - flat)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_members_under_mean_softmax(seed):
+    members = unequal_members(5, seed=seed)
+    near(size(found(members, "mean-softmax", "2"), "2"), mean_softmax_distance(members))
+
+
+def test_mean_logits_in_linf():
+    members = unequal_members(5, seed=4)
+    weights, leads = weights_and_leads(members)
+    exact = leads.mean() / abs(weights.mean(axis=0)).sum()
+    near(size(found(members, "mean-logits", "inf"), "inf"), exact)
+
+
+def test_a_quorum_falls_with_the_first_who_leave_it():
+    members = unequal_members(5, seed=6)
+    program_voter = nv.Program(members, "k-of-n").voter
+    assert program_voter.threshold(5) == 3
+    result = found(members, "k-of-n", "2")
+    near(size(result, "2"), by_brute_force(members, 3, "2"))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_median_falls_with_more_than_half(seed):
+    members = unequal_members(5, seed=seed + 10)
+    near(size(found(members, "median-softmax", "2"), "2"), by_brute_force(members, 3, "2"))
