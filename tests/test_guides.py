@@ -110,3 +110,21 @@ def test_every_objective_is_in_its_guide() -> None:
         name for name in (*objective_names(), *joint_objective_names()) if f"`{name}`" not in text
     ]
     assert missing == []
+
+
+def test_the_python_of_attacking_programs_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    code = "\n".join(blocks("programs.md", "python"))
+    exec(compile(code, "programs.md", "exec"), {})
+    said = capsys.readouterr().out
+    for words in ("fallen 6", "no right verdict 6", "twice as far needs", "large radius True"):
+        assert words in said
+
+
+def test_the_options_in_attacking_programs_exist() -> None:
+    commands = "\n".join(blocks("programs.md", "console"))
+    for command in ("attack", "doctor"):
+        lines = re.findall(rf"nversion {command} (.*)", commands)
+        options = {option for line in lines for option in re.findall(r"(--[a-z-]+)", line)}
+        shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).stdout
+        assert lines
+        assert [option for option in sorted(options) if option not in shown] == []

@@ -24,7 +24,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from nversion import attacks
     from nversion.architectures import Architecture, catalogue, generate, student_architecture
-    from nversion.attacks.votes import attack_program
+    from nversion.attacks.doctor import examine
+    from nversion.attacks.votes import attack_program, diversity_budget
     from nversion.datasets import Dataset, Split, load_dataset
     from nversion.distillation import Distilled, distil
     from nversion.errors import NVersionError
@@ -59,6 +60,8 @@ _HOMES = {
     "coincident_failures": "nversion.reliability",
     "distil": "nversion.distillation",
     "diversity": "nversion.measures",
+    "diversity_budget": "nversion.attacks.votes",
+    "examine": "nversion.attacks.doctor",
     "generate": "nversion.architectures",
     "load_dataset": "nversion.datasets",
     "load_recipe": "nversion.versions",
@@ -92,6 +95,8 @@ __all__ = [
     "coincident_failures",
     "distil",
     "diversity",
+    "diversity_budget",
+    "examine",
     "generate",
     "load_dataset",
     "load_recipe",

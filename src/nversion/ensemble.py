@@ -76,7 +76,7 @@ class VoteRule:
 
 @runtime_checkable
 class Ensemble(Protocol):
-    """A model made of several, whose vote is to be attacked; it is a ``torch.nn.Module`` as well."""
+    """A model made of several, whose vote is to be attacked; a ``torch.nn.Module`` as well."""
 
     def readers(self, images: Tensor) -> Sequence[nn.Module]:
         """Return the members as models of logits, for images [count, ...] of that shape."""

@@ -15,6 +15,7 @@ from nversion.cli import (
     datasets,
     distil,
     diversity,
+    doctor,
     inject,
     report,
     select,
@@ -43,6 +44,7 @@ app.command("study", rich_help_panel=WHOLE)(study.study)
 app.command("report", rich_help_panel=WHOLE)(report.report)
 app.command("train", rich_help_panel=PARTS)(train.train)
 app.command("attack", rich_help_panel=PARTS)(attack.attack)
+app.command("doctor", rich_help_panel=PARTS)(doctor.doctor)
 app.add_typer(adversarial.app, name="adversarial", rich_help_panel=PARTS)
 app.command("distil", rich_help_panel=PARTS)(distil.distil)
 app.command("vote", rich_help_panel=PARTS)(vote.vote)

@@ -17,15 +17,18 @@ from nversion.cli import choices
 from nversion.cli.options import (
     DataDirOption,
     JsonOption,
+    KOption,
     attack_setting_option,
+    attacked,
     attacks_from,
     check_settings,
     check_version,
     data_option,
-    load_version,
+    load_versions,
     picture_file,
     save_picture,
     test_images_of,
+    voter_option,
 )
 from nversion.cli.printing import print_table
 from nversion.errors import InputError
@@ -46,9 +49,12 @@ HEADS = (
 
 
 def attack(
-    model: Annotated[
-        Path,
-        typer.Argument(metavar="VERSION", help="The folder of a version."),
+    models: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MODELS...",
+            help="Folders of versions: one is a network, several are a program that votes.",
+        ),
     ],
     names: Annotated[
         str,
@@ -61,8 +67,10 @@ def attack(
     index: Annotated[
         int, typer.Option(callback=choices.index, help="Which test image, counted from 0.")
     ] = 0,
-    data: Annotated[str | None, data_option("version was")] = None,
+    data: Annotated[str | None, data_option()] = None,
     data_dir: DataDirOption = None,
+    voter: Annotated[str | None, voter_option("several versions")] = None,
+    k: KOption = None,
     setting: Annotated[list[str] | None, attack_setting_option(" See `nversion attacks`.")] = None,
     storable: Annotated[
         bool,
@@ -89,31 +97,39 @@ def attack(
     or if the version gets the image wrong without any attack. An attack that does not succeed is a
     result.
 
+    With several versions the attacks are on their vote. Whole votes (majority, k-of-n) have no
+    gradient, so there the attacks are on the versions' mean softmax.
+
     - `nversion attack versions/v001 --attack deepfool --index 3`
 
     - `nversion attack versions/v001 --attack all --data mnist --data-dir data --out all.png`
 
     - `nversion attack versions/v001 --attack random-pgd --set epsilon=0.1 --json`
+
+    - `nversion attack versions/v001 versions/v002 versions/v003 --attack carlini-wagner`
     """
     if out is not None:
         picture_file(out, "--out")
-    check_version(model)
+    for folder in models:
+        check_version(folder)
     check_settings(setting or [])
     from nversion.adversarial import try_attacks
 
-    version = load_version(model)
+    versions = load_versions(models)
+    subject, name, facts = attacked(versions, voter, k)
     chosen = attacks_from(names, setting or [])
-    dataset = test_images_of([version], data, data_dir)
+    dataset = test_images_of(list(versions.values()), data, data_dir)
     image, label = _test_image(dataset, index)
-    trial = try_attacks(version.model, chosen, image, label, seed=seed, storable=storable)
-    where = f"{version.name} on test image {index} of {dataset.name}"
+    trial = try_attacks(subject, chosen, image, label, seed=seed, storable=storable)
+    where = f"{name} on test image {index} of {dataset.name}"
     place = None
     if picture and trial.ran:
-        place = out or _default_file(version.name, index, chosen)
+        short = name if len(versions) == 1 else f"program-of-{len(versions)}"
+        place = out or _default_file(short, index, chosen)
         save_picture(trial.picture(where), place)
     if as_json:
         facts = {
-            "version": version.name,
+            **facts,
             "dataset": dataset.name,
             "index": index,
             **trial.to_json(),

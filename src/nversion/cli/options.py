@@ -14,7 +14,7 @@ from nversion.naming import did_you_mean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from nversion.attacks import Attack
     from nversion.datasets import Dataset, TestImages
@@ -31,6 +31,7 @@ __all__ = [
     "KOption",
     "WorkersOption",
     "attack_setting_option",
+    "attacked",
     "attacks_from",
     "check_address",
     "check_place",
@@ -282,6 +283,28 @@ def _list(wanted: bool) -> None:
     heads = ("voter", "differentiable", "certified", "weights", "a tie", "options", "source")
     print_table(heads, rows)
     raise typer.Exit
+
+
+def attacked(
+    versions: Mapping[str, Version], voter: str | None, k: int | None
+) -> tuple[nn.Module, str, dict[str, Any]]:
+    """Return what is to be attacked, what to call it, and facts about it as JSON values.
+
+    Raises:
+        InputError: a voter for one version alone, or one that is unknown or has no k.
+    """
+    if len(versions) == 1:
+        if voter is not None or k is not None:
+            raise InputError("one version does not vote; leave out --voter and --k, or name more")
+        ((name, version),) = versions.items()
+        return version.model, name, {"version": name}
+    from nversion.program import Program
+
+    chosen = voter_from(voter, k)
+    facts = {"name": chosen.name, **chosen.options()}
+    program = Program([version.model for version in versions.values()], chosen)
+    title = f"program of {len(versions)} ({voter_text(facts)})"
+    return program, title, {"versions": list(versions), "voter": facts}
 
 
 def voter_text(facts: Mapping[str, Any]) -> str:

@@ -6,9 +6,7 @@ import math
 
 import pytest
 import torch
-
-import nversion as nv
-from tests.attacks.votes.linear import (
+from linear_members import (
     by_brute_force,
     equal_members,
     grey,
@@ -16,6 +14,8 @@ from tests.attacks.votes.linear import (
     unequal_members,
     weights_and_leads,
 )
+
+import nversion as nv
 
 SLACK = 1.01
 ROUNDING = 1 - 1e-4
@@ -36,8 +36,7 @@ def near(value, exact):
     assert exact * ROUNDING <= value <= exact * SLACK, (value, exact)
 
 
-@pytest.mark.parametrize("count", [3, 5, 9])
-@pytest.mark.parametrize("cosine", [0.1, 0.6])
+@pytest.mark.parametrize(("count", "cosine"), [(3, 0.1), (9, 0.6)])
 def test_equal_members_under_mean_logits(count, cosine):
     members = equal_members(count, cosine)
     alone = 1.0 / 8.0
@@ -45,8 +44,7 @@ def test_equal_members_under_mean_logits(count, cosine):
     near(size(found(members, "mean-logits", "2"), "2"), exact)
 
 
-@pytest.mark.parametrize("count", [3, 4, 5, 9])
-@pytest.mark.parametrize("cosine", [0.1, 0.3, 0.6])
+@pytest.mark.parametrize(("count", "cosine"), [(3, 0.1), (4, 0.3), (9, 0.6)])
 def test_equal_members_under_a_majority(count, cosine):
     members = equal_members(count, cosine)
 
@@ -62,7 +60,7 @@ def test_equal_members_under_a_majority(count, cosine):
 
 
 @pytest.mark.parametrize("norm", ["2", "inf"])
-@pytest.mark.parametrize(("count", "seed"), [(5, 0), (6, 1), (7, 2)])
+@pytest.mark.parametrize(("count", "seed"), [(5, 0), (6, 1)])
 def test_unequal_members_under_a_majority(count, seed, norm):
     members = unequal_members(count, seed=seed)
     result = found(members, "majority", norm)
@@ -82,13 +80,7 @@ def test_the_box_is_kept_to(norm):
     program = nv.Program(members, "majority")
     result = nv.attack_program(program, images, labels, norm)
     assert bool(((result.images >= 0) & (result.images <= 1)).all())
-    shifted = _at(members, images)
-    near(size(result, norm), by_box(shifted, images, norm))
-
-
-def _at(members, images):
-    moved = unequal_members(len(members), seed=3)
-    return moved
+    near(size(result, norm), by_box(unequal_members(5, seed=3), images, norm))
 
 
 def by_box(members, images, norm):
@@ -96,9 +88,8 @@ def by_box(members, images, norm):
     return by_brute_force(members, 3, norm, low=-flat, high=1 - flat)
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_members_under_mean_softmax(seed):
-    members = unequal_members(5, seed=seed)
+def test_members_under_mean_softmax():
+    members = unequal_members(5, seed=0)
     near(size(found(members, "mean-softmax", "2"), "2"), mean_softmax_distance(members))
 
 
@@ -111,13 +102,10 @@ def test_mean_logits_in_linf():
 
 def test_a_quorum_falls_with_the_first_who_leave_it():
     members = unequal_members(5, seed=6)
-    program_voter = nv.Program(members, "k-of-n").voter
-    assert program_voter.threshold(5) == 3
     result = found(members, "k-of-n", "2")
     near(size(result, "2"), by_brute_force(members, 3, "2"))
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_a_median_falls_with_more_than_half(seed):
-    members = unequal_members(5, seed=seed + 10)
+def test_a_median_falls_with_more_than_half():
+    members = unequal_members(5, seed=10)
     near(size(found(members, "median-softmax", "2"), "2"), by_brute_force(members, 3, "2"))

@@ -28,7 +28,7 @@ from nversion.attacks.votes.members import Members
 from nversion.attacks.votes.objectives import leads_to
 from nversion.attacks.votes.search import Search
 
-__all__ = ["Jacobians", "first_slopes", "vote_deepfool"]
+__all__ = ["Goals", "Jacobians", "first_slopes", "goals_of", "vote_deepfool"]
 
 ANY = -1
 """Stands for no class in particular."""
@@ -36,6 +36,7 @@ ANY = -1
 CLASSES = 10
 """Classes looked at, the likeliest of the mean softmax."""
 
+MOST_GOALS = 2
 LOOKED_AT = 3
 """Goals whose common distance is worked out at the original."""
 
@@ -45,6 +46,9 @@ FIRST_AIM = {"l2": 5e-3, "linf": 0.01}
 MEMORY = {"l2": 0.5, "linf": 0.7}
 RELAX, TIGHTEN = 0.8, 1.2
 LAST_STEP = 0.05
+CLOSE = 2e-3
+"""By what share of the largest gap a half-space may be missed in Linf; the margins vary more."""
+
 CHOOSE_EVERY = 4
 """The members to be won are chosen anew every so many steps."""
 
@@ -76,7 +80,9 @@ def first_slopes(members: Members, images: Tensor, labels: Tensor) -> Jacobians:
     """Return the members' logits and their gradients for the likeliest classes."""
     logits = members.logits(images)
     mean = logits.softmax(dim=2).mean(dim=1).scatter(1, labels[:, None], torch.inf)
-    chosen = mean.sort(dim=1, descending=True, stable=True).indices[:, : min(CLASSES, logits.shape[2])]
+    chosen = mean.sort(dim=1, descending=True, stable=True).indices[
+        :, : min(CLASSES, logits.shape[2])
+    ]
     return Jacobians(logits, chosen, members.jacobian(images, chosen))
 
 
@@ -90,16 +96,32 @@ class _Walk:
     won: Integers
     chosen: Integers
     size: float
+    hint: Doubles | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Goals:
+    """What each image walks to, the most promising goals first, with linear models of it.
+
+    Attributes:
+        walks: one list for each image.
+        values: the members' margins to each goal at the original, float32 [members], alike.
+        normals: their gradients, [members, pixels].
+    """
+
+    walks: list[list[_Walk]]
+    values: list[list[Tensor]]
+    normals: list[list[Tensor]]
 
 
 def vote_deepfool(
     search: Search,
     rows: Tensor,
-    first: Jacobians,
+    goals: Goals,
     steps: int,
     *,
     verdict: bool,
-    goals: int = 2,
+    most: int = 2,
     again: bool = False,
 ) -> None:
     """Walk to the nearest points where the vote falls, showing `search` all points.
@@ -107,15 +129,20 @@ def vote_deepfool(
     Args:
         search: the nearest points so far.
         rows: int64 [some], the images.
-        first: the linearisations at all originals.
+        goals: of all images, for this way to fall (:func:`goals_of`).
         steps: how many.
         verdict: which way the vote is to fall.
-        goals: how many goals each image walks to.
+        most: how many goals each image walks to.
         again: start from the nearest points so far, where there are any.
     """
-    walks, values, normals = _walks(search, rows.tolist(), first, verdict, goals)
-    if not walks:
+    chosen = [
+        (row, place) for row in rows.tolist() for place in range(len(goals.walks[row][:most]))
+    ]
+    if not chosen:
         return
+    walks = [goals.walks[row][place] for row, place in chosen]
+    values = torch.stack([goals.values[row][place] for row, place in chosen])
+    normals = torch.stack([goals.normals[row][place] for row, place in chosen])
     device = rows.device
     own = torch.tensor([walk.row for walk in walks], device=device)
     targets = torch.tensor([walk.target for walk in walks], device=device)
@@ -164,16 +191,13 @@ def _at_originals(changes: Tensor, leads: Tensor, gradients: Tensor) -> tuple[Te
     return leads - shifts, gradients
 
 
-def _walks(
-    search: Search, rows: list[int], first: Jacobians, verdict: bool, goals: int
-) -> tuple[list[_Walk], Tensor, Tensor]:
-    """Return the walks that are worth it, with their linear models at the originals."""
-    walks: list[_Walk] = []
-    values, normals = [], []
+def goals_of(search: Search, first: Jacobians, verdict: bool) -> Goals:
+    """Return the goals that are worth walking to, with their linear models at the originals."""
+    found = Goals([], [], [])
     members = torch.arange(first.logits.shape[1], device=first.logits.device)
     leads = leads_to(first.logits)
     sizes = _dual_norms(first, search.norm)
-    for row in rows:
+    for row in range(len(search.labels)):
         label = int(search.labels[row])
         logits = first.logits[row]
         votes = logits.argmax(dim=1)
@@ -204,17 +228,17 @@ def _walks(
             if chosen is None:
                 continue
             walk.chosen = chosen
-            change, reached = spaces.only(chosen).nearest()
-            walk.size = spaces.size(change)
-            solved.append((walk.size if reached else np.inf, len(solved), walk, value, normal))
+            solution = spaces.only(chosen).nearest(close=1e-2)
+            walk.size, walk.hint = spaces.size(solution.change), solution.weights
+            solved.append(
+                (walk.size if solution.reached else np.inf, len(solved), walk, value, normal)
+            )
         solved.sort(key=lambda one: one[:2])
-        for _, _, walk, value, normal in solved[:goals]:
-            walks.append(walk)
-            values.append(value)
-            normals.append(normal)
-    if not walks:
-        return [], torch.empty(0), torch.empty(0)
-    return walks, torch.stack(values), torch.stack(normals)
+        best = solved[:MOST_GOALS]
+        found.walks.append([one[2] for one in best])
+        found.values.append([one[3] for one in best])
+        found.normals.append([one[4] for one in best])
+    return found
 
 
 def _dual_norms(first: Jacobians, norm: str) -> Tensor:
@@ -224,9 +248,7 @@ def _dual_norms(first: Jacobians, norm: str) -> Tensor:
     """
     differences = first.gradients - first.gradients[:, :, :1]
     sizes = differences.norm(dim=3) if norm == "l2" else differences.abs().sum(dim=3)
-    picked = first.logits.gather(
-        2, first.classes[:, None].expand(-1, first.logits.shape[1], -1)
-    )
+    picked = first.logits.gather(2, first.classes[:, None].expand(-1, first.logits.shape[1], -1))
     nearest = picked[:, :, 1:].argmax(dim=2, keepdim=True) + 1
     return torch.cat([sizes.gather(2, nearest), sizes[:, :, 1:]], dim=2)
 
@@ -303,6 +325,7 @@ def _solved(
         if afresh:
             chosen = cheapest(spaces, _costs(spaces), _enough(search, walk, verdict))
             walk.chosen = walk.chosen if chosen is None else chosen
-        change, _ = spaces.only(walk.chosen).nearest()
-        changes.append(torch.from_numpy(change))
+        solution = spaces.only(walk.chosen).nearest(walk.hint, CLOSE)
+        walk.hint = solution.weights
+        changes.append(torch.from_numpy(solution.change))
     return torch.stack(changes).to(originals).view_as(originals)

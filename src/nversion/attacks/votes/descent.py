@@ -20,7 +20,7 @@ from nversion.attacks.votes.search import Search
 __all__ = ["RowObjective", "descend"]
 
 RowObjective = Callable[[Tensor, Tensor], Tensor]
-"""Members' logits [some, members, classes] and image numbers int64 [some] -> [some], to be raised."""
+"""Members' logits [some, members, classes] and images' numbers [some] -> [some], to be raised."""
 
 GROWTH_FIRST, GROWTH_LAST = 0.2, 0.02
 """Relative change of the radius in the first and the last step, geometric between."""

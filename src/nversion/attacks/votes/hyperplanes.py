@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize
 
-__all__ = ["HalfSpaces", "cheapest", "single_distance"]
+__all__ = ["HalfSpaces", "Solution", "cheapest", "single_distance"]
 
 Doubles = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -51,6 +51,21 @@ SWAPPED = 4
 """Members of each side that are tried in swaps: the dearest chosen, the cheapest left out."""
 
 PASSES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Solution:
+    """The nearest point of half-spaces.
+
+    Attributes:
+        change: float64 [pixels].
+        reached: whether it is in all of them.
+        weights: in Linf, what weighs them into one half-space at the same distance.
+    """
+
+    change: Doubles
+    reached: bool
+    weights: Doubles | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,14 +90,20 @@ class HalfSpaces:
         """Return those of some members."""
         return dataclasses.replace(self, normals=self.normals[members], gaps=self.gaps[members])
 
-    def nearest(self) -> tuple[Doubles, bool]:
-        """Return the least change that is in all of them, and whether there is one.
+    def nearest(self, hint: Doubles | None = None, close: float = 1e-4) -> Solution:
+        """Return the least change that is in all of them.
 
         Where there is none within the box, what is returned goes some way towards it.
+
+        Args:
+            hint: for Linf, the weights of the solution of similar half-spaces.
+            close: for Linf, by what share of the largest gap they may be missed.
         """
         if len(self.gaps) == 0 or bool((self.gaps <= 0).all()):
-            return np.zeros_like(self.low), True
-        return self._nearest_l2() if self.norm == "l2" else self._nearest_linf()
+            return Solution(np.zeros_like(self.low), True, None)
+        if self.norm == "l2":
+            return Solution(*self._nearest_l2(), None)
+        return self._nearest_linf(hint, close)
 
     def size(self, change: Doubles) -> float:
         """Return the norm of a change."""
@@ -125,31 +146,35 @@ class HalfSpaces:
             change, missed = other, left
         return change, missed <= 100 * close
 
-    def _nearest_linf(self) -> tuple[Doubles, bool]:
+    def _nearest_linf(self, hint: Doubles | None, close: float) -> Solution:
         singles = [
             single_distance(normal, gap, self.low, self.high)
             for normal, gap in zip(self.normals, self.gaps, strict=True)
         ]
         reach = max(singles)
         if not np.isfinite(reach):
-            return np.where(self.normals.sum(axis=0) > 0, self.high, self.low), False
-        if len(self.gaps) == 1 or sum(gap > 0 for gap in self.gaps) == 0:
-            signs = np.sign(self.normals[int(np.argmax(singles))])
-            return np.clip(reach * signs, self.low, self.high), True
-        change, close = np.zeros_like(self.low), 1e-4 * float(self.gaps.max())
+            towards = np.where(self.normals.sum(axis=0) > 0, self.high, self.low)
+            return Solution(towards, False, None)
+        if len(self.gaps) == 1:
+            signs = np.sign(self.normals[0])
+            return Solution(np.clip(reach * signs, self.low, self.high), True, None)
+        if hint is not None and len(hint) == len(self.gaps):
+            reach = max(reach, min(self._weighed(hint), 1.0))
+        missed = close * float(self.gaps.max())
         for _ in range(PROGRAMMES):
             change, lacking, weights = self._within(reach)
-            if lacking <= close:
-                return change, True
-            following = single_distance(
-                weights @ self.normals, float(weights @ self.gaps), self.low, self.high
-            )
-            if not following > reach * (1 + 1e-9):
-                return change, lacking <= 100 * close
-            if not np.isfinite(following):
-                return change, False
+            if lacking <= missed:
+                return Solution(change, True, weights)
+            following = self._weighed(weights)
+            if not np.isfinite(following) or not following > reach * (1 + 1e-9):
+                return Solution(change, lacking <= 100 * missed, weights)
             reach = following
-        return change, False
+        return Solution(change, False, weights)
+
+    def _weighed(self, weights: Doubles) -> float:
+        """Return the distance of the half-space that weights make of all: a lower bound."""
+        gap = float(weights @ self.gaps)
+        return single_distance(weights @ self.normals, gap, self.low, self.high)
 
     def _within(self, reach: float) -> tuple[Doubles, float, Doubles]:
         """Return the change within a cube that misses the half-spaces least, by how much, weights.
@@ -173,7 +198,7 @@ class HalfSpaces:
 
 
 def _multipliers(normals: Doubles, gaps: Doubles) -> Doubles:
-    """Return the multipliers of the nearest point without a box: l >= 0, at most gaps . l - |A'l|^2/2."""
+    """Return the multipliers l >= 0 of the nearest point without a box: max gaps.l - |A'l|^2/2."""
     gram = normals @ normals.T
     size = float(np.trace(gram)) / len(gram)
     if size <= 0:
@@ -218,9 +243,7 @@ def cheapest(
     """
     order = np.argsort(costs, kind="stable")
     order = order[np.isfinite(costs[order])]
-    chosen = next(
-        (order[:size] for size in range(1, len(order) + 1) if enough(order[:size])), None
-    )
+    chosen = next((order[:size] for size in range(1, len(order) + 1) if enough(order[:size])), None)
     if chosen is None or len(chosen) == len(order) or len(chosen) == 1:
         return chosen
     least = _bound(spaces, chosen)

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from nversion.attacks.criteria import excess_margins, is_adversarial, relative_margin
 from nversion.attacks.oracle import Oracle
 from nversion.batches import device_of, dtype_of
-from nversion.ensemble import ABSTENTION, Ensemble, VoteRule
+from nversion.ensemble import ABSTENTION, Ensemble
 
 __all__ = ["MemberObjective", "Members", "Surrogate", "Verdicts"]
 
 MemberObjective = Callable[[Tensor, Tensor], Tensor]
-"""Members' logits [rows, members, classes] and the rows' indices -> one value (or several) a row."""
+"""Members' logits [rows, members, classes] and the rows' indices -> one value a row, or several."""
 
 AT_ONCE = 640
 """Images times members whose activations are held at once, about."""

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from nversion.attacks.linearised import IN_L2, IN_LINF, Finish, finish
 from nversion.attacks.registry import create, names
-from nversion.attacks.votes.deepfool import Jacobians, first_slopes, vote_deepfool
+from nversion.attacks.votes.deepfool import Goals, Jacobians, first_slopes, goals_of, vote_deepfool
 from nversion.attacks.votes.descent import descend
 from nversion.attacks.votes.members import Surrogate, Verdicts
 from nversion.attacks.votes.objectives import OBJECTIVES, kth_margin
@@ -106,7 +106,8 @@ class Methods:
     def __init__(self, search: Search, verdict: bool, seed: int, budget: Budget) -> None:
         self.search, self.verdict, self.seed, self.budget = search, verdict, seed, budget
         self._first: Jacobians | None = None
-        self._needed: Tensor | None = None
+        self._goals: Goals | None = None
+        self._reach: tuple[Tensor, Tensor] | None = None
 
     def listed(self) -> list[Method]:
         """Return the methods, those that find most first."""
@@ -128,9 +129,7 @@ class Methods:
         found += [self._descent(name) for name in ("reweighted", "mean-loss", "hinge")]
         if smooth and search.members.count > 1:
             found += [self._descent("kth-margin")]
-        found += [
-            self._labels_only(one) for one in LABELS_ONLY if norm in one.norms
-        ]
+        found += [self._labels_only(one) for one in LABELS_ONLY if norm in one.norms]
         return found
 
     def _other_means(self) -> list[str]:
@@ -142,7 +141,8 @@ class Methods:
         return [
             name
             for name in ("log-mean-softmax", "mean-logit")
-            if not members.rule.smooth or not torch.allclose(own, self._mean(name)(draws), atol=1e-4)
+            if not members.rule.smooth
+            or not torch.allclose(own, self._mean(name)(draws), atol=1e-4)
         ]
 
     def _mean(self, name: str) -> Mean:
@@ -164,8 +164,9 @@ class Methods:
         name = f"{house.name} on {mean}" if mean else house.name
 
         def run(rows: Tensor) -> None:
+            before = self.search.distances(self.verdict)
             self._attack(house, Surrogate(members.readers, combine), rows)
-            self._improve(rows)
+            self._improve(rows, before)
 
         return Method(name, run)
 
@@ -204,30 +205,35 @@ class Methods:
             return OBJECTIVES[name](logits, labels, shares)
 
         def run(rows: Tensor) -> None:
+            before = search.distances(self.verdict)
             descend(search, rows, objective, DESCENT, verdict=self.verdict)
-            self._improve(rows)
+            self._improve(rows, before)
 
         return Method("descent" if name == "vote" else name, run)
 
-    def _improve(self, rows: Tensor) -> None:
-        """Go on from the nearest points by steps that take what decides to be linear."""
+    def _improve(self, rows: Tensor, before: Tensor) -> None:
+        """Go on from points that are new by steps that take what decides to be linear."""
         search = self.search
+        rows = rows[search.distances(self.verdict)[rows] < before[rows]]
+        if len(rows) == 0:
+            return
         if not search.members.rule.smooth:
             self._walk(rows, SHORT_WALK, again=True)
             return
         for how in (FINISH[search.norm], AGAIN[search.norm]):
-            part = search.lost.select(rows)
-            slope = search.slope()
-            finish(part, lambda points, own: slope(points, rows[own]), how)
+            part, slope = search.lost.select(rows), search.slope()
+            finish(part, lambda points, own, slope=slope: slope(points, rows[own]), how)
 
     def _deepfool(self, rows: Tensor) -> None:
         self._walk(rows, WALK, again=False)
         self._walk(rows, SHORT_WALK, again=True)
 
     def _walk(self, rows: Tensor, steps: int, *, again: bool) -> None:
-        goals = 1 if again else 2
+        if self._goals is None:
+            self._goals = goals_of(self.search, self.first(), self.verdict)
+        most = 1 if again else 2
         vote_deepfool(
-            self.search, rows, self.first(), steps, verdict=self.verdict, goals=goals, again=again
+            self.search, rows, self._goals, steps, verdict=self.verdict, most=most, again=again
         )
 
     def first(self) -> Jacobians:
@@ -239,6 +245,11 @@ class Methods:
 
     def _sizes(self) -> tuple[Tensor, Tensor]:
         """Return the sizes of the margins' gradients, and how many members each rival needs."""
+        if self._reach is None:
+            self._reach = self._reaches()
+        return self._reach
+
+    def _reaches(self) -> tuple[Tensor, Tensor]:
         first, search = self.first(), self.search
         differences = first.gradients - first.gradients[:, :, :1]
         dual = differences.norm(dim=3) if search.norm == "l2" else differences.abs().sum(dim=3)

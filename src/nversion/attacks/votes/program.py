@@ -23,7 +23,13 @@ from nversion.models import check_images, check_labels, frozen
 from nversion.modes import ordinary
 from nversion.repeats import FEW, check_repeats
 
-__all__ = ["ProgramAttackResult", "attack_program"]
+__all__ = [
+    "ProgramAttackResult",
+    "attack_program",
+    "checked_norm",
+    "checked_votes",
+    "split_rows",
+]
 
 AT_ONCE = 64
 """Images attacked together, at the most."""
@@ -84,6 +90,22 @@ def attack_program(
         InputError: malformed images or labels, another norm, or a model that is no ensemble.
         UnsupportedModuleError: a member's answers do not repeat.
     """
+    ensemble = checked_votes(program, images, labels)
+    kind = checked_norm(norm)
+    parts = []
+    with frozen(program):
+        check_repeats(program, images[:FEW], "an attack's success")
+        for rows in split_rows(ensemble, images):
+            parts.append(_attacked(ensemble, images[rows], labels[rows], kind, seed))
+    return _joined(parts)
+
+
+def checked_votes(program: nn.Module, images: Tensor, labels: Tensor) -> Ensemble:
+    """Return a program whose votes can be asked about these images.
+
+    Raises:
+        InputError: it is no ensemble, or there are no images, or they or the labels are malformed.
+    """
     if not isinstance(program, Ensemble):
         raise InputError(
             f"the vote of {type(program).__name__} cannot be asked for its members; make a "
@@ -91,29 +113,28 @@ def attack_program(
         )
     check_images(images)
     check_labels(labels, images.shape[0])
-    kind = _norm(norm)
-    parts = []
-    with frozen(program):
-        if len(images):
-            check_repeats(program, images[:FEW], "an attack's success")
-        for rows in torch.split(torch.arange(len(images)), _at_once(program, images)):
-            parts.append(_attacked(program, images[rows], labels[rows], kind, seed))
-    return _joined(parts)
+    if len(images) == 0:
+        raise InputError("there are no images to attack")
+    return program
 
 
-def _norm(norm: float | str) -> str:
+def checked_norm(norm: float | str) -> str:
+    """Return "l2" or "linf".
+
+    Raises:
+        InputError: it is another norm.
+    """
     try:
         return NORMS[float(norm)]
     except (KeyError, TypeError, ValueError):
         raise InputError(f"norm must be 2 or inf, not {norm!r}") from None
 
 
-def _at_once(program: Ensemble, images: Tensor) -> int:
-    """Return how many images to attack together; it does not matter to their results."""
-    if len(images) == 0:
-        return 1
+def split_rows(program: Ensemble, images: Tensor) -> tuple[Tensor, ...]:
+    """Return the rows to treat together; what comes of them does not depend on it."""
     each = len(program.rule.weights) * 10 * images[0].numel()
-    return max(1, min(AT_ONCE, MOST_GRADIENTS // max(each, 1)))
+    size = max(1, min(AT_ONCE, MOST_GRADIENTS // each))
+    return torch.split(torch.arange(len(images)), size)
 
 
 def _attacked(
@@ -188,17 +209,13 @@ def _result(
             names[place] = name if good else ""
     correct = torch.zeros_like(success)
     correct[right] = True
-    spent = Budget(
-        members.forwards + budget.forwards, members.backwards + budget.backwards
-    )
+    spent = Budget(members.forwards + budget.forwards, members.backwards + budget.backwards)
     plain = result_of(originals, returned, success, correct, predictions, spent, device)
     return ProgramAttackResult(**vars(plain), attack=tuple(names))
 
 
 def _joined(parts: list[ProgramAttackResult]) -> ProgramAttackResult:
     """Return one result for the images of all, in order."""
-    if not parts:
-        raise InputError("there are no images to attack")
     if len(parts) == 1:
         return parts[0]
     values: dict[str, object] = {}

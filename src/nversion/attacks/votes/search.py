@@ -135,7 +135,7 @@ class Search:
             low[part] = torch.where(fell, low[part], middle)
 
     def slope(self) -> Slope:
-        """Return the slope, for :func:`~nversion.attacks.linearised.finish`, of the vote's margin."""
+        """Return the slope of the vote's margin, for `linearised.finish`."""
 
         def slope(points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
             labels = self.labels[rows]

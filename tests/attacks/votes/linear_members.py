@@ -107,7 +107,7 @@ def mean_softmax_distance(members, norm="2"):
 
     best = np.inf
     draws = np.random.default_rng(5)
-    for start in range(20):
+    for _ in range(20):
         shares = draws.dirichlet(np.ones(len(leads)))
         direction = shares @ weights
         first = direction * (leads.max() / (direction @ direction)) * 1.2

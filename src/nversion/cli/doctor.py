@@ -1,0 +1,91 @@
+"""``nversion doctor``: whether attacks on a network, or on a program, can be believed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nversion.cli import choices
+from nversion.cli.options import (
+    DataDirOption,
+    JsonOption,
+    KOption,
+    attacked,
+    check_version,
+    data_option,
+    first_test_images,
+    load_versions,
+    test_images_of,
+    voter_option,
+)
+from nversion.cli.printing import print_table
+
+if TYPE_CHECKING:
+    from nversion.attacks.doctor import Diagnosis
+
+__all__ = ["doctor"]
+
+SAID = {True: "passed", False: "FAILED", None: "-"}
+
+
+def doctor(
+    models: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MODELS...",
+            help="Folders of versions: one is a network, several are a program that votes.",
+        ),
+    ],
+    norm: Annotated[
+        str, typer.Option(callback=choices.one_of("2", "inf"), help="2 or inf, of the attacks.")
+    ] = "inf",
+    epsilon: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="The radius at which attacks are compared. [default: 0.1 in Linf, 1 in L2]",
+            show_default=False,
+        ),
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, help="The first test images, so many.")] = 50,
+    data: Annotated[str | None, data_option()] = None,
+    data_dir: DataDirOption = None,
+    voter: Annotated[str | None, voter_option("several versions")] = None,
+    k: KOption = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the attacks.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Check whether an evaluation by attacks can be believed.
+
+    An attack that is hindered looks like a defence that works: gradients that are zero, a model
+    that draws at random, an attack that finds less with more steps, or less than one that knows
+    less. Exit code 1 if a check fails.
+
+    - `nversion doctor versions/v001`
+
+    - `nversion doctor versions/v001 versions/v002 versions/v003 --voter majority --norm 2`
+    """
+    for folder in models:
+        check_version(folder)
+    from nversion.attacks.doctor import examine
+
+    versions = load_versions(models)
+    subject, name, facts = attacked(versions, voter, k)
+    dataset = test_images_of(list(versions.values()), data, data_dir)
+    chosen, labels = first_test_images(dataset, images)
+    found = examine(subject, chosen, labels, norm=norm, epsilon=epsilon, seed=seed)
+    if as_json:
+        typer.echo(json.dumps({**facts, "dataset": dataset.name, **found.to_json()}, indent=2))
+    else:
+        _print(name, dataset.name, found)
+    if found.failed:
+        raise typer.Exit(1)
+
+
+def _print(name: str, dataset: str, found: Diagnosis) -> None:
+    typer.echo(f"{name} on {found.images} test images of {dataset} that it gets right")
+    rows = [(check.name, SAID[check.passed], check.says) for check in found.checks]
+    print_table(("check", "", "what was found"), rows)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import torch
+
+from nversion.attacks.criteria import margins
+from nversion.attacks.votes.objectives import OBJECTIVES, kth_margin, leads_to
+
+
+def drawn(seed=0, scale=3.0):
+    draws = torch.Generator().manual_seed(seed)
+    logits = scale * torch.randn(6, 5, 4, generator=draws, dtype=torch.float64)
+    return logits, torch.randint(4, (6,), generator=draws), torch.full((5,), 0.2).double()
+
+
+def test_the_means_are_the_votes_own_margins():
+    logits, labels, shares = drawn()
+    softmax = logits.softmax(dim=2).mean(dim=1)
+    value = OBJECTIVES["log-mean-softmax"](logits, labels, shares)
+    assert torch.allclose(value, margins(softmax.log(), labels))
+    value = OBJECTIVES["mean-logit"](logits, labels, shares)
+    assert torch.allclose(value, margins(logits.mean(dim=1), labels))
+
+
+def test_certain_members_keep_their_gradients():
+    logits, labels, shares = drawn(scale=1.0)
+    logits = logits.scatter_add(
+        2, labels[:, None, None].expand(-1, 5, 1), 200 + 0 * logits[..., :1]
+    )
+    for name, objective in OBJECTIVES.items():
+        leaf = logits.clone().requires_grad_(True)
+        objective(leaf, labels, shares).sum().backward()
+        assert bool((leaf.grad.abs().sum(dim=(1, 2)) > 1e-3).all()), name
+
+
+def test_the_kth_margin_is_above_zero_where_k_members_vote_for_a_rival():
+    logits, labels, _ = drawn(seed=3)
+    for k in range(1, 6):
+        needed = torch.full((6, 4), k)
+        votes = torch.nn.functional.one_hot(logits.argmax(dim=2), 4).sum(dim=1)
+        most = votes.scatter(1, labels[:, None], -1).amax(dim=1)
+        sizes = torch.ones_like(logits)
+        plain = kth_margin(logits, labels, sizes, needed, smooth=False)
+        assert torch.equal(plain > 0, most >= k)
+        smooth = kth_margin(logits, labels, sizes, needed)
+        assert bool((smooth <= plain + 1e-9).all())
+
+
+def test_leads_are_over_the_largest_other():
+    logits = torch.tensor([[3.0, 1.0, 2.0]])
+    assert leads_to(logits).tolist() == [[1.0, -2.0, -1.0]]
+
+
+def test_reweighted_follows_the_mean_softmax_where_no_member_is_certain():
+    logits, labels, shares = drawn(seed=5, scale=0.2)
+    logits = logits.scatter_add(2, labels[:, None, None].expand(-1, 5, 1), 1 + 0 * logits[..., :1])
+    gradients = []
+    for name in ("reweighted", "log-mean-softmax"):
+        leaf = logits.clone().requires_grad_(True)
+        OBJECTIVES[name](leaf, labels, shares).sum().backward()
+        gradients.append(leaf.grad.flatten(1))
+    cosines = torch.nn.functional.cosine_similarity(*gradients)
+    assert bool((cosines > 0.9).all())
