@@ -81,7 +81,7 @@ def art_runs(norm: str) -> dict[str, Run]:
     from art.attacks.evasion import AutoProjectedGradientDescent, CarliniL2Method, DeepFool
     from art.estimators.classification import EnsembleClassifier, PyTorchClassifier
 
-    def ensemble(model: nn.Module) -> EnsembleClassifier:
+    def ensemble(model: SoftVote) -> EnsembleClassifier:
         one = [
             PyTorchClassifier(
                 member,
@@ -97,6 +97,7 @@ def art_runs(norm: str) -> dict[str, Run]:
 
     def run(make: type, **options: object) -> Run:
         def attack(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+            assert isinstance(model, SoftVote)
             attacker = make(ensemble(model), batch_size=64, verbose=False, **options)
             hot = np.eye(10, dtype=np.float32)[labels.numpy()]
             return torch.from_numpy(attacker.generate(images.numpy(), y=hot))

@@ -262,3 +262,11 @@ def test_each_attack_is_described_with_what_its_options_are(name: str) -> None:
 
 def test_an_unknown_attack_is_not_described() -> None:
     assert isinstance(run("attacks", "nothing").exception, InputError)
+
+
+def test_several_versions_are_attacked_as_one_program(versions: Path) -> None:
+    folders = sorted(versions.iterdir())[:2]
+    told = facts(*folders, "--attack", "gradient", "--no-picture", "--voter", "mean-logits")
+    assert told["versions"] == [folder.name for folder in folders]
+    assert told["voter"]["name"] == "mean-logits"
+    assert told["attacks"][0]["name"] == "gradient"

@@ -156,10 +156,10 @@ class Oracle:
                     dim=1,
                 )
             self.backwards += wanted * values.shape[1]
-            answers = logits[:wanted].detach(), values[:wanted].detach()
-            pieces.append((*(one.to(images.device) for one in answers), gradients))
-        logits, values, gradients = (_joined(list(one)) for one in zip(*pieces, strict=True))
-        return logits, values, gradients
+            answers = logits[:wanted].detach().to(images.device)
+            pieces.append((answers, values[:wanted].detach().to(images.device), gradients))
+        first, second, third = (_joined(list(one)) for one in zip(*pieces, strict=True))
+        return first, second, third
 
 
 def _joined(pieces: list[Tensor]) -> Tensor:

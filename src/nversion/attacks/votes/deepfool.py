@@ -220,7 +220,7 @@ def goals_of(search: Search, first: Jacobians, verdict: bool) -> Goals:
                 ordered = costs.cpu().numpy()[order[:need]]
                 tried.append((float(np.sqrt((ordered**2).sum())), walk))
         tried.sort(key=lambda one: one[0])
-        solved = []
+        solved: list[tuple[float, int, _Walk, Tensor, Tensor]] = []
         for _, walk in tried[:LOOKED_AT]:
             value, normal = _linear(first, row, walk, label, members, leads)
             spaces = _spaces(search, row, value, normal, 0.0)

@@ -88,9 +88,13 @@ def diversity_budget(
             members = Members(ensemble, images)
             parts.append(_budget(members, images[rows].float(), labels[rows], kind))
     count = len(ensemble.rule.weights)
-    columns = [torch.cat(column).to(images.device) for column in zip(*parts, strict=True)]
+    names = [field.name for field in dataclasses.fields(DiversityBudget)]
+    columns = {
+        name: torch.cat(column).to(images.device)
+        for name, column in zip(names, zip(*parts, strict=True), strict=False)
+    }
     twice = cosine_needed(count) if kind == "l2" and count > 1 else None
-    return DiversityBudget(*columns, cosine_for_twice=twice)
+    return DiversityBudget(**columns, cosine_for_twice=twice)
 
 
 def _budget(members: Members, images: Tensor, labels: Tensor, norm: str) -> tuple[Tensor, ...]:

@@ -25,6 +25,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -188,10 +189,13 @@ class HalfSpaces:
         low = np.append(np.maximum(self.low, -reach), -np.inf)
         high = np.append(np.minimum(self.high, reach), np.inf)
         costs = np.append(np.zeros(pixels), 1.0)
-        found = optimize.linprog(
-            costs, A_ub=rows, b_ub=-self.gaps / scales, bounds=np.stack([low, high], 1)
+        found: Any = optimize.linprog(
+            costs,
+            A_ub=rows,
+            b_ub=-self.gaps / scales,
+            bounds=np.stack([low, high], 1).tolist(),
         )
-        change = found.x[:pixels].clip(low[:-1], high[:-1])
+        change = np.asarray(found.x[:pixels]).clip(low[:-1], high[:-1])
         weights = np.maximum(-found.ineqlin.marginals, 0.0) / scales
         lacking = float((self.gaps - self.normals @ change).max())
         return change, lacking, weights / max(float(weights.sum()), 1e-300)
@@ -204,12 +208,14 @@ def _multipliers(normals: Doubles, gaps: Doubles) -> Doubles:
     if size <= 0:
         return np.zeros(len(gaps))
     if len(gaps) == 1:
-        return np.maximum(gaps, 0.0) / gram[0, 0]
+        single: Doubles = np.maximum(gaps, 0.0) / gram[0, 0]
+        return single
     root = np.linalg.cholesky(gram + (JITTER * len(gram) * size) * np.eye(len(gram)))
     try:
-        return optimize.nnls(root.T, np.linalg.solve(root, gaps))[0]
+        found: Doubles = optimize.nnls(root.T, np.linalg.solve(root, gaps))[0]
     except RuntimeError:
-        return np.maximum(np.linalg.solve(root @ root.T, gaps), 0.0)
+        found = np.maximum(np.linalg.solve(root @ root.T, gaps), 0.0)
+    return found
 
 
 def single_distance(normal: Doubles, gap: float, low: Doubles, high: Doubles) -> float:

@@ -117,7 +117,7 @@ class Methods:
         means = self._other_means()
         found: list[Method] = []
         if smooth:
-            found += [self._descent("vote")] if norm == "linf" else []
+            found += [self._descent("vote")]
             found += [self._house(one, "") for one in house]
             found += [self._house(one, mean) for mean in means for one in house]
         else:
@@ -220,9 +220,13 @@ class Methods:
         if not search.members.rule.smooth:
             self._walk(rows, SHORT_WALK, again=True)
             return
+        slope = search.slope()
+
+        def slope_of_part(points: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+            return slope(points, rows[own])
+
         for how in (FINISH[search.norm], AGAIN[search.norm]):
-            part, slope = search.lost.select(rows), search.slope()
-            finish(part, lambda points, own, slope=slope: slope(points, rows[own]), how)
+            finish(search.lost.select(rows), slope_of_part, how)
 
     def _deepfool(self, rows: Tensor) -> None:
         self._walk(rows, WALK, again=False)
