@@ -87,6 +87,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=50)
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--norms", default="l2,linf")
+    parser.add_argument("--voters", default=",".join((*SOFT, *HARD)))
     parser.add_argument("--libraries", default="adv-lib,art")
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -103,7 +104,7 @@ def main() -> None:
     write_tasks(tasks, {one.name: Task(one.model, images, labels) for one in versions})
     table: list[dict[str, Any]] = []
     for norm in asked.norms.split(","):
-        for voter in (*SOFT, *HARD):
+        for voter in asked.voters.split(","):
             program = nv.Program(models, voter)
             place = asked.folder / f"ours-{voter}-{norm}.json"
             if not place.is_file():
