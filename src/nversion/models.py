@@ -61,24 +61,32 @@ def check_images(images: Tensor, name: str = "images") -> None:
         )
 
 
-def check_labels(labels: Tensor, count: int, classes: int | None = None) -> None:
+def check_labels(
+    labels: Tensor, count: int, classes: int | None = None, name: str = "labels"
+) -> None:
     """Raise unless `labels` is an int64 tensor [count] with values in [0, classes).
+
+    Args:
+        labels: what is checked.
+        count: images.
+        classes: None where they are not known yet.
+        name: what the labels are called in the message.
 
     Raises:
         InputError: wrong type, shape, dtype or values.
     """
     if not isinstance(labels, Tensor):
-        raise InputError(f"labels must be a torch.Tensor, not {type(labels).__name__}")
+        raise InputError(f"{name} must be a torch.Tensor, not {type(labels).__name__}")
     if labels.dtype != torch.int64:
-        raise InputError(f"labels must be int64, not {labels.dtype}")
+        raise InputError(f"{name} must be int64, not {labels.dtype}")
     if labels.shape != (count,):
         raise InputError(
-            f"labels must have the shape [{count}], one per image, not {list(labels.shape)}"
+            f"{name} must have the shape [{count}], one per image, not {list(labels.shape)}"
         )
     if count and (int(labels.min()) < 0 or (classes and int(labels.max()) >= classes)):
         upper = f" and below {classes}" if classes else ""
         raise InputError(
-            f"labels must be at least 0{upper}, but range from {int(labels.min())} "
+            f"{name} must be at least 0{upper}, but range from {int(labels.min())} "
             f"to {int(labels.max())}"
         )
 

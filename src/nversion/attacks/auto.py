@@ -50,6 +50,7 @@ class AutoAttack(BallAttack):
 
     name: ClassVar[str] = "auto"
     paper: ClassVar[str] = "Croce & Hein 2020"
+    targetable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

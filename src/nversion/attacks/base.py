@@ -4,6 +4,11 @@ An attack is a configured value (a frozen dataclass whose fields are its options
 and labels arrive when it is called. A subclass only proposes images (:meth:`Attack.propose`).
 :mod:`nversion.attacks.verification` then decides, by evaluating the model on exactly the images
 that are returned, whether each is a success; where it is not, the original is returned.
+
+With a target class for each image, success means that the prediction is the target. The images of
+one target are attacked together, through an oracle that knows two classes alone: the target, and
+all others (:meth:`nversion.attacks.oracle.Oracle.aimed`). A subclass whose method has no targeted
+form says so by :attr:`Attack.targetable`.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ from nversion.attacks.criteria import (
     towards_errors,
 )
 from nversion.attacks.noise import Noise
-from nversion.attacks.oracle import Oracle
+from nversion.attacks.oracle import Oracle, against
 from nversion.attacks.verification import Demand, settled
 from nversion.errors import InputError
 from nversion.models import check_images, check_labels, frozen
@@ -57,8 +62,8 @@ class AttackResult:
 
     Attributes:
         images: float32 [count, channels, height, width]; the original where it failed.
-        success: bool [count]; the prediction on the returned image differs from the label, and
-            the original was classified correctly.
+        success: bool [count]; the prediction on the returned image differs from the label (is the
+            target, where there is one), and the original was classified correctly.
         already_misclassified: bool [count]; the original was wrong before any attack.
         predictions: int64 [count], on the returned images.
         l0: pixels changed (any channel) per image, float32 [count]; infinite where it failed.
@@ -97,21 +102,26 @@ class Spent(Protocol):
 
 
 class Attack(abc.ABC):
-    """An untargeted attack, configured by its dataclass fields.
+    """An attack, configured by its dataclass fields.
 
     Class attributes:
         name: the name in the registry.
         norm: the distance the attack makes small: "l0", "l1", "l2" or "linf".
         paper: where it was published, in short; its module's docstring has the whole reference.
+        targetable: whether its method can aim at a class of one's choice.
     """
 
     name: ClassVar[str]
     norm: ClassVar[str]
     paper: ClassVar[str] = ""
+    targetable: ClassVar[bool] = True
 
     @abc.abstractmethod
     def propose(self, oracle: Oracle, images: Tensor, labels: Tensor, noise: Noise) -> Tensor:
         """Return a candidate for each image, [count, ...]; the original where none was found.
+
+        With targets the oracle gives two logits for each image and all `labels` are 0 (module
+        docstring): the number of classes is what the oracle gives, here and now.
 
         All `images` are float32 in [0, 1] and correctly classified. Each row must be treated by
         itself. Rows that hold NaN are taken as failures; values outside [0, 1] are cut off.
@@ -137,6 +147,7 @@ class Attack(abc.ABC):
         images: Tensor,
         labels: Tensor,
         *,
+        target: Tensor | None = None,
         seed: int = 0,
         storable: bool = False,
     ) -> AttackResult:
@@ -147,12 +158,16 @@ class Attack(abc.ABC):
                 is attacked in evaluation mode without weight gradients, and handed back as it was.
             images: floating [count, channels, height, width] in [0, 1].
             labels: int64 [count], the true classes.
+            target: int64 [count], the class that each image is to be taken for, another than its
+                label; None: any but the label. An image that the model gets wrong to begin with is
+                already misclassified here as well, whatever it is taken for.
             seed: for random attacks; one seed, image and label give one result in any batch.
             storable: whether the returned images must stay adversarial when they are stored in 8
                 bits a value; they are moved by the smallest further step that makes them so.
 
         Raises:
-            InputError: images or labels are malformed, or the model's output is not logits.
+            InputError: images, labels or targets are malformed, the model's output is not logits,
+                or this attack takes no target.
             UnsupportedModuleError: the model's answers do not repeat: it draws at random in
                 evaluation mode as well, or changes from call to call.
 
@@ -161,6 +176,8 @@ class Attack(abc.ABC):
         """
         check_images(images)
         check_labels(labels, images.shape[0])
+        if target is not None:
+            self._check_target(target, labels)
         with frozen(model):
             oracle = Oracle(model)
             originals = images.detach().to(device=oracle.device, dtype=torch.float32)
@@ -174,24 +191,74 @@ class Attack(abc.ABC):
                 oracle = Oracle(reader(model, tuple(images.shape[1:])).eval())
                 logits = oracle.logits(originals)
             check_labels(labels, len(originals), logits.shape[1])
+            target = None if target is None else target.to(labels.device)
+            if target is not None:
+                check_labels(target, len(originals), logits.shape[1], "target")
             check_repeats(model, originals[:FEW], "an attack's success")
             correct = (logits.argmax(dim=1) == labels) & ~logits.isnan().any(dim=1)
             returned, success = originals.clone(), torch.zeros_like(correct)
-            demand = Demand.of(logits, labels, oracle.dtype, storable=storable)
-            for rows in torch.split(correct.nonzero().squeeze(1), AT_ONCE):
-                if len(rows) == 0:
-                    break
-                returned[rows], success[rows] = self._verified(
-                    oracle, originals[rows], demand.rows(rows), seed
+            for aim, group in _groups(correct, target):
+                given = originals[group], labels[group], logits[group]
+                returned[group], success[group] = self._all_verified(
+                    oracle, given, aim, seed, storable=storable
                 )
             predictions = logits.argmax(dim=1)
             if bool(success.any()):
                 predictions[success] = oracle.logits(returned[success]).argmax(dim=1)
-                if bool((predictions == labels)[success].any()):
+                won = predictions != labels if target is None else predictions == target
+                if not bool(won[success].all()):
                     raise changed(model, "an attack's success")
             return result_of(
                 originals, returned, success, correct, predictions, oracle, images.device
             )
+
+    def _check_target(self, target: Tensor, labels: Tensor) -> None:
+        """Raise unless this attack takes a target and `target` is int64 [count], never the label.
+
+        Raises:
+            InputError: it is not so.
+        """
+        if not self.targetable:
+            raise InputError(
+                f"{self.name} takes no target: as it was published it looks for any other class"
+            )
+        check_labels(target, len(labels), name="target")
+        own = (target.to(labels.device) == labels).nonzero().squeeze(1)
+        if len(own) > 0:
+            raise InputError(
+                f"target[{int(own[0])}] is {int(target[own[0]])}, the image's own label; "
+                "a target is another class"
+            )
+
+    def _all_verified(
+        self,
+        oracle: Oracle,
+        given: tuple[Tensor, Tensor, Tensor],
+        aim: int | None,
+        seed: int,
+        *,
+        storable: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Return what the attack makes of correct images towards one target, or none; what holds.
+
+        Args:
+            oracle: the attacked model.
+            given: the originals, their labels and the model's logits of them.
+            aim: the target; None: any class but the label.
+            seed: for random attacks.
+            storable: whether 8-bit copies must hold as well.
+        """
+        originals, labels, logits = given
+        if aim is not None:
+            oracle, logits = oracle.aimed(aim), against(logits, aim)
+            labels = torch.zeros_like(labels)
+        demand = Demand.of(logits, labels, oracle.dtype, storable=storable)
+        pieces = [
+            self._verified(oracle, originals[rows], demand.rows(rows), seed)
+            for rows in torch.split(torch.arange(len(labels), device=labels.device), AT_ONCE)
+        ]
+        returned, success = zip(*pieces, strict=True)
+        return torch.cat(returned), torch.cat(success)
 
     def _verified(
         self, oracle: Oracle, originals: Tensor, demand: Demand, seed: int
@@ -203,6 +270,16 @@ class Attack(abc.ABC):
         candidates = torch.where(broken, originals, proposed.clamp(0.0, 1.0))
         candidates, held = settled(oracle, originals, candidates, demand, self.constrain)
         return torch.where(held[:, None, None, None], candidates, originals), held
+
+
+def _groups(correct: Tensor, target: Tensor | None) -> list[tuple[int | None, Tensor]]:
+    """Return the correct rows, int64, that are attacked together: one group for each target."""
+    rows = correct.nonzero().squeeze(1)
+    if len(rows) == 0:
+        return []
+    if target is None:
+        return [(None, rows)]
+    return [(aim, rows[target[rows] == aim]) for aim in sorted(set(target[rows].tolist()))]
 
 
 def result_of(

@@ -60,6 +60,7 @@ class DeepFool(Attack):
     name: ClassVar[str] = "deepfool"
     norm: ClassVar[str] = "l2"
     paper: ClassVar[str] = "Moosavi-Dezfooli et al. 2016"
+    targetable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_count("steps", self.steps)

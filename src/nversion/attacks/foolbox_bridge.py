@@ -52,6 +52,7 @@ class FoolboxAttack(Attack):
     """
 
     name: ClassVar[str] = "foolbox"
+    targetable: ClassVar[bool] = False
     norm: str = "l2"  # type: ignore[misc]  # depends on the Foolbox attack and its options
     kind: ClassVar[str]
     required: ClassVar[tuple[str, ...]]

@@ -70,6 +70,7 @@ class HopSkipJump(Attack):
 
     name: ClassVar[str] = "hop-skip-jump"
     paper: ClassVar[str] = "Chen et al. 2020"
+    targetable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_norm(self.norm)

@@ -48,6 +48,7 @@ class NewtonFool(Attack):
     name: ClassVar[str] = "newtonfool"
     norm: ClassVar[str] = "l2"
     paper: ClassVar[str] = "Jang et al. 2017"
+    targetable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_count("iterations", self.iterations)

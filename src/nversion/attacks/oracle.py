@@ -11,6 +11,8 @@ gradients then finds nothing to go by, and fails without harm.
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import torch
@@ -19,10 +21,18 @@ from torch import Tensor, nn
 from nversion.batches import BATCH_SIZE, LAYOUTS, Layout, device_of, dtype_of, layout_of
 from nversion.outputs import asked, check_outputs
 
-__all__ = ["Objective", "Oracle"]
+__all__ = ["Objective", "Oracle", "against"]
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 """Logits float32 [rows, classes] and the rows' indices int64 [rows] -> one value per row."""
+
+
+@dataclasses.dataclass
+class _Count:
+    """How much was asked of a model, by all oracles that stand for it."""
+
+    forwards: int = 0
+    backwards: int = 0
 
 
 class Oracle:
@@ -42,8 +52,27 @@ class Oracle:
         self._layout: Layout | None = None
         self.dtype = dtype_of(model)
         self.device = device_of(model)
-        self.forwards = 0
-        self.backwards = 0
+        self._target: int | None = None
+        self._count = _Count()
+
+    @property
+    def forwards(self) -> int:
+        """Images that went forward through the model so far (see the class's docstring)."""
+        return self._count.forwards
+
+    @property
+    def backwards(self) -> int:
+        """Gradients that were taken of the model so far (see the class's docstring)."""
+        return self._count.backwards
+
+    def aimed(self, target: int) -> Oracle:
+        """Return an oracle of the same model and counts that gives two logits, [count, 2].
+
+        The first is the largest of all classes but `target`, the second that of `target`.
+        """
+        aimed = copy.copy(self)
+        aimed._target = target
+        return aimed
 
     def _chunks(self, images: Tensor) -> Iterator[tuple[Tensor, int]]:
         """Yield (row indices, how many of them count) for each batch the model is to be given."""
@@ -57,11 +86,12 @@ class Oracle:
         with asked("the model", tuple(images.shape[1:])):
             call = self._layout.call if self._layout else LAYOUTS[0].call
             outputs = call(self._model, images)
-        return check_outputs(outputs, len(images)).float()
+        logits = check_outputs(outputs, len(images)).float()
+        return logits if self._target is None else against(logits, self._target)
 
     def logits(self, images: Tensor) -> Tensor:
         """Return the logits float32 [count, classes] of images [count, ...]; no gradient."""
-        self.forwards += images.shape[0]
+        self._count.forwards += images.shape[0]
         with torch.no_grad():
             pieces = [
                 self._call(images[rows])[:wanted].to(images.device)
@@ -75,7 +105,7 @@ class Oracle:
         For attacks from elsewhere, which take their gradients themselves; these are not counted.
         Where the model has no gradient at all, it is zero.
         """
-        self.forwards += images.shape[0]
+        self._count.forwards += images.shape[0]
         pieces = [self._call(images[rows])[:wanted] for rows, wanted in self._chunks(images)]
         logits = torch.cat(pieces).to(images.device)
         if images.requires_grad and not logits.requires_grad:
@@ -88,8 +118,8 @@ class Oracle:
         The objective must treat each row by itself. It receives the indices of its rows in
         `images`, to pick labels, targets or constants by; small batches repeat the last row.
         """
-        self.forwards += images.shape[0]
-        self.backwards += images.shape[0]
+        self._count.forwards += images.shape[0]
+        self._count.backwards += images.shape[0]
         all_logits, gradients = [], []
         for rows, wanted in self._chunks(images):
             with torch.inference_mode(False), torch.enable_grad():
@@ -111,8 +141,8 @@ class Oracle:
         Returns:
             Logits [count, classes] and gradients [count, chosen, channels, height, width].
         """
-        self.forwards += images.shape[0]
-        self.backwards += images.shape[0] * classes.shape[1]
+        self._count.forwards += images.shape[0]
+        self._count.backwards += images.shape[0] * classes.shape[1]
         all_logits, jacobians = [], []
         for rows, wanted in self._chunks(images):
             with torch.inference_mode(False), torch.enable_grad():
@@ -160,6 +190,12 @@ class Oracle:
             pieces.append((answers, values[:wanted].detach().to(images.device), gradients))
         first, second, third = (_joined(list(one)) for one in zip(*pieces, strict=True))
         return first, second, third
+
+
+def against(logits: Tensor, target: int) -> Tensor:
+    """Return the strongest of the others' logits and the target's, [count, 2]."""
+    others = torch.cat([logits[:, :target], logits[:, target + 1 :]], dim=1)
+    return torch.stack([others.amax(dim=1), logits[:, target]], dim=1)
 
 
 def _joined(pieces: list[Tensor]) -> Tensor:
