@@ -69,7 +69,7 @@ class Watched(nn.Module):
         self._deadline = time.process_time() + limit
         self.forwards = self.backwards = 0
         self.best = torch.full_like(task.images, torch.nan)
-        self.sizes = torch.full((len(task.images),), torch.inf)
+        self.sizes = torch.full((len(task.images),), torch.inf, dtype=torch.float64)
         self.aside = 0.0
 
     def forward(self, images: Tensor) -> Tensor:
