@@ -171,7 +171,9 @@ def ours(network: str, task: Task, norms: list[str], options: argparse.Namespace
             found = torch.where(result.success[:, None, None, None], result.images, torch.nan)
             median = float(size_of(found - task.images, norm).median())
             passes = (result.forwards + result.backwards) / count
-            print(f"{path.stem}: median {median:.4g}, {passes:.0f} passes, {busy:.1f} s", flush=True)
+            print(
+                f"{path.stem}: median {median:.4g}, {passes:.0f} passes, {busy:.1f} s", flush=True
+            )
             np.savez(
                 path,
                 images=found.numpy(),

@@ -16,11 +16,16 @@ from nversion.errors import InputError
 
 # Cheaper options, for attacks whose defaults take long; what is asked of the result is the same.
 QUICK = {
+    "alma": {"steps": 60},
     "apgd": {"epsilon": 0.5, "steps": 20},
     "auto": {"epsilon": 0.5, "steps": 10, "targets": 2, "queries": 50},
+    "ddn": {"steps": 20},
     "fab": {"targets": 3, "steps": 10},
     "hop-skip-jump": {"steps": 2, "evaluations": 20},
+    "pdgd": {"steps": 60},
+    "pdpgd": {"steps": 60},
     "square": {"epsilon": 0.5, "queries": 100},
+    "superdeepfool": {"steps": 10},
     "random-pgd": {"growing": 6, "bisecting": 6, "iterations": 10},
 }
 
@@ -193,6 +198,7 @@ class Scaled(nn.Module):
 # The cross-entropy's gradient, which these go by, weighs the classes otherwise when the logits are
 # scaled; the others go by differences of logits.
 BY_ENTROPY = {
+    "ddn",
     "apgd",
     "auto",
     "carlini-wagner",

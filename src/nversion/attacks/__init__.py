@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from nversion.attacks import (  # noqa: F401  (registers the attacks)
     adef,
+    alma,
     apgd,
     auto,
     carlini_wagner,
+    ddn,
     deepfool,
     fab,
     foolbox_bridge,
@@ -18,10 +20,12 @@ from nversion.attacks import (  # noqa: F401  (registers the attacks)
     hop_skip_jump,
     lbfgs,
     newtonfool,
+    primal_dual,
     random_pgd,
     saliency_map,
     slsqp,
     square,
+    super_deepfool,
 )
 from nversion.attacks.base import Attack, AttackResult, is_adversarial, margins, success_margin
 from nversion.attacks.registry import create, names

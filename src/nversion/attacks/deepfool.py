@@ -71,13 +71,10 @@ class DeepFool(Attack):
     def propose(self, oracle: Oracle, images: Tensor, labels: Tensor, noise: Noise) -> Tensor:
         """Return the first adversarial points of the steps, drawn in to the boundary."""
         points = images.clone()
-        logits = oracle.logits(images)
-        others = logits.scatter(1, labels[:, None], -torch.inf)
-        theirs, classes = others.topk(min(self.subsample, others.shape[1]) - 1, dim=1)
-        past = PAST * (logits.gather(1, labels[:, None]) - theirs)
+        classes, past = self.candidates(oracle, images, labels)
         rows = torch.arange(len(images), device=images.device)
         for _ in range(self.steps):
-            step, order = self._step(oracle, points[rows], labels[rows], classes, past)
+            step, order = self.step(oracle, points[rows], labels[rows], classes, past)
             moving = step.flatten(1).ne(0).any(dim=1)
             rows = rows[moving]
             classes, past = classes.gather(1, order)[moving], past.gather(1, order)[moving]
@@ -90,7 +87,14 @@ class DeepFool(Attack):
                 break
         return drawn_in(oracle, images, points, labels)
 
-    def _step(
+    def candidates(self, oracle: Oracle, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the likeliest wrong classes, int64 [count, some], and how far to aim past each."""
+        logits = oracle.logits(images)
+        others = logits.scatter(1, labels[:, None], -torch.inf)
+        theirs, classes = others.topk(min(self.subsample, others.shape[1]) - 1, dim=1)
+        return classes, PAST * (logits.gather(1, labels[:, None]) - theirs)
+
+    def step(
         self, oracle: Oracle, points: Tensor, labels: Tensor, classes: Tensor, past: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return each point's step onto its nearest boundary, and which boundaries are nearest.

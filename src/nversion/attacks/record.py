@@ -1,0 +1,56 @@
+"""The nearest adversarial point met so far, in any norm."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nversion.attacks.projections import sizes_of
+
+__all__ = ["Record"]
+
+
+class Record:
+    """The adversarial point of the smallest size met so far, for each image.
+
+    In L0, of points that change equally many pixels, the one that changes them least in L2.
+
+    Attributes:
+        originals: float32 [count, ...] in [0, 1].
+        norm: "l0", "l1", "l2" or "linf".
+        points: float32 [count, ...]; the original where none was met.
+        sizes: float32 [count], their sizes in the norm; infinite where none was met.
+    """
+
+    def __init__(self, originals: Tensor, norm: str) -> None:
+        self.originals, self.norm = originals, norm
+        self.points = originals.clone()
+        self.sizes = torch.full((len(originals),), torch.inf, device=originals.device)
+        self._lengths = self.sizes.clone()
+
+    def keep(self, rows: Tensor, points: Tensor, held: Tensor) -> Tensor:
+        """Take over points of `rows` that are adversarial, `held`, and nearer; say which, bool.
+
+        Args:
+            rows: int64 [some], each at most once.
+            points: float32 [some, ...] in [0, 1].
+            held: bool [some].
+        """
+        changes = points - self.originals[rows]
+        sizes = sizes_of(changes, self.norm)
+        better = sizes < self.sizes[rows]
+        lengths = sizes
+        if self.norm == "l0":
+            lengths = sizes_of(changes, "l2")
+            better |= (sizes == self.sizes[rows]) & (lengths < self._lengths[rows])
+        better &= held
+        chosen = rows[better]
+        if len(chosen) > 0:
+            self.points[chosen] = points[better]
+            self.sizes[chosen] = sizes[better]
+            self._lengths[chosen] = lengths[better]
+        return better
+
+    def found(self) -> Tensor:
+        """Return the rows, int64, that have an adversarial point."""
+        return self.sizes.isfinite().nonzero().squeeze(1)
