@@ -20,7 +20,7 @@ at most --budget passes for an image (forwards and backwards). Distances are mea
 network itself, asked again, gets wrong. Seconds are processor seconds for one image. Each attack's
 result is a file in --results; what is there is not run again, so that a run can be interrupted, and
 the tables are of whatever is there. The student and the dense network are trained on MNIST once and
-kept in --weights; smallcnn-ddn comes from --nets (a .safetensors file whose metadata say the layers).
+kept in --weights; smallcnn-ddn comes from --nets (a .safetensors file with its layers as metadata).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""ALMA, the augmented Lagrangian method for adversarial attacks (Rony, Granger, Pedersoli & Ben Ayed).
+"""ALMA, the augmented Lagrangian method for adversarial attacks (Rony et al. 2021).
 
-"Augmented Lagrangian adversarial attacks", ICCV 2021, algorithm 1. The change d minimises
+Rony, Granger, Pedersoli & Ben Ayed, "Augmented Lagrangian adversarial attacks", ICCV 2021,
+algorithm 1. The change d minimises
 
     distance(d) + P(y, rho, mu),    y = how far the point is from being adversarial,
 

@@ -3,7 +3,7 @@
 "Decoupling direction and norm for efficient gradient-based L2 adversarial attacks and defenses",
 CVPR 2019, algorithm 1. A step along the gradient of the cross-entropy sets the direction of the
 change; its length is then set to a radius, which shrinks by the share gamma where the point is
-adversarial and grows by it where it is not. The steps' length falls from 1 to 0.01 by half a cosine.
+adversarial and grows by it where it is not. The step falls from 1 to 0.01 by half a cosine.
 Chosen here:
 
 - Steps are measured in radii, so that they suit images near and far from the boundary; the authors

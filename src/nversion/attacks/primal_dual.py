@@ -6,11 +6,11 @@ change r that is adversarial is a saddle point of
     l0 * |r| + l1 * softplus(-margin(x + r)),    l0 + l1 = 1,
 
 which r makes small and the weights make large. The weights are a softmax whose second input rises
-while the point is not adversarial and falls while it is (the players of a game that is not zero-sum:
-the weights see whether there is an error, the change a smooth surrogate of it), and a running mean
-of them is used. The change descends by Adam, in steps that shrink geometrically. PDGD takes the
-gradient of the L2 norm along with that of the loss. PDPGD takes a step for the loss alone, and then
-the norm's proximal operator in Adam's metric, which there is for L0, L1, L2 and Linf:
+while the point is not adversarial and falls while it is, and a running mean of them is used. (The
+game is not zero-sum: the weights see whether there is an error, r a smooth surrogate of it.)
+The change descends by Adam, in steps that shrink geometrically. PDGD takes the gradient of the L2
+norm along with that of the loss. PDPGD takes a step for the loss alone, and then the norm's
+proximal operator in Adam's metric D, which there is for L0, L1, L2 and Linf:
 
     minimise  (l0 / l1) * |z| + (z - r)' D (z - r) / (2 step)    over the z with x + z in [0, 1].
 
@@ -227,8 +227,8 @@ class PrimalDualProximal(_PrimalDual):
         return _PROXIMAL[self.norm](moved, originals, step * weights[:, 0] / weights[:, 1], root)
 
 
-# Each takes changes and originals [count, ...], the norm's weight over the loss's times Adam's step,
-# [count], and Adam's metric, like the changes; and returns the proximal points.
+# Each takes changes and originals [count, ...], Adam's step times the norm's weight over the
+# loss's, [count], and Adam's metric, like the changes; and returns the proximal points.
 
 
 def _fewest(changes: Tensor, originals: Tensor, weights: Tensor, metric: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The last steps that a minimum-norm attack may take, in L2 and Linf, from the nearest point met."""
+"""The last steps of minimum-norm attacks in L2 and Linf, from the nearest point met."""
 
 from __future__ import annotations
 

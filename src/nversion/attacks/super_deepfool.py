@@ -3,8 +3,8 @@
 "SuperDeepFool: a new family of fast minimum-norm attacks", NeurIPS 2024. At the smallest
 adversarial change, the change is parallel to the boundary's normal; DeepFool ends on the boundary,
 but not there. So DeepFool runs until the model is fooled, and its change is then projected onto the
-normal at the point where it came out; that repeats from the projected point until that one fools the
-model itself. Chosen here:
+normal at the point where it came out; that repeats from the projected point until that one fools
+the model itself. Chosen here:
 
 - Every image alternates at its own pace: a DeepFool step where its point is not adversarial, else
   the projection. Each adversarial point counts, and the nearest is the result.
