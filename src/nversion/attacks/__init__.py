@@ -23,6 +23,7 @@ from nversion.attacks import (  # noqa: F401  (registers the attacks)
     primal_dual,
     random_pgd,
     saliency_map,
+    slp,
     slsqp,
     square,
     super_deepfool,

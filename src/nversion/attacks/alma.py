@@ -32,9 +32,9 @@ from nversion.attacks.base import Attack, check_count, check_option
 from nversion.attacks.goal import Goal
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
+from nversion.attacks.polish import polish
 from nversion.attacks.projections import norm_name, sizes_of
 from nversion.attacks.record import Record
-from nversion.attacks.refined import refine
 from nversion.attacks.registry import register
 
 __all__ = ["AugmentedLagrangian"]
@@ -92,7 +92,7 @@ class AugmentedLagrangian(Attack):
         """Return the nearest adversarial image met; the original where none was."""
         goal, record = Goal(oracle, images, labels), Record(images, self.norm)
         _Descent(self, goal, record).run()
-        refine(goal, record, self.refinements)
+        polish(goal, record, self.refinements)
         return record.points
 
 

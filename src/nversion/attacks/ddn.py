@@ -12,7 +12,7 @@ Chosen here:
 - Gamma falls with the steps, from the one that is given to a twentieth of it: the last radii differ
   by less, and so the search ends nearer to the boundary.
 - Nothing is rounded to 8 bits; `storable=True` asks for that.
-- The result is improved by linear models of the margin (:mod:`nversion.attacks.linearised`);
+- The result is improved by linear models of the margin (:mod:`nversion.attacks.polish`);
   `refinements=0` leaves what the algorithm found.
 """
 
@@ -31,8 +31,8 @@ from nversion.attacks.criteria import log_odds
 from nversion.attacks.goal import Goal
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
+from nversion.attacks.polish import polish
 from nversion.attacks.record import Record
-from nversion.attacks.refined import refine
 from nversion.attacks.registry import register
 
 __all__ = ["DecoupledDirectionNorm"]
@@ -77,7 +77,7 @@ class DecoupledDirectionNorm(Attack):
         """Return the nearest adversarial image met; the original where none was."""
         goal, record = Goal(oracle, images, labels), Record(images, self.norm)
         self._walk(goal, record)
-        refine(goal, record, self.refinements)
+        polish(goal, record, self.refinements)
         return record.points
 
     def _walk(self, goal: Goal, record: Record) -> None:

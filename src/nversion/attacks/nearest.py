@@ -8,7 +8,7 @@ from torch import Tensor
 from nversion.attacks.ball import sums
 from nversion.attacks.oracle import Oracle
 
-__all__ = ["Nearest", "nearest_classes"]
+__all__ = ["Nearest", "nearest_classes", "ranked_classes"]
 
 
 class Nearest:
@@ -60,15 +60,40 @@ def nearest_classes(
         Class logits minus the label's, float32 [images, classes], nearest first, and the gradients
         of these differences, [images, classes, channels, height, width].
     """
+    values, normals, _ = ranked_classes(oracle, images, labels, count)
+    return values, normals
+
+
+def ranked_classes(
+    oracle: Oracle, images: Tensor, labels: Tensor, count: int, norm: str = "l2"
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what :func:`nearest_classes` does, and the classes, int64 [images, classes].
+
+    Args:
+        oracle: the attacked model.
+        images: float32 [images, channels, height, width].
+        labels: int64 [images].
+        count: classes wanted, at the most.
+        norm: "l0", "l1", "l2" or "linf", by which the boundaries are near.
+    """
     classes = oracle.logits(images[:1]).shape[1]
     everything = torch.arange(classes, device=images.device).expand(len(images), -1)
     logits, gradients = oracle.jacobian(images, everything)
     label_columns = labels[:, None, None, None, None].expand(-1, 1, *images.shape[1:])
     differences = gradients - gradients.gather(1, label_columns)
     values = logits - logits.gather(1, labels[:, None])
-    sizes = sums(differences.flatten(0, 1).square()).sqrt().view_as(values)
+    sizes = _slopes(differences.flatten(0, 1), norm).view_as(values)
     distances = (values.abs() / sizes.clamp(min=1e-30)).nan_to_num(torch.inf)
     distances = distances.scatter(1, labels[:, None], torch.inf)
     order = distances.sort(dim=1, stable=True).indices[:, : min(count, logits.shape[1] - 1)]
     chosen = order[:, :, None, None, None].expand(-1, -1, *images.shape[1:])
-    return values.gather(1, order), differences.gather(1, chosen)
+    return values.gather(1, order), differences.gather(1, chosen), order
+
+
+def _slopes(gradients: Tensor, norm: str) -> Tensor:
+    """Return by how much linear functions rise at the most over a way of length 1, [count]."""
+    if norm == "l2":
+        return sums(gradients.square()).sqrt()
+    if norm == "linf":
+        return sums(gradients.abs())
+    return gradients.abs().sum(dim=1).flatten(1).amax(dim=1)

@@ -42,9 +42,9 @@ from nversion.attacks.criteria import margins
 from nversion.attacks.goal import Goal
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
+from nversion.attacks.polish import polish
 from nversion.attacks.projections import norm_name
 from nversion.attacks.record import Record
-from nversion.attacks.refined import refine
 from nversion.attacks.registry import register
 
 __all__ = ["PrimalDual", "PrimalDualProximal"]
@@ -97,7 +97,7 @@ class _PrimalDual(Attack):
         """Return the nearest adversarial image met; the original where none was."""
         goal, record = Goal(oracle, images, labels), Record(images, self.norm)
         self._descend(goal, record)
-        refine(goal, record, self.refinements)
+        polish(goal, record, self.refinements)
         return record.points
 
     def _descend(self, goal: Goal, record: Record) -> None:

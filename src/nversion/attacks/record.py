@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -15,6 +17,11 @@ class Record:
 
     In L0, of points that change equally many pixels, the one that changes them least in L2.
 
+    Args:
+        originals: float32 [count, ...] in [0, 1].
+        norm: "l0", "l1", "l2" or "linf".
+        measure: changes [count, ...] -> sizes [count], if it is not the norm that is to be small.
+
     Attributes:
         originals: float32 [count, ...] in [0, 1].
         norm: "l0", "l1", "l2" or "linf".
@@ -22,8 +29,14 @@ class Record:
         sizes: float32 [count], their sizes in the norm; infinite where none was met.
     """
 
-    def __init__(self, originals: Tensor, norm: str) -> None:
+    def __init__(
+        self,
+        originals: Tensor,
+        norm: str,
+        measure: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         self.originals, self.norm = originals, norm
+        self._measure = measure
         self.points = originals.clone()
         self.sizes = torch.full((len(originals),), torch.inf, device=originals.device)
         self._lengths = self.sizes.clone()
@@ -37,7 +50,8 @@ class Record:
             held: bool [some].
         """
         changes = points - self.originals[rows]
-        sizes = sizes_of(changes, self.norm)
+        measured = self._measure
+        sizes = sizes_of(changes, self.norm) if measured is None else measured(changes)
         better = sizes < self.sizes[rows]
         lengths = sizes
         if self.norm == "l0":

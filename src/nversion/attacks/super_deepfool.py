@@ -10,8 +10,8 @@ the model itself. Chosen here:
   the projection. Each adversarial point counts, and the nearest is the result.
 - The first DeepFool step looks at the likeliest classes, later ones at the boundaries that were the
   nearest then, as in :mod:`nversion.attacks.deepfool`.
-- The result is improved by linear models of the margin (:mod:`nversion.attacks.linearised`) and
-  drawn in along the line to the original; `refinements=0` only draws it in.
+- The result is improved by linear models of the margin (:mod:`nversion.attacks.polish`);
+  `refinements=0` leaves what the algorithm found.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ from nversion.attacks.deepfool import DeepFool
 from nversion.attacks.goal import Goal
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
-from nversion.attacks.ray import drawn_in
+from nversion.attacks.polish import polish
 from nversion.attacks.record import Record
-from nversion.attacks.refined import refine
 from nversion.attacks.registry import register
 
 __all__ = ["SuperDeepFool"]
@@ -70,8 +69,8 @@ class SuperDeepFool(Attack):
         """Return the nearest adversarial image met; the original where none was."""
         goal, record = Goal(oracle, images, labels), Record(images, self.norm)
         self._walk(goal, record)
-        refine(goal, record, self.refinements)
-        return drawn_in(oracle, images, record.points, labels)
+        polish(goal, record, self.refinements)
+        return record.points
 
     def _walk(self, goal: Goal, record: Record) -> None:
         """Take DeepFool's steps and project, and show `record` the points met."""
@@ -103,9 +102,8 @@ class SuperDeepFool(Attack):
             return done
         fooled, normals = rows[held], normals[held]
         originals = record.originals[fooled]
-        along = sums((points[fooled] - originals) * normals) / sums(normals.square()).clamp(
-            min=TINY
-        )
+        squares = sums(normals.square()).clamp(min=TINY)
+        along = sums((points[fooled] - originals) * normals) / squares
         points[fooled] = (originals + columns(along) * normals).clamp(0.0, 1.0)
         still = goal.look(points[fooled], fooled) < 0
         record.keep(fooled, points[fooled], still)
