@@ -49,16 +49,35 @@ from optimality_peers import size_of
 HERE = Path(__file__).parent
 
 OURS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
-    "l0": {},
-    "l1": {},
+    "l0": {
+        "slp": ("slp", {"norm": "l0"}),
+        "pdpgd": ("pdpgd", {"norm": "l0"}),
+        "saliency-map": ("saliency-map", {}),
+    },
+    "l1": {
+        "slp": ("slp", {"norm": "l1"}),
+        "pdpgd": ("pdpgd", {"norm": "l1"}),
+        "alma": ("alma", {"norm": "l1"}),
+    },
     "l2": {
+        "slp": ("slp", {"norm": "l2"}),
+        "alma": ("alma", {}),
+        "ddn": ("ddn", {}),
+        "pdgd": ("pdgd", {}),
+        "pdpgd": ("pdpgd", {"norm": "l2"}),
+        "superdeepfool": ("superdeepfool", {}),
         "carlini-wagner": ("carlini-wagner", {}),
         "slsqp": ("slsqp", {}),
         "lbfgs": ("lbfgs", {}),
         "deepfool": ("deepfool", {}),
         "fab": ("fab", {"norm": "l2"}),
     },
-    "linf": {"random-pgd": ("random-pgd", {}), "fab": ("fab", {"norm": "linf"})},
+    "linf": {
+        "slp": ("slp", {"norm": "linf"}),
+        "pdpgd": ("pdpgd", {"norm": "linf"}),
+        "random-pgd": ("random-pgd", {}),
+        "fab": ("fab", {"norm": "linf"}),
+    },
 }
 """Ours by norm: what a row is called, the attack and its options."""
 
@@ -142,11 +161,11 @@ def built(text: str) -> nn.Sequential:
         kind, *rest = line.split()
         sizes = [int(one) for one in rest if one.isdigit()]
         if kind == "conv" and set(rest) - {"relu"} == set(map(str, sizes)):
-            layers.append(nn.Conv2d(*sizes))
+            layers.append(nn.Conv2d(sizes[0], sizes[1], sizes[2]))
         elif kind == "linear":
-            layers.append(nn.Linear(*sizes))
+            layers.append(nn.Linear(sizes[0], sizes[1]))
         elif kind == "maxpool":
-            layers.append(nn.MaxPool2d(*sizes))
+            layers.append(nn.MaxPool2d(sizes[0]))
         elif kind == "flatten":
             layers.append(nn.Flatten())
         else:
@@ -223,7 +242,8 @@ def gathered(network: str, task: Task, norms: list[str], folder: Path) -> list[d
             if found.shape != task.images.shape:
                 raise SystemExit(f"{path} is of other images; give another --results")
             sizes = judged(task, found, norm)
-            row = {"network": network, "norm": norm, "side": side, "attack": attack}
+            row: dict[str, Any] = {"network": network, "norm": norm, "side": side}
+            row |= {"attack": attack}
             of_norm.append(row | numbers | {"stopped": stopped, "_sizes": sizes})
         if of_norm:
             best = torch.stack([row["_sizes"] for row in of_norm]).amin(dim=0)

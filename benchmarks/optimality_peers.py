@@ -81,7 +81,8 @@ class Watched(nn.Module):
         logits: Tensor = self.model(images)
         self.forwards += len(images)
         if logits.requires_grad:
-            logits.register_hook(functools.partial(self._backward, len(images)))
+            hook = functools.partial(self._backward, len(images))
+            logits.register_hook(hook)  # type: ignore[no-untyped-call]
         start = time.process_time()
         if len(images) == len(self.best):
             self._watch(images.detach(), logits.detach())
@@ -110,7 +111,8 @@ def size_of(changes: Tensor, norm: str) -> Tensor:
     flat = changes.flatten(1).double().abs()
     if norm == "l0":
         return (flat > 1e-6).sum(dim=1).double()
-    return {"l1": flat.sum(dim=1), "l2": flat.norm(dim=1), "linf": flat.amax(dim=1)}[norm]
+    by_norm = {"l1": flat.sum(dim=1), "l2": flat.square().sum(dim=1).sqrt()}
+    return by_norm[norm] if norm in by_norm else flat.amax(dim=1)
 
 
 def measure(run: Minimal, task: Task, norm: str, path: Path, budget: float, limit: float) -> None:

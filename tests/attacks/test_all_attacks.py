@@ -25,6 +25,7 @@ QUICK = {
     "pdgd": {"steps": 60},
     "pdpgd": {"steps": 60},
     "square": {"epsilon": 0.5, "queries": 100},
+    "slp": {"classes": 2, "steps": 10, "refinements": 5},
     "superdeepfool": {"steps": 10},
     "random-pgd": {"growing": 6, "bisecting": 6, "iterations": 10},
 }

@@ -19,6 +19,8 @@ Chosen here:
 - In L0 and L1 this falls apart into pixels, in Linf all are cut off at one level, and it is solved
   exactly, the box included. In L2 it is solved by proximal gradient steps in the metric's largest
   entry, as the authors do for all norms.
+- The first step is no longer than suits the distance to the linearised boundary: a fixed one of a
+  tenth of the range never settles on images that lie nearer than that.
 - Margins are measured in parts of the lead that the label has on the original (times
   :data:`SHARPNESS`), so that the scale of the logits does not matter.
 - What is found is improved in the end as in the other minimum-norm attacks; `refinements=0` leaves
@@ -58,6 +60,9 @@ SHARPNESS = 10.0
 LEAST_RATIO = 1e-6
 """Neither weight is less than this share of the other."""
 
+RELATIVE_RATE = 2.0
+"""The first step at the most, in the distance to the linearised boundary spread over all values."""
+
 MEAN = 0.9
 """What the running mean of the weights keeps in each step."""
 
@@ -73,7 +78,7 @@ class _PrimalDual(Attack):
 
     Attributes:
         steps: iterations.
-        learning_rate: Adam's first step, in units of the pixel range.
+        learning_rate: Adam's first step at the most, in units of the pixel range.
         last_rate: the last step's share of the first.
         first_ratio: the first ratio of the norm's weight to the loss's.
         dual_rate: the first step of the weights; the last is a tenth of it.
@@ -104,7 +109,7 @@ class _PrimalDual(Attack):
         """Take all steps, and show `record` the points met."""
         originals = record.originals
         rows = torch.arange(len(originals), device=originals.device)
-        units = SHARPNESS / goal.leads.clamp(min=TINY)
+        units, rates = SHARPNESS / goal.leads.clamp(min=TINY), torch.ones_like(record.sizes)
         changes = torch.zeros_like(originals)
         state = _Adam(torch.zeros_like(changes), torch.zeros_like(changes))
         duals = torch.full_like(record.sizes, -math.log(self.first_ratio))
@@ -117,14 +122,23 @@ class _PrimalDual(Attack):
             logits, gradients = goal.oracle.gradient(originals + changes, loss)
             held = goal.lack(logits, rows) < 0
             record.keep(rows, originals + changes, held)
+            if number == 0:
+                rates = self._rates(gradients)
             progress = number / self.steps
-            step = self.learning_rate * self.last_rate**progress
+            step = rates * self.last_rate**progress
             changes = self._moved(changes, gradients, originals, weights, state, step)
             rate = self.dual_rate * (1.0 - 0.9 * progress)
             duals = duals + rate * torch.where(held, -1.0, 1.0)
             duals = duals.clamp(math.log(LEAST_RATIO), -math.log(LEAST_RATIO))
             newest = torch.stack([torch.zeros_like(duals), duals], dim=1).softmax(dim=1)
             weights = MEAN * weights + (1.0 - MEAN) * newest
+
+    def _rates(self, gradients: Tensor) -> Tensor:
+        """Return Adam's first steps, [count], by the loss's gradients at the originals."""
+        distance = SHARPNESS / norms(gradients, "l2").clamp(min=TINY)
+        return (RELATIVE_RATE * distance / math.sqrt(gradients[0].numel())).clamp(
+            max=self.learning_rate
+        )
 
     @abc.abstractmethod
     def _moved(
@@ -134,7 +148,7 @@ class _PrimalDual(Attack):
         originals: Tensor,
         weights: Tensor,
         state: _Adam,
-        step: float,
+        step: Tensor,
     ) -> Tensor:
         """Return the next changes, within the box.
 
@@ -144,7 +158,7 @@ class _PrimalDual(Attack):
             originals: like `changes`, in [0, 1].
             weights: float32 [count, 2], the norm's and the loss's.
             state: Adam's.
-            step: Adam's step.
+            step: Adam's step, float32 [count].
         """
 
 
@@ -186,12 +200,12 @@ class PrimalDual(_PrimalDual):
         originals: Tensor,
         weights: Tensor,
         state: _Adam,
-        step: float,
+        step: Tensor,
     ) -> Tensor:
         away = changes / columns(norms(changes, "l2").clamp(min=TINY))
         both = columns(weights[:, 0]) * away + columns(weights[:, 1]) * gradients
         mean, root = state.direction(both)
-        return _in_box(changes - step * mean / root, originals)
+        return _in_box(changes - columns(step) * mean / root, originals)
 
 
 @register
@@ -220,10 +234,10 @@ class PrimalDualProximal(_PrimalDual):
         originals: Tensor,
         weights: Tensor,
         state: _Adam,
-        step: float,
+        step: Tensor,
     ) -> Tensor:
         mean, root = state.direction(gradients)
-        moved = changes - step * mean / root
+        moved = changes - columns(step) * mean / root
         return _PROXIMAL[self.norm](moved, originals, step * weights[:, 0] / weights[:, 1], root)
 
 

@@ -5,8 +5,8 @@ systems", Management Science 1961: each step takes the constraint (here: the mar
 is at least zero) to be linear around the present point and goes to the smallest change that
 satisfies it within [0, 1]. In every norm that change has a closed form: in L0 the pixels that bring
 most, in L2 and Linf a projection onto a half-space within the box
-(:func:`nversion.attacks.fab.to_hyperplane`); in L1, where the smallest change would jump from corner
-to corner, the smallest one near the present (:func:`nversion.attacks.proximal.proximal_step`).
+(:func:`nversion.attacks.fab.to_hyperplane`); in L1, where the smallest change would jump from
+corner to corner, the smallest one near the present (:mod:`nversion.attacks.proximal`).
 
 It is started towards each of the classes whose linearised boundaries are nearest in the norm, since
 what it finds depends on where it comes from. Chosen here:
@@ -90,16 +90,16 @@ class SuccessiveLinearProgramming(Attack):
 
     Attributes:
         norm: "l0", "l1", "l2" or "linf" (or 0, 1, 2, inf).
-        classes: runs, each towards another class.
+        classes: runs, each towards another class, at the most.
         steps: linear programmes in each run.
         refinements: further ones from the nearest point of all runs.
     """
 
     # The base fixes the norm per class; here it is an option, and so differs between instances.
     norm: str = "linf"  # type: ignore[misc]
-    classes: int = 3
-    steps: int = 40
-    refinements: int = 20
+    classes: int = 9
+    steps: int = 30
+    refinements: int = 30
 
     name: ClassVar[str] = "slp"
     paper: ClassVar[str] = "Griffith & Stewart 1961"
