@@ -67,8 +67,8 @@ DATASETS = ("digits", "mnist", "fashion-mnist", "kmnist")
 RECIPES = ("fast", "small", "study")
 ATTACKS = (
     *("gradient", "gradient-sign", "deepfool", "adef", "saliency-map", "carlini-wagner"),
-    *("newtonfool", "random-pgd", "slsqp", "lbfgs", "apgd", "auto", "fab", "hop-skip-jump"),
-    "square",
+    *("newtonfool", "random-pgd", "slsqp", "lbfgs", "alma", "apgd", "auto", "ddn", "fab"),
+    *("hop-skip-jump", "pdgd", "pdpgd", "slp", "square", "superdeepfool"),
 )
 
 
