@@ -27,7 +27,9 @@ MINIMISERS = {
 
 QUICK = {
     "random-pgd": {"growing": 4, "bisecting": 8, "iterations": 10},
+    "ead": {"iterations": 30},
     "fab": {"targets": 3, "steps": 30},
+    "nearest": {"passes": 200},
     "hop-skip-jump": {"steps": 4, "evaluations": 50},
 }
 

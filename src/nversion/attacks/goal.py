@@ -18,8 +18,8 @@ __all__ = ["LARGEST", "Goal"]
 LARGEST = 2.0**60
 """Stands for margins that are not numbers."""
 
-SPARE = 1.0 + 1e-3
-"""Margins are asked to exceed what is demanded by a little more than rounding them can undo."""
+SPARE = 1.25
+"""Margins are asked to be so much larger than what is demanded as rounding might take from them."""
 
 
 class Goal:

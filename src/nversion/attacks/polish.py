@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 
 import torch
+from torch import Tensor
 
 from nversion.attacks.goal import Goal
 from nversion.attacks.linearised import IN_L2, IN_LINF, finish
@@ -25,6 +26,9 @@ __all__ = ["polish"]
 
 PRUNINGS = 4
 """How often pixels are set back from what improved."""
+
+FURTHER = 1.0 + 2.0**-10
+"""What is drawn in so far that its margin is too thin for a success is tried so much further out."""
 
 
 def polish(goal: Goal, record: Record, steps: int) -> None:
@@ -40,8 +44,16 @@ def polish(goal: Goal, record: Record, steps: int) -> None:
         descend(goal, record, Descent(steps=steps))
     else:
         _finish(goal, record, steps)
-    drawn = drawn_in(goal.oracle, record.originals[rows], record.points[rows], goal.labels[rows])
-    record.keep(rows, drawn, torch.ones_like(rows, dtype=torch.bool))
+    _draw_in(goal, record, rows)
+
+
+def _draw_in(goal: Goal, record: Record, rows: Tensor) -> None:
+    """Move the points straight back towards the originals, as far as they remain successes."""
+    originals = record.originals[rows]
+    drawn = drawn_in(goal.oracle, originals, record.points[rows], goal.labels[rows])
+    for further in (1.0, FURTHER):
+        points = (originals + further * (drawn - originals)).clamp(0.0, 1.0)
+        record.keep(rows, points, goal.look(points, rows) < 0)
 
 
 def _finish(goal: Goal, record: Record, steps: int) -> None:

@@ -47,6 +47,8 @@ HEADS = (
     *("forwards", "backwards", "seconds"),
 )
 
+NORMS = {"0": "l0", "1": "l1", "2": "l2", "inf": "linf"}
+
 
 def attack(
     models: Annotated[
@@ -57,13 +59,22 @@ def attack(
         ),
     ],
     names: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--attack",
-            help="Names, with commas between, or all.",
+            help="Names, with commas between, or all. [default with --norm: nearest]",
+            show_default=False,
             callback=choices.attack_names,
         ),
-    ],
+    ] = None,
+    norm: Annotated[
+        str | None,
+        typer.Option(
+            help="Make this norm small: 0, 1, 2 or inf. For attacks that leave the choice.",
+            show_default=False,
+            callback=choices.one_of(*choices.DISTANCES),
+        ),
+    ] = None,
     index: Annotated[
         int, typer.Option(callback=choices.index, help="Which test image, counted from 0.")
     ] = 0,
@@ -100,6 +111,8 @@ def attack(
     With several versions the attacks are on their vote. Whole votes (majority, k-of-n) have no
     gradient, so there the attacks are on the versions' mean softmax.
 
+    - `nversion attack versions/v001 --norm 1`
+
     - `nversion attack versions/v001 --attack deepfool --index 3`
 
     - `nversion attack versions/v001 --attack all --data mnist --data-dir data --out all.png`
@@ -112,12 +125,17 @@ def attack(
         picture_file(out, "--out")
     for folder in models:
         check_version(folder)
-    check_settings(setting or [])
+    settings = [*(setting or []), *([] if norm is None else [f"norm={NORMS[norm]}"])]
+    check_settings(settings)
+    if names is None and norm is None:
+        raise InputError(
+            "name attacks with --attack, or a norm with --norm (0, 1, 2 or inf) for the nearest error"
+        )
     from nversion.adversarial import try_attacks
 
     versions = load_versions(models)
     subject, name, facts = attacked(versions, voter, k)
-    chosen = attacks_from(names, setting or [])
+    chosen = attacks_from(names or "nearest", settings)
     dataset = test_images_of(list(versions.values()), data, data_dir)
     image, label = _test_image(dataset, index)
     trial = try_attacks(subject, chosen, image, label, seed=seed, storable=storable)

@@ -23,6 +23,7 @@ __all__ = [
     "CORRUPTIONS",
     "DATASETS",
     "DEVICES",
+    "DISTANCES",
     "ENGINES",
     "INJECTIONS",
     "METHODS",
@@ -52,6 +53,7 @@ DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16")
 METHODS = ("interval", "linear", "alpha", "smoothing")
 NORMS = ("1", "2", "inf")
+DISTANCES = ("0", *NORMS)
 VOTERS = (
     *("mean-softmax", "mean-logits", "plurality", "majority", "k-of-n", "consensus"),
     *("median-softmax", "trimmed-mean", "maximum-confidence", "borda"),
@@ -67,8 +69,9 @@ DATASETS = ("digits", "mnist", "fashion-mnist", "kmnist")
 RECIPES = ("fast", "small", "study")
 ATTACKS = (
     *("gradient", "gradient-sign", "deepfool", "adef", "saliency-map", "carlini-wagner"),
-    *("newtonfool", "random-pgd", "slsqp", "lbfgs", "alma", "apgd", "auto", "ddn", "fab"),
-    *("hop-skip-jump", "pdgd", "pdpgd", "slp", "square", "superdeepfool"),
+    *("newtonfool", "random-pgd", "slsqp", "lbfgs", "alma", "apgd", "apgd-l1", "auto", "ddn"),
+    *("ead", "fab", "fmn", "hop-skip-jump", "nearest", "pdgd", "pdpgd", "sigma-zero", "slp"),
+    *("square", "superdeepfool"),
 )
 
 
