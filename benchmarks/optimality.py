@@ -50,17 +50,26 @@ HERE = Path(__file__).parent
 
 OURS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     "l0": {
+        "nearest": ("nearest", {"norm": "l0"}),
         "slp": ("slp", {"norm": "l0"}),
+        "sigma-zero": ("sigma-zero", {}),
+        "fmn": ("fmn", {"norm": "l0"}),
         "pdpgd": ("pdpgd", {"norm": "l0"}),
         "saliency-map": ("saliency-map", {}),
     },
     "l1": {
+        "nearest": ("nearest", {"norm": "l1"}),
         "slp": ("slp", {"norm": "l1"}),
+        "fmn": ("fmn", {"norm": "l1"}),
+        "ead": ("ead", {}),
+        "apgd-l1": ("apgd-l1", {}),
         "pdpgd": ("pdpgd", {"norm": "l1"}),
         "alma": ("alma", {"norm": "l1"}),
     },
     "l2": {
+        "nearest": ("nearest", {"norm": "l2"}),
         "slp": ("slp", {"norm": "l2"}),
+        "fmn": ("fmn", {"norm": "l2"}),
         "alma": ("alma", {}),
         "ddn": ("ddn", {}),
         "pdgd": ("pdgd", {}),
@@ -73,7 +82,9 @@ OURS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
         "fab": ("fab", {"norm": "l2"}),
     },
     "linf": {
+        "nearest": ("nearest", {"norm": "linf"}),
         "slp": ("slp", {"norm": "linf"}),
+        "fmn": ("fmn", {"norm": "linf"}),
         "pdpgd": ("pdpgd", {"norm": "linf"}),
         "random-pgd": ("random-pgd", {}),
         "fab": ("fab", {"norm": "linf"}),

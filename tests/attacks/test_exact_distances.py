@@ -18,10 +18,7 @@ MINIMISERS = {
     "slsqp": 0.01,
     "fab": 0.01,
     "slp": 0.01,
-    "alma": 0.01,
     "ddn": 0.01,
-    "pdgd": 0.01,
-    "pdpgd": 0.03,
     "superdeepfool": 0.01,
 }
 

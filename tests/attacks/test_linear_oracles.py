@@ -23,9 +23,31 @@ ALONE = {
     ("sigma-zero", "l0"): (1, 1),
     ("ead", "l1"): (0.05, 0.5),
     ("apgd-l1", "l1"): (0.05, 0.5),
+    ("slp", "l0"): (1, 1),
+    ("slp", "l1"): (0.01, 0.01),
+    ("slp", "l2"): (0.01, 0.01),
+    ("slp", "linf"): (0.01, 0.01),
+    ("pdpgd", "l1"): (0.05, 0.5),
+    ("pdpgd", "l2"): (0.05, 0.5),
+    ("pdpgd", "linf"): (0.05, 0.5),
+    ("alma", "l1"): (0.05, 0.5),
+    ("alma", "l2"): (0.05, 0.5),
+    ("ddn", "l2"): (0.05, 0.5),
+    ("pdgd", "l2"): (0.05, 0.5),
+    ("superdeepfool", "l2"): (0.05, 0.5),
 }
 
-QUICK = {"ead": {"iterations": 40}, "fmn": {"steps": 60}, "sigma-zero": {"steps": 60}}
+QUICK = {
+    "alma": {"steps": 100},
+    "ddn": {"steps": 40},
+    "ead": {"iterations": 40},
+    "fmn": {"steps": 60},
+    "pdgd": {"steps": 100},
+    "pdpgd": {"steps": 100},
+    "sigma-zero": {"steps": 60},
+    "slp": {"steps": 15},
+    "superdeepfool": {"steps": 10},
+}
 
 some_problems = given(seed=st.integers(0, 10_000), shape=st.sampled_from(SHAPES))
 
@@ -61,7 +83,8 @@ def test_nearest_reaches_the_minimum(norm, passes, seed, shape, classes):
 @some_problems
 def test_attacks_alone(name, norm, seed, shape):
     options = QUICK.get(name, {})
-    options = {**options, "norm": norm} if name == "fmn" else options
+    choosing = name in ("fmn", "slp", "pdpgd", "alma")
+    options = {**options, "norm": norm} if choosing else options
     for classes, tolerance in zip((2, 10), ALONE[name, norm], strict=True):
         problem = linear_oracles.linear_problem(seed, classes=classes, shape=shape)
         result = create(name, **options)(problem.model, problem.images, problem.labels)

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from nversion.attacks.ball import columns, norms
-from nversion.attacks.base import Attack, check_count, check_option
+from nversion.attacks.base import Attack, check_count
 from nversion.attacks.goal import Goal
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle

@@ -22,8 +22,8 @@ from nversion.attacks.oracle import Oracle
 from nversion.attacks.polish import polish
 from nversion.attacks.projections import norm_name
 from nversion.attacks.record import Record
-from nversion.attacks.rivals import try_all_classes
 from nversion.attacks.registry import create, register
+from nversion.attacks.rivals import try_all_classes
 
 __all__ = ["PARTS", "NearestOfAll", "Part"]
 
@@ -74,20 +74,20 @@ class Part:
 
 PARTS: dict[str, tuple[Part, ...]] = {
     "l0": (
-        Part("sigma-zero", {}, share=0.7, beside=110, enough=300),
-        Part("fmn", {"norm": "l0"}, share=0.3, beside=110),
+        Part("slp", {"norm": "l0", "refinements": 20}, share=0.6, each=18, beside=150, enough=40),
+        Part("sigma-zero", {}, share=0.4, beside=110, enough=300),
     ),
     "l1": (
-        Part("fmn", {"norm": "l1"}, share=0.4),
-        Part("ead", {}, share=0.6, counted="iterations", each=10.0),
+        Part("slp", {"norm": "l1", "refinements": 20}, share=0.6, each=18, enough=40),
+        Part("alma", {"norm": "l1"}, share=0.4, enough=300),
     ),
     "l2": (
-        Part("fmn", {"norm": "l2"}, share=0.4),
-        Part("carlini-wagner", {}, share=0.6, counted="max_iterations", each=10, beside=240),
+        Part("slp", {"norm": "l2", "refinements": 20}, share=0.6, each=18, enough=40),
+        Part("alma", {"norm": "l2"}, share=0.4, enough=300),
     ),
     "linf": (
-        Part("fmn", {"norm": "linf"}, share=0.4),
-        Part("fab", {"norm": "linf", "targets": 3}, share=0.6, each=9.0, beside=15),
+        Part("slp", {"norm": "linf", "refinements": 20}, share=0.7, each=18, enough=60),
+        Part("fab", {"norm": "linf", "targets": 3}, share=0.3, each=9.0, beside=15),
     ),
 }
 """For each norm, the attacks that are run, in this order."""
