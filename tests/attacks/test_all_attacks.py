@@ -19,6 +19,7 @@ QUICK = {
     "alma": {"steps": 60},
     "apgd": {"epsilon": 0.5, "steps": 20},
     "apgd-l1": {"steps": 15, "searches": 4, "refinements": 10},
+    "apgd-targeted": {"steps": 10, "targets": 3, "searches": 3, "refinements": 10},
     "auto": {"epsilon": 0.5, "steps": 10, "targets": 2, "queries": 50},
     "ddn": {"steps": 20},
     "ead": {"iterations": 20, "binary_search_steps": 3, "refinements": 10},

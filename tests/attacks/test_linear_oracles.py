@@ -23,6 +23,8 @@ ALONE = {
     ("sigma-zero", "l0"): (1, 1),
     ("ead", "l1"): (0.05, 0.5),
     ("apgd-l1", "l1"): (0.05, 0.5),
+    ("apgd-targeted", "l2"): (0.01, 0.1),
+    ("apgd-targeted", "linf"): (0.01, 0.1),
     ("slp", "l0"): (1, 1),
     ("slp", "l1"): (0.05, 0.05),
     ("slp", "l2"): (0.01, 0.01),
@@ -83,7 +85,7 @@ def test_nearest_reaches_the_minimum(norm, passes, seed, shape, classes):
 @some_problems
 def test_attacks_alone(name, norm, seed, shape):
     options = QUICK.get(name, {})
-    choosing = name in ("fmn", "slp", "pdpgd", "alma")
+    choosing = name in ("apgd-targeted", "fmn", "slp", "pdpgd", "alma")
     options = {**options, "norm": norm} if choosing else options
     for classes, tolerance in zip((2, 10), ALONE[name, norm], strict=True):
         problem = linear_oracles.linear_problem(seed, classes=classes, shape=shape)

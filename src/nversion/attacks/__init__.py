@@ -11,6 +11,7 @@ from nversion.attacks import (  # noqa: F401  (registers the attacks)
     alma,
     apgd,
     apgd_l1,
+    apgd_targeted,
     auto,
     carlini_wagner,
     ddn,

@@ -69,7 +69,8 @@ DATASETS = ("digits", "mnist", "fashion-mnist", "kmnist")
 RECIPES = ("fast", "small", "study")
 ATTACKS = (
     *("gradient", "gradient-sign", "deepfool", "adef", "saliency-map", "carlini-wagner"),
-    *("newtonfool", "random-pgd", "slsqp", "lbfgs", "alma", "apgd", "apgd-l1", "auto", "ddn"),
+    *("newtonfool", "random-pgd", "slsqp", "lbfgs", "alma", "apgd", "apgd-l1", "apgd-targeted"),
+    *("auto", "ddn"),
     *("ead", "fab", "fmn", "hop-skip-jump", "nearest", "pdgd", "pdpgd", "sigma-zero", "slp"),
     *("square", "superdeepfool"),
 )
