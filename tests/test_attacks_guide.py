@@ -70,7 +70,7 @@ def _train(words: list[str]) -> None:
 
 def test_every_attack_is_advised_on_and_the_rule_is_the_default() -> None:
     advice = TEXT.partition("## Which attack?")[2].partition("## The adversarial set")[0]
-    named = set(re.findall(r"`([a-z-]+)`", advice))
+    named = set(re.findall(r"`([a-z0-9-]+)`", advice))
     assert set(nv.attacks.names()) <= named
     rule = PerceptibilityRule()
     assert f"at most {rule.largest_rms:g}" in TEXT

@@ -63,8 +63,8 @@ def excess(found, exact, norm):
 
 
 @pytest.mark.parametrize("norm", linear_oracles.NORMS)
-@pytest.mark.parametrize("passes", [200, 1000])
-@settings(deadline=None, max_examples=6, derandomize=True)
+@pytest.mark.parametrize("passes", [200, 600])
+@settings(deadline=None, max_examples=3, derandomize=True)
 @given(
     seed=st.integers(0, 10_000),
     shape=st.sampled_from(SHAPES),
@@ -81,7 +81,7 @@ def test_nearest_reaches_the_minimum(norm, passes, seed, shape, classes):
 
 
 @pytest.mark.parametrize(("name", "norm"), list(ALONE))
-@settings(deadline=None, max_examples=4, derandomize=True)
+@settings(deadline=None, max_examples=2, derandomize=True)
 @some_problems
 def test_attacks_alone(name, norm, seed, shape):
     options = QUICK.get(name, {})

@@ -179,6 +179,9 @@ def test_a_dataset_of_ones_own_can_be_attacked(model: Path, tmp_path: Path) -> N
         (("--attack", "gradient", "--index", "-1"), InputError, "between 0 and"),
         (("--attack", "gradient", "--out", "x.jpg"), InputError, "must end in .png"),
         (("--attack", "gradient", "--out", "folder.png"), InputError, "is a folder"),
+        ((), InputError, "with --norm (0, 1, 2 or inf)"),
+        (("--norm", "3"), InputError, "--norm"),
+        (("--attack", "gradient", "--norm", "1"), InputError, "no attack has the option 'norm'"),
         (("--attack", "gradient", "--set", "foo=1"), InputError, "gradient has steps, largest"),
         (("--attack", "gradient", "--set", "deepfool.steps=1"), InputError, "not among"),
         (("--attack", "gradient", "--set", "steps=0"), InputError, "steps must be"),
@@ -194,6 +197,15 @@ def test_wrong_input_is_refused(
     assert isinstance(result.exception, error)
     assert message in str(result.exception)
     assert [path.name for path in Path.cwd().iterdir()] == ["folder.png"]
+
+
+def test_a_norm_alone_asks_for_the_nearest_error(model: Path) -> None:
+    index = first_index(model, right=True)
+    words = (model, "--index", str(index), "--no-picture", "--set", "passes=200")
+    (nearest,) = facts(*words, "--norm", "1")["attacks"]
+    assert (nearest["name"], nearest["norm"]) == ("nearest", "l1")
+    (fewest,) = facts(*words[:4], "--attack", "fmn", "--norm", "0")["attacks"]
+    assert (fewest["name"], fewest["norm"]) == ("fmn", "l0")
 
 
 def test_a_folder_that_is_no_version_is_refused(model: Path, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ FALLEN = 0.95
 """The step size is reset where the number of components moved falls to this share or below."""
 
 SHORTER, SHORTEST = 1.5, 0.1
-"""By what the step size is divided otherwise, and the share of the radius it does not fall below."""
+"""What the step size is divided by otherwise, and its least share of the radius."""
 
 INTERVAL = 0.04
 """Share of a run's steps after which k and the step size are set anew."""

@@ -116,6 +116,8 @@ class FastMinimumNorm(Attack):
             larger = torch.maximum(radii + 1.0, larger.floor())
             least = record.sizes - 1.0
         away = sizes_of(changes, self.norm) + lacks / dual(gradients, self.norm).clamp(min=TINY)
+        # Where the box stops components, the boundary lies further than the gradient says.
+        away = (1.0 + gamma) * away
         if self.norm == "l0":
             away = away.ceil()
         known = record.sizes.isfinite()

@@ -1,6 +1,8 @@
 """The nearest error that the best attacks of a norm find, so that nobody has to choose one.
 
-Which attack comes nearest differs from image to image, since each ends in a minimum of its own. For
+Which attack comes nearest differs from image to image, since each ends in a minimum of its own; so
+the nearest of several is what an attack is judged by (Cinà et al., "AttackBench: evaluating
+gradient-based attacks for adversarial examples", AAAI 2025). For
 each norm there is a list of attacks that fail in different ways (:data:`PARTS`), each with a share
 of the passes that may be spent on an image. All are run; the nearest point that any has met is
 improved on once more (:mod:`nversion.attacks.polish`), and returned.
@@ -108,6 +110,7 @@ class NearestOfAll(Attack):
     passes: int = 2000
 
     name: ClassVar[str] = "nearest"
+    paper: ClassVar[str] = "Cinà et al. 2025"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "norm", norm_name(self.norm))

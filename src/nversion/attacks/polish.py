@@ -28,7 +28,7 @@ PRUNINGS = 4
 """How often pixels are set back from what improved."""
 
 FURTHER = 1.0 + 2.0**-10
-"""What is drawn in so far that its margin is too thin for a success is tried so much further out."""
+"""Points drawn in so far that their margin is too thin are tried again so much further out."""
 
 
 def polish(goal: Goal, record: Record, steps: int) -> None:

@@ -8,9 +8,10 @@ would jump from corner to corner, so the new change d' minimises
 
 with d the current change and t falling from step to step: the proximal point method on a linearised
 constraint (as in Lewis & Wright 2016, "A proximal method for composite minimization"). On a linear
-network the first step is exact but for the second term, and the later ones make up for that. The
-margin asked for falls after an adversarial iterate and rises after another one, and the linear model
-is mixed with the earlier ones, which helps at kinks (:mod:`nversion.attacks.linearised`).
+network the minimum is where the second term does not count, so the model's nearest point, a corner,
+is tried in the end. The margin asked for falls after an adversarial iterate and rises after another
+one, and the linear model is mixed with the earlier ones, which helps at kinks
+(:mod:`nversion.attacks.linearised`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from nversion.attacks.goal import Goal
 from nversion.attacks.projections import ROUNDS
 from nversion.attacks.record import Record
 
-__all__ = ["Descent", "descend", "proximal_step"]
+__all__ = ["Descent", "descend", "knapsack", "proximal_step"]
+
+LITTLE_MORE = 1.001
+"""How far the corner tried in the end goes, in multiples of the way to the model's boundary."""
 
 TINY = 1e-30
 
@@ -77,12 +81,32 @@ def descend(goal: Goal, record: Record, how: Descent) -> None:
         fresh = -lacks - sums(gradients * changes)
         values = how.memory * values + (1.0 - how.memory) * fresh
         normals = how.memory * normals + (1.0 - how.memory) * gradients
+    changes = knapsack(originals, normals, LITTLE_MORE * -values)
+    points = (originals + changes).clamp(0.0, 1.0)
+    record.keep(rows, points, goal.look(points, rows) < 0)
+
+
+def knapsack(originals: Tensor, normals: Tensor, wanted: Tensor) -> Tensor:
+    """Return the changes in the box of least L1 norm with <normal, d> >= wanted.
+
+    The steepest components come first, each as far as the box allows, and the last one in part.
+    Where the box does not allow as much, all go as far as it does.
+    """
+    ends = torch.where(normals > 0, 1.0 - originals, -originals)
+    ends = torch.where(normals == 0, 0.0, ends)
+    order = normals.abs().flatten(1).sort(dim=1, descending=True, stable=True).indices
+    gains = (ends * normals).flatten(1).gather(1, order).double()
+    before = gains.cumsum(dim=1) - gains
+    share = ((wanted[:, None] - before) / gains.clamp(min=TINY)).clamp(0.0, 1.0)
+    share = torch.where(gains > 0, share, 0.0).to(ends.dtype)
+    shares = torch.zeros_like(share).scatter(1, order, share)
+    return ends * shares.view_as(ends)
 
 
 def proximal_step(
     changes: Tensor, originals: Tensor, normals: Tensor, wanted: Tensor, reach: Tensor
 ) -> Tensor:
-    """Return the d' in the box with the least |d'|_1 + |d' - d|^2 / (2 t) and <normal, d'> >= wanted.
+    """Return the d' in the box of least |d'|_1 + |d' - d|^2 / (2 t) with <normal, d'> >= wanted.
 
     It is soft(d + q normal, t) cut off at the box, for the smallest q that reaches what is wanted.
     What is reached never falls with q and is made of straight pieces, so Newton's method in an
@@ -110,7 +134,7 @@ def proximal_step(
     low, high = torch.zeros_like(wanted), torch.full_like(wanted, torch.inf)
     # With this the component with the largest normal has crossed its threshold and the box.
     far = (2.0 + reach) / norms(normals, "linf").clamp(min=TINY)
-    multiplier = low
+    multiplier, open_ = low, torch.ones_like(wanted, dtype=torch.bool)
     for _ in range(ROUNDS):
         reached = moved(multiplier)
         short = wanted - sums(normals * reached)
@@ -125,4 +149,4 @@ def proximal_step(
         inside = (following > low) & (following < high)
         middle = torch.where(high.isinf(), 2.0 * low + 0.1 * far, (low + high) / 2)
         multiplier = torch.where(open_, torch.where(inside, following, middle), multiplier)
-    return moved(torch.where(high.isinf(), multiplier, high))
+    return moved(torch.where(open_ & high.isfinite(), high, multiplier))

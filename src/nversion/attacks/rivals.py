@@ -16,14 +16,13 @@ from nversion.attacks.fab import to_hyperplane
 from nversion.attacks.goal import Goal
 from nversion.attacks.nearest import nearest_classes
 from nversion.attacks.pixels import fewest_pixels
+from nversion.attacks.proximal import knapsack
 from nversion.attacks.record import Record
 
 __all__ = ["try_all_classes", "within_reach"]
 
 GAPS = (1.001, 1.4, 2.0, 3.0)
 """How much further than the linear boundary is gone, in multiples of the gap to it."""
-
-TINY = 1e-30
 
 
 def try_all_classes(goal: Goal, record: Record, classes: int) -> None:
@@ -57,18 +56,5 @@ def within_reach(originals: Tensor, normals: Tensor, wanted: Tensor, norm: str) 
     if norm == "l0":
         return fewest_pixels(originals, normals, wanted)
     if norm == "l1":
-        return _knapsack(originals, normals, wanted)
+        return knapsack(originals, normals, wanted)
     return to_hyperplane(originals, normals, wanted, norm)
-
-
-def _knapsack(originals: Tensor, normals: Tensor, wanted: Tensor) -> Tensor:
-    """Return the changes of least L1 norm: the steepest components first, the last one in part."""
-    ends = torch.where(normals > 0, 1.0 - originals, -originals)
-    ends = torch.where(normals == 0, 0.0, ends)
-    order = normals.abs().flatten(1).sort(dim=1, descending=True, stable=True).indices
-    gains = (ends * normals).flatten(1).gather(1, order).double()
-    before = gains.cumsum(dim=1) - gains
-    share = ((wanted[:, None] - before) / gains.clamp(min=TINY)).clamp(0.0, 1.0)
-    share = torch.where(gains > 0, share, 0.0).to(ends.dtype)
-    shares = torch.zeros_like(share).scatter(1, order, share)
-    return ends * shares.view_as(ends)

@@ -1,4 +1,4 @@
-"""Sigma-zero: gradient descent on a smooth count of changed pixels (Cina et al. 2025).
+"""Sigma-zero: gradient descent on a smooth count of changed pixels (Cinà et al. 2025).
 
 "sigma-zero: gradient-based optimization of l0-norm adversarial examples", ICLR 2025, algorithm 1.
 Minimised is
@@ -70,7 +70,7 @@ class SigmaZero(Attack):
 
     name: ClassVar[str] = "sigma-zero"
     norm: ClassVar[str] = "l0"
-    paper: ClassVar[str] = "Cina et al. 2025"
+    paper: ClassVar[str] = "Cinà et al. 2025"
 
     def __post_init__(self) -> None:
         check_count("steps", self.steps)

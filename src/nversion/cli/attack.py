@@ -129,7 +129,7 @@ def attack(
     check_settings(settings)
     if names is None and norm is None:
         raise InputError(
-            "name attacks with --attack, or a norm with --norm (0, 1, 2 or inf) for the nearest error"
+            "name attacks with --attack, or with --norm (0, 1, 2 or inf) the norm of the nearest"
         )
     from nversion.adversarial import try_attacks
 

@@ -1,0 +1,69 @@
+"""The attack "nearest": its budget, its norms, and that it is no worse than its parts."""
+
+import math
+
+import pytest
+import torch
+
+from nversion.attacks import create
+from nversion.attacks.nearest_of_all import PARTS
+from nversion.attacks.projections import NORMS
+from nversion.errors import InputError
+from nversion.program import Program
+
+COUNT = 6
+
+
+def test_every_norm_has_parts_that_make_it_small():
+    assert tuple(PARTS) == NORMS
+    for norm, parts in PARTS.items():
+        attacks = create("nearest", norm=norm).parts()
+        assert [attack.name for attack in attacks] == [part.name for part in parts]
+        assert all(attack.norm == norm for attack in attacks)
+        assert sum(part.share for part in parts) <= 1.0 + 1e-9
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("passes", [200, 450, 2000])
+def test_the_budget_holds_for_the_mean_image(norm, passes, dense):
+    images, labels = dense.images[:COUNT], dense.labels[:COUNT]
+    result = create("nearest", norm=norm, passes=passes)(dense.model, images, labels)
+    assert result.success.all()
+    assert result.forwards + result.backwards <= passes * COUNT
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_no_part_is_nearer(norm, convolutional):
+    images, labels = convolutional.images[:COUNT], convolutional.labels[:COUNT]
+    whole = create("nearest", norm=norm)
+    found = getattr(whole(convolutional.model, images, labels), norm)
+    for part in whole.parts():
+        alone = getattr(part(convolutional.model, images, labels), norm)
+        assert (found <= alone * 1.002).all(), part.name
+
+
+def test_norms_by_number_are_the_same_attack():
+    for number, name in ((0, "l0"), (1, "l1"), (2, "l2"), (math.inf, "linf"), ("1", "l1")):
+        assert create("nearest", norm=number) == create("nearest", norm=name)
+        assert create("fmn", norm=number) == create("fmn", norm=name)
+
+
+@pytest.mark.parametrize(
+    "options", [{"norm": 3}, {"passes": 10}, {"passes": 1e3}, {"norm": "l2", "passes": True}]
+)
+def test_refused_options(options):
+    with pytest.raises(InputError, match=next(iter(reversed(options)))):
+        create("nearest", **options)
+
+
+@pytest.mark.parametrize("norm", ["l0", "l1"])
+def test_a_program_is_attacked_as_a_whole(norm, dense, convolutional):
+    program = Program([dense.model, convolutional.model], voter="mean-softmax")
+    verdict = program.vote(dense.images[:12]).labels
+    rows = (verdict == dense.labels[:12]).nonzero().squeeze(1)[:COUNT]
+    images, labels = dense.images[rows], dense.labels[rows]
+    result = create("nearest", norm=norm, passes=300)(program, images, labels)
+    assert result.success.all()
+    assert (program.vote(result.images).labels != labels).all()
+    alone = create("nearest", norm=norm, passes=300)(dense.model, images, labels)
+    assert torch.median(getattr(result, norm)) > 0.8 * torch.median(getattr(alone, norm))
