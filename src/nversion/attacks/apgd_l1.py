@@ -9,7 +9,7 @@ to the best point; otherwise the step size is divided by 1.5, down to a tenth of
 
 The paper attacks at a given radius. Here the radius is searched for. Chosen here:
 
-- The loss is the margin relative to nothing else: only its gradient's order and signs matter.
+- The loss is the margin.
 - The first radius is twice what the linearised margin asks for. It doubles until a run succeeds;
   then runs halve the interval between the largest radius that failed and the nearest success. A
   run starts from the nearest success, projected, and an image's run ends at its first success.

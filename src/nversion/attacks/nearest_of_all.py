@@ -102,7 +102,7 @@ class NearestOfAll(Attack):
 
     Attributes:
         norm: "l0", "l1", "l2" or "linf" (or 0, 1, 2, inf).
-        passes: forward and backward passes that may be spent on an image, altogether.
+        passes: forward and backward passes together that may be spent on an image, in the mean.
     """
 
     # The base fixes the norm per class; here it is an option, and so differs between instances.
