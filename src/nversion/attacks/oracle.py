@@ -170,7 +170,7 @@ class Oracle:
             Logits [count, classes], values [count, functions] and gradients
             [count, functions, channels, height, width], all float32.
         """
-        self.forwards += images.shape[0]
+        self._count.forwards += images.shape[0]
         pieces: list[tuple[Tensor, Tensor, Tensor]] = []
         for rows, wanted in self._chunks(images):
             with torch.inference_mode(False), torch.enable_grad():
@@ -185,7 +185,7 @@ class Oracle:
                     ],
                     dim=1,
                 )
-            self.backwards += wanted * values.shape[1]
+            self._count.backwards += wanted * values.shape[1]
             answers = logits[:wanted].detach().to(images.device)
             pieces.append((answers, values[:wanted].detach().to(images.device), gradients))
         first, second, third = (_joined(list(one)) for one in zip(*pieces, strict=True))
