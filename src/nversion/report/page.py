@@ -21,7 +21,7 @@ from nversion.report.figures.drawing import NARROW, WIDE, Drawing
 from nversion.report.figures.palette import ROLES
 from nversion.report.figures.svg import inline_svg
 from nversion.report.reference import figure_note, reference_for
-from nversion.report.text import sentences, summary, tables, twins, votes
+from nversion.report.text import sentences, summary, tables, twins, votes, whole
 from nversion.report.text.table_three import distillation_table
 from nversion.report.text.tables import Table
 from nversion.study.sections import Results
@@ -42,6 +42,7 @@ _SENTENCES: dict[str, Callable[[Results], str | None]] = {
     "figure-6-student": sentences.student_rank,
     "figure-7-transfer": sentences.transfer,
     "figure-8-certified": twins.certified_radii,
+    "figure-9-whole": whole.whole_program,
 }
 
 
@@ -188,6 +189,8 @@ def _sections(results: Results, drawings: Drawings) -> list[Section]:
             "The program",
             [
                 *figure("figure-5-program"),
+                *figure("figure-9-whole"),
+                *_table("table-whole", whole.whole_table(results), None),
                 *_table(
                     "table-certified-votes",
                     votes.vote_table(results),

@@ -160,6 +160,23 @@ class ProgramSection(_Section):
         return value
 
 
+class WholeSection(_Section):
+    """Attacks on the program itself.
+
+    Attributes:
+        images: test images on which the vote is attacked, drawn with the study's seed; 0: none. An
+            image costs about as much as to attack each version that votes once.
+        norms: of the changes; 2 or "inf".
+        sizes: programs of so many versions, the first ones, are attacked beside that of all.
+        best: so many of the versions that do best on images made against others, likewise.
+    """
+
+    images: int = Field(default=30, ge=0)
+    norms: tuple[Literal[2, "inf"], ...] = Field(default=(2, "inf"), min_length=1)
+    sizes: tuple[Annotated[int, Field(ge=1)], ...] = (1, 3, 5, 10)
+    best: int = Field(default=3, ge=1)
+
+
 class DistillationSection(_Section):
     """Student and baseline.
 
@@ -251,6 +268,7 @@ class StudyConfig(_Section):
     versions: VersionsSection = Field(default_factory=VersionsSection)
     attacks: AttackSection = Field(default_factory=AttackSection)
     program: ProgramSection = Field(default_factory=ProgramSection)
+    whole: WholeSection = Field(default_factory=WholeSection)
     distillation: DistillationSection = Field(default_factory=DistillationSection)
     evaluation: EvaluationSection = Field(default_factory=EvaluationSection)
     certification: CertificationSection = Field(default_factory=CertificationSection)

@@ -117,6 +117,10 @@ class StudyFolder:
         """The file of the baseline's or student's outputs on the adversarial set."""
         return self.root / "distillation" / "outputs" / f"{role}.safetensors"
 
+    def whole(self, subject: str, norm: str, part: int) -> Path:
+        """The file of attacks on one vote (or network), in one norm, on one part of the images."""
+        return self.root / "program" / "whole" / subject / f"l{norm}-{part:03d}.safetensors"
+
     def certificates(self, role: str, norm: str, domain: str, part: int) -> Path:
         """The file of one part of the images' radii."""
         return self.root / "certificates" / role / f"l{norm}-{domain}-{part:03d}.safetensors"

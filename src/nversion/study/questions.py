@@ -7,7 +7,6 @@ for the number of comparisons, and says how large it is. Where there are fewer t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -22,6 +21,15 @@ from nversion.study.sections import (
     UnderAttackRow,
 )
 from nversion.study.twins import SIGNIFICANT, compare_twins
+from nversion.study.whole_answer import WHOLE_RULE, withstands_itself
+from nversion.study.wording import (
+    in_a_row,
+    p_value,
+    percent,
+    too_few,
+    verdict,
+    with_minus,
+)
 
 __all__ = ["answer_questions", "with_answers"]
 
@@ -69,14 +77,19 @@ def answer_questions(results: Results) -> list[Question]:
         ),
         Question(
             question="Can N-version programming defend against adversarial attacks?",
-            answer=_does_voting_defend(results),
-            rule="Yes if the program beats both the best single version, on images that were "
-            "not made against that version, and the baseline, one network trained alone, on the "
+            answer=(
+                f"Against images made for its members (zero knowledge): "
+                f"{_does_voting_defend(results)} Against attacks on itself (full knowledge): "
+                f"{withstands_itself(results)}"
+            ),
+            rule="Against images made for its members: yes if the program beats both the best "
+            "single version, on images that were not made against that version, and the baseline, "
+            "one network trained alone, on the "
             "same images; no if it loses to one of them and beats neither; in part if it beats "
             "only one. The best version is picked on the images that it is judged on, which "
             "flatters it: to beat it is harder than need be, and to lose to it counts only after "
-            f"its p-value is multiplied by the number of versions. {_TEST}",
-            rests_on=["comparisons"],
+            f"its p-value is multiplied by the number of versions. {WHOLE_RULE} {_TEST}",
+            rests_on=["comparisons", "program.whole"],
         ),
         Question(
             question="Can N-version programming make one more robust network?",
@@ -115,11 +128,6 @@ def _known(value: T | None, key: str) -> T:
     return value
 
 
-def percent(share: float) -> str:
-    """Return a share as text, with two decimals."""
-    return f"{100 * share:.2f} %"
-
-
 def _how_robust(results: Results) -> str:
     tests = [
         _known(row.test_accuracy, "versions.test_accuracy")
@@ -144,10 +152,10 @@ def _how_robust(results: Results) -> str:
     if not rows:
         return f"It cannot be told at which radius from {_OLDER}: {known}. {unbounded}"
     clusters = rows[0].clusters
-    verdict = _too_few(clusters) if clusters < FEWEST else _where_robust(rows)
-    shares = _list([f"{percent(row.value)} {_range(row)} at {_radius(row)}" for row in rows])
+    word = too_few(clusters) if clusters < FEWEST else _where_robust(rows)
+    shares = in_a_row([f"{percent(row.value)} {_range(row)} at {_radius(row)}" for row in rows])
     return (
-        f"{verdict}: {known}; of {rows[0].images:,} images that they had right (from "
+        f"{word}: {known}; of {rows[0].images:,} images that they had right (from "
         f"{clusters:,} test images), at most these shares hold under attack: {shares}. {unbounded}"
     )
 
@@ -158,7 +166,7 @@ def _where_robust(rows: Sequence[UnderAttackRow]) -> str:
         return "Not at any usual radius"
     if len(holding) == len(rows):
         return "At every usual radius, as far as these attacks can tell"
-    where = _list([_radius(row) for row in holding])
+    where = in_a_row([_radius(row) for row in holding])
     return f"At {where}, as far as these attacks can tell, and not beyond"
 
 
@@ -182,16 +190,15 @@ def _which_attack(results: Results) -> str:
     best = max(share for _, share, _ in rows)
     winners = [name for name, share, _ in rows if share == best]
     floor = max(_ends(row)[0] for _, share, row in rows if share == best)
-    text = (
-        f"{_list(winners)}{', each' if len(winners) > 1 else ''} with {percent(best)} of its runs"
-    )
+    each = ", each" if len(winners) > 1 else ""
+    text = f"{in_a_row(winners)}{each} with {percent(best)} of its runs"
     if len(winners) == len(rows):
         return text + "; no attack did worse."
     worst, least, _ = min(rows, key=lambda row: row[1])
     level = [name for name, share, row in rows if share < best and _ends(row)[1] >= floor]
     text += f"; {worst} did worst with {percent(least)}"
     if level:
-        text += f"; {_list(level)} cannot be told from the best by these images"
+        text += f"; {in_a_row(level)} cannot be told from the best by these images"
     return text + "."
 
 
@@ -220,15 +227,14 @@ def _does_voting_defend(results: Results) -> str:
     corrected = holm([best.p_picked, baseline.p_value])
     fewest = min(best.clusters, baseline.clusters)
     outcomes = [_outcome(gain, p) for gain, p in zip((best, baseline), corrected, strict=True)]
-    verdict = _too_few(fewest) if fewest < FEWEST else _verdict(outcomes)
+    said = too_few(fewest) if fewest < FEWEST else verdict(outcomes)
     return (
-        f"{verdict}: on {best.images:,} adversarial images that were not made against the best "
+        f"{said}: on {best.images:,} adversarial images that were not made against the best "
         f"single version ({best.name}), from {best.clusters:,} test images, the "
         f"program of {versions} classifies {percent(best.first)} correctly and that version "
         f"{percent(best.second)} ({_size(best, corrected[0])}); on all {baseline.images:,}, "
         f"the program {percent(baseline.first)} and the baseline {percent(baseline.second)} "
-        f"({_size(baseline, corrected[1])}). {_on_clean_images(results)} The program itself was "
-        "not the target of these attacks."
+        f"({_size(baseline, corrected[1])}). {_on_clean_images(results)}"
     )
 
 
@@ -279,15 +285,15 @@ def _does_distilling_transfer(results: Results) -> str:
     robustness = [row for row in rows if row.measure != "test_accuracy"]
     known = [row.verdict for row in robustness if row.verdict != "too few"]
     if known:
-        verdict = _verdict(known)
-        if verdict == "Yes" and any(row.verdict == "worse" for row in rows):
-            verdict = "In part"
+        word = verdict(known)
+        if word == "Yes" and any(row.verdict == "worse" for row in rows):
+            word = "In part"
     else:
-        verdict = _too_few(max((row.source_images for row in robustness), default=0))
+        word = too_few(max((row.source_images for row in robustness), default=0))
     if older:
-        verdict = f"It cannot be told from {_OLDER} of all measures"
+        word = f"It cannot be told from {_OLDER} of all measures"
     parts = [
-        f"{words} {_list([_measure(row) for row in rows if row.verdict == kind])}"
+        f"{words} {in_a_row([_measure(row) for row in rows if row.verdict == kind])}"
         for kind, words in (
             ("better", "better than the baseline in"),
             ("worse", "worse than the baseline in"),
@@ -297,9 +303,9 @@ def _does_distilling_transfer(results: Results) -> str:
     ]
     unknown = [row.name for row in rows if row.verdict == "too few"]
     if unknown:
-        parts.append(f"on too few images to say in {_list(unknown)}")
+        parts.append(f"on too few images to say in {in_a_row(unknown)}")
     said = f"of {len(rows)} measures, the student is {'; '.join(parts)}. " if parts else ""
-    return f"{verdict}: {said}{_place(results)}"
+    return f"{word}: {said}{_place(results)}"
 
 
 def _place(results: Results) -> str:
@@ -318,44 +324,19 @@ def _measure(row: TwinRow) -> str:
     digits, scale, unit = (4, 1, "") if radius else (2, 100, " points")
     low, high = (f"{scale * end:+.{digits}f}" for end in (row.low, row.high))
     if row.verdict == "level":
-        return _minus(f"{row.name} ({low} to {high}{unit})")
+        return with_minus(f"{row.name} ({low} to {high}{unit})")
     size = f"{scale * row.difference:+.{digits}f}{unit}"
     p = _known(row.p_holm, "distillation.comparison.p_holm")
-    return _minus(f"{row.name} ({size}, {low} to {high}, {_p(p)})")
+    return with_minus(f"{row.name} ({size}, {low} to {high}, {p_value(p)})")
 
 
 def _size(gain: Comparison, corrected: float) -> str:
     """Return the size of a difference of shares, its interval and p-value."""
     difference, low, high = (100 * part for part in (gain.difference, gain.low, gain.high))
-    return _minus(f"{difference:+.2f} points, {low:+.2f} to {high:+.2f}, {_p(corrected)}")
-
-
-def _minus(written: str) -> str:
-    return re.sub(r"-(?=\d)", "\u2212", written)
-
-
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+    return with_minus(f"{difference:+.2f} points, {low:+.2f} to {high:+.2f}, {p_value(corrected)}")
 
 
 def _outcome(gain: Comparison, corrected: float) -> str:
     if corrected >= SIGNIFICANT:
         return "level"
     return "better" if gain.difference > 0 else "worse"
-
-
-def _verdict(outcomes: Sequence[str]) -> str:
-    """Return the word for what all comparisons say together."""
-    if all(outcome == "better" for outcome in outcomes):
-        return "Yes"
-    if "better" in outcomes:
-        return "In part"
-    return "No" if "worse" in outcomes else "No difference can be told from chance"
-
-
-def _too_few(images: int) -> str:
-    return f"Too few to say ({images} test images; the least is {FEWEST})"
-
-
-def _list(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]

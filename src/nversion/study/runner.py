@@ -1,6 +1,6 @@
 """A whole study, stage by stage: each receives values from the ones before it.
 
-versions -> attacks and the adversarial set -> program -> distillation -> evaluation ->
+versions -> attacks and the adversarial set -> program -> distillation -> evaluation -> whole ->
 certification -> results.json. Every stage keeps what is done and makes what is not, so that
 running a study again after an interruption, or with another setting, does only what is missing.
 """
@@ -42,6 +42,7 @@ from nversion.study.stages.evaluating import distillation_section, evaluate_netw
 from nversion.study.stages.training import study_architectures, train_versions
 from nversion.study.stages.under_attack import measure_under_attack
 from nversion.study.stages.voting import measure_program, measure_transfer
+from nversion.study.stages.whole import attack_whole
 from nversion.study.twins import compare_twins
 from nversion.study.unit_runner import UnitRunner
 from nversion.workers import Where, open_pool
@@ -146,10 +147,13 @@ def _run(study: Study) -> Results:
         evaluated = evaluate_networks(study, networks, built.adversarial)
         under_attack = measure_under_attack(study, runs)
         compared = compare(study, voted, evaluated.outputs, built.adversarial)
+    accuracies, transfer = measure_transfer(voted.outputs, built.adversarial)
+    with study.units.stage("whole"):
+        others = {name: row["adversarial_accuracy_others"] for name, row in accuracies.items()}
+        whole = attack_whole(study, versions, networks, others)
     with study.units.stage("certification"), study.units.on_processor():
         radii = certify_networks(study, networks)
         certification = radii.model_copy(update={"program": certify_vote(study, versions)})
-    accuracies, transfer = measure_transfer(voted.outputs, built.adversarial)
     results = Results(
         study=study_section(study, len(versions)),
         versions=version_rows(study, accuracies),
@@ -157,7 +161,7 @@ def _run(study: Study) -> Results:
         adversarial_set=_set_facts(built, study.attacks),
         under_attack=under_attack,
         transfer=transfer,
-        program=_against_best(voted.program, compared),
+        program=_against_best(voted.program, compared).model_copy(update={"whole": whole}),
         comparisons=compared.model_copy(update={"frequency": evaluated.frequency}),
         distillation=distillation_section(study, evaluated.networks, certification, accuracies),
         certification=certification,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from nversion.report.figures import plots_example, plots_program, plots_versions
+from nversion.report.figures import plots_example, plots_program, plots_versions, plots_whole
 from nversion.report.figures.drawing import WIDE, Canvas, Drawing, house_style
 from nversion.study.sections import Results
 
@@ -54,6 +54,11 @@ FIGURES: Mapping[str, Entry] = {
     ),
     "figure-8-certified": Entry(
         "Figure 8", "Certified accuracy by radius", plots_program.certified_accuracy
+    ),
+    "figure-9-whole": Entry(
+        "Figure 9",
+        "The program and its versions, attacked themselves",
+        plots_whole.holding_accuracy,
     ),
 }
 """By the name of the figure's files."""

@@ -19,6 +19,8 @@ from nversion.study.planning.calibration import Rates
 from nversion.study.stages.certifying import FEWEST_CLASSES
 from nversion.study.stages.certifying import PART as CERTIFIED_AT_ONCE
 from nversion.study.stages.certifying_votes import PART as VOTED_AT_ONCE
+from nversion.study.stages.whole import PART as ATTACKED_AT_ONCE
+from nversion.study.stages.whole import subject_count
 from nversion.study.units.teaching import PART as TAUGHT_AT_ONCE
 from nversion.versions import Recipe, load_recipe
 
@@ -29,6 +31,9 @@ SUCCESSES = 0.9
 
 VOTE_COST = 2
 """What certifying the vote on an image costs, in certificates of all versions that vote."""
+
+WHOLE_COST = 1500
+"""What attacking a vote on one image costs in one norm, in evaluations of all members."""
 
 ROW = 220
 """Bytes of an adversarial image's provenance: its columns, and its line of text."""
@@ -86,6 +91,7 @@ class Work:
             self._program(),
             self._distillation(),
             self._evaluation(),
+            self._whole(),
             self._certification(),
         )
 
@@ -141,6 +147,16 @@ class Work:
             together = each * sum(self._rates.evaluation[name] / student for name in members)
             seconds += norms * voted * together * (1 + VOTE_COST)
         return StageWork("certification", units, seconds, seconds / units)
+
+    def _whole(self) -> StageWork:
+        section, versions = self._config.whole, len(self._names)
+        images = min(section.images, len(self._data.test))
+        counts = subject_count(section.sizes, section.best, versions) if images else []
+        parts = math.ceil(images / ATTACKED_AT_ONCE) * len(section.norms)
+        each = self._evaluating() / versions * WHOLE_COST * len(section.norms)
+        seconds = [images * count * each for count in counts]
+        longest = max(seconds, default=0.0) / max(parts, 1)
+        return StageWork("whole", max(parts * len(counts), 1), sum(seconds), longest)
 
     def _evaluating(self) -> float:
         """Return the seconds of evaluating one image by every version."""

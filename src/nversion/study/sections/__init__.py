@@ -17,6 +17,7 @@ from nversion.study.sections.attacks import (
     VersionRow,
 )
 from nversion.study.sections.base import Section
+from nversion.study.sections.compared import Comparison, ShareOfImages
 from nversion.study.sections.networks import (
     BestRadii,
     Certification,
@@ -31,16 +32,21 @@ from nversion.study.sections.networks import (
 from nversion.study.sections.program import (
     AgainstBest,
     BestVersionGain,
-    Comparison,
     Comparisons,
     GrowthBand,
     OnAdversarialSet,
     OnImages,
     Program,
-    ShareOfImages,
 )
 from nversion.study.sections.results import Results
 from nversion.study.sections.run import Example, ExampleAttack, Failure, Question, StudyFacts
+from nversion.study.sections.whole import (
+    Holding,
+    Whole,
+    WholeDistances,
+    WholeGain,
+    WholeSubject,
+)
 
 __all__ = [
     "AdversarialSetFacts",
@@ -57,6 +63,7 @@ __all__ = [
     "ExampleAttack",
     "Failure",
     "GrowthBand",
+    "Holding",
     "Network",
     "OnAdversarialSet",
     "OnImages",
@@ -73,4 +80,8 @@ __all__ = [
     "UnderAttackRow",
     "VersionRow",
     "VoteRadii",
+    "Whole",
+    "WholeDistances",
+    "WholeGain",
+    "WholeSubject",
 ]

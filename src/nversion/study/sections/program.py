@@ -5,60 +5,18 @@ from __future__ import annotations
 from pydantic import Field
 
 from nversion.study.sections.base import Named, Section
+from nversion.study.sections.compared import Comparison, ShareOfImages
+from nversion.study.sections.whole import Whole
 
 __all__ = [
     "AgainstBest",
     "BestVersionGain",
-    "Comparison",
     "Comparisons",
     "GrowthBand",
     "OnAdversarialSet",
     "OnImages",
     "Program",
-    "ShareOfImages",
 ]
-
-
-class ShareOfImages(Section):
-    """A share of images with its 95 % interval by test image.
-
-    Attributes:
-        value: the share.
-        low: lower end of the interval.
-        high: upper end.
-        images: how many there are.
-        clusters: how many test images they come from.
-    """
-
-    value: float
-    low: float
-    high: float
-    images: int
-    clusters: int
-
-
-class Comparison(Section):
-    """What one has over another on the same images.
-
-    Attributes:
-        first: accuracy (or frequency) of the one.
-        second: of the other.
-        difference: first minus second.
-        low: lower end of the difference's 95 % interval, by test image.
-        high: upper end.
-        p_value: two-sided, of the permutation test by test image.
-        images: how many there are.
-        clusters: how many test images they come from.
-    """
-
-    first: float
-    second: float
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    images: int
-    clusters: int
 
 
 class BestVersionGain(Comparison, Named):
@@ -133,6 +91,7 @@ class Program(Section):
         against_best: against the best single version on the whole set.
         accuracy_low: lower end of the accuracy's 95 % interval by test image.
         accuracy_high: upper end.
+        whole: the program attacked itself; null if it was not.
     """
 
     voter: str | None = None
@@ -147,6 +106,7 @@ class Program(Section):
     against_best: AgainstBest | None = None
     accuracy_low: float | None = None
     accuracy_high: float | None = None
+    whole: Whole | None = None
 
 
 class OnImages(Section):

@@ -1,0 +1,44 @@
+"""Numbers and verdicts in the words of the answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from nversion.evaluation.clustered import FEWEST
+
+__all__ = ["in_a_row", "p_value", "percent", "too_few", "verdict", "with_minus"]
+
+
+def percent(share: float) -> str:
+    """Return a share as text, with two decimals."""
+    return f"{100 * share:.2f} %"
+
+
+def with_minus(written: str) -> str:
+    """Return text with the sign of minus in place of hyphens before digits."""
+    return re.sub(r"-(?=\d)", "\u2212", written)
+
+
+def p_value(value: float) -> str:
+    """Return a p-value as text."""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def verdict(outcomes: Sequence[str]) -> str:
+    """Return the word for what all comparisons ("better", "worse", "level") say together."""
+    if all(outcome == "better" for outcome in outcomes):
+        return "Yes"
+    if "better" in outcomes:
+        return "In part"
+    return "No" if "worse" in outcomes else "No difference can be told from chance"
+
+
+def too_few(images: int) -> str:
+    """Return what is said of so few test images."""
+    return f"Too few to say ({images} test images; the least is {FEWEST})"
+
+
+def in_a_row(names: Sequence[str]) -> str:
+    """Return names as they are listed in a sentence."""
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
