@@ -35,7 +35,7 @@ def holding_accuracy(results: Results, canvas: Canvas) -> Drawing | None:
         handles = _panel(axes, whole.subjects, norm)
         axes.set_xlabel(f"size of the change in {norm_name(norm)}, pixel range [0, 1]")
         axes.set_ylabel("images that hold")
-        legend(axes, handles, canvas, wide=1, narrow=2)
+        legend(axes, handles, canvas, wide=2, narrow=2)
         said += [
             f"{subject.name} in {norm_name(norm)} {median_words(subject.norms[norm])}"
             for subject in main_subjects(whole)
@@ -89,7 +89,7 @@ def _style(subject: WholeSubject, sizes: Sequence[int]) -> dict[str, Any]:
         "color": colour,
         "linestyle": dashes,
         "linewidth": 1.8,
-        "label": str(subject.name),
+        "label": f"version {subject.name}" if subject.kind == "version" else str(subject.name),
         "zorder": 3,
     }
 
