@@ -46,6 +46,7 @@ def simulated(versions: int, folder: Path, workers: int, orders: int) -> dict[st
         "attacks": {"names": ["gradient", "gradient-sign"], "images": 4},
         "program": {"orders": orders},
         "distillation": {"recipe": str(recipe)},
+        "whole": {"images": 0},
         "evaluation": {"frequency_images": 4},
         "certification": {"images": 4, "norms": [2], "domains": ["ball"], "program_images": 0},
         "run": {"workers": workers},

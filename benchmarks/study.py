@@ -102,6 +102,7 @@ def measure_nversion(chosen: argparse.Namespace) -> tuple[dict[str, float], floa
                 "data_dir": chosen.data_dir,
                 "versions": {"count": chosen.versions, "recipe": str(recipe)},
                 "attacks": {"names": chosen.attacks, "images": IMAGES, "storable": False},
+                "whole": {"images": 0},
                 "evaluation": {"frequency_images": chosen.frequency_images},
                 "certification": {"images": 1, "norms": [2], "program_images": 0},
                 "run": {"workers": chosen.workers},

@@ -47,6 +47,9 @@ objective = "focal-loss"
 [evaluation]
 frequency_images = 4
 
+[whole]
+images = 0
+
 [certification]
 method = "interval"
 images = 4

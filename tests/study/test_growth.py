@@ -42,6 +42,7 @@ def simulated(versions: int, folder: Path) -> dict[str, Any]:
         "attacks": {"names": ["gradient-sign"], "images": 2},
         "program": {"orders": 20},
         "distillation": {"recipe": recipe},
+        "whole": {"images": 0},
         "evaluation": {"frequency_images": 2},
         "certification": {"images": 2, "norms": [2], "domains": ["ball"], "program_images": 0},
         "run": {"workers": 1},

@@ -5,6 +5,7 @@ be driven (:mod:`.objectives`), the nearest points so far (:mod:`.search`).
 """
 
 from nversion.attacks.votes.diversity import DiversityBudget, cosine_needed, diversity_budget
+from nversion.attacks.votes.methods import house_attacks
 from nversion.attacks.votes.program import ProgramAttackResult, attack_program
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "attack_program",
     "cosine_needed",
     "diversity_budget",
+    "house_attacks",
 ]

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nversion.attacks.base import Attack
 from nversion.attacks.criteria import log_odds
 from nversion.attacks.linearised import IN_L2, IN_LINF, Finish, finish
 from nversion.attacks.registry import create, names
@@ -32,7 +33,7 @@ from nversion.attacks.votes.objectives import OBJECTIVES, kth_margin
 from nversion.attacks.votes.search import Search
 from nversion.models import frozen
 
-__all__ = ["HOUSE", "Budget", "House", "Method", "methods_for"]
+__all__ = ["HOUSE", "Budget", "House", "Method", "house_attacks", "methods_for"]
 
 Mean = Callable[[Tensor], Tensor]
 
@@ -66,6 +67,15 @@ LABELS_ONLY = (
     House("hop-skip-jump", ("l2", "linf"), {"steps": 8, "evaluations": 50, "starts": 30}),
 )
 """Run on bare verdicts, for images that nothing else broke."""
+
+
+def house_attacks() -> tuple[Attack, ...]:
+    """Return the house's attacks that are run: what results rest on and no import shows."""
+    known = names()
+    return tuple(
+        create(one.name, **one.options) for one in (*HOUSE, *LABELS_ONLY) if one.name in known
+    )
+
 
 AGAIN = {"l2": Finish(memory=0.6), "linf": Finish("linf", steps=12, extra=0.01, memory=0.8)}
 FINISH = {"l2": IN_L2, "linf": IN_LINF}

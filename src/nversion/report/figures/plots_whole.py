@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 
 from nversion.report.figures import palette
 from nversion.report.figures.drawing import DASHED, DOTTED, Canvas, Drawing, legend, share_axis
-from nversion.report.values import norm_name
 from nversion.report.text.whole import grown, main_subjects, median_words
+from nversion.report.values import norm_name
 from nversion.study.sections import Results, WholeSubject
 
 __all__ = ["holding_accuracy"]

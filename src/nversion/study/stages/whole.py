@@ -35,7 +35,7 @@ from nversion.study.units.trained import TrainedVersion
 
 __all__ = ["PART", "attack_whole", "subject_count"]
 
-PART = 10
+PART = 15
 """Images a unit treats: few, so that all cores have work to the end."""
 
 Kind = Literal["program", "version", "baseline", "student"]

@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nversion.attacks.votes import attack_program
+from nversion.attacks.votes import attack_program, house_attacks
 from nversion.datasets.shared import SharedDataset
 from nversion.device import deterministic
 from nversion.files import write_tensors
 from nversion.program import Program, create_voter
 from nversion.study.units.base import Unit
+from nversion.study.units.loading import load_version
 from nversion.study.units.trained import TrainedVersion
-from nversion.versions import Version
 
 __all__ = ["AttackWhole"]
 
@@ -51,7 +51,7 @@ class AttackWhole(Unit):
     def run(self) -> None:
         """Attack it."""
         test, indices = self.shared.open().test, torch.from_numpy(self.drawn)
-        models = [Version.load(one.folder).model.to(self.device) for one in self.versions]
+        models = [load_version(one).model.to(self.device) for one in self.versions]
         program = Program(models, self.voter)
         images, labels = test.images[indices], test.labels[indices]
         started = time.perf_counter()
@@ -89,5 +89,5 @@ class AttackWhole(Unit):
         return (self.path,)
 
     def uses(self) -> tuple[object, ...]:
-        """Return the voter."""
-        return (create_voter(self.voter),)
+        """Return the voter, and the attacks that are found by name."""
+        return (create_voter(self.voter), *house_attacks())
