@@ -27,9 +27,9 @@ LONG = (
     "architectures/test_generator.py",
     "test_attacks_guide.py",
     "test_example_plugin.py",
+    "test_plugins_guide.py",
     "test_guides.py",
     "test_modes.py",
-    "test_plugins_guide.py",
     "test_reliability_guide.py",
 )
 """Folders and files whose tests take long."""
