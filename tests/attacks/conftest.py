@@ -1,5 +1,8 @@
 """Small networks to attack, trained once per session on scikit-learn's digits."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pytest
@@ -15,12 +18,12 @@ class Victim(NamedTuple):
     images: Tensor
     labels: Tensor
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Victim({len(self.labels)} images)"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_thread():
+def one_thread() -> Iterator[None]:
     """Use one thread: on networks this small, more only get in each other's way."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -28,14 +31,14 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def digits():
+def digits() -> tuple[Tensor, Tensor]:
     """Return images float32 [1797, 1, 8, 8] on the 8-bit grid, and labels."""
     bunch = load_digits()
     images = torch.tensor(bunch.images, dtype=torch.float32)[:, None] / 16.0
     return (images * 255.0).round() / 255.0, torch.tensor(bunch.target, dtype=torch.int64)
 
 
-def trained(build, epochs=20):
+def trained(build: Callable[[], nn.Module], epochs: int = 20) -> Victim:
     images, labels = digits()
     train, rest = slice(0, 1500), slice(1500, None)
     with torch.random.fork_rng():
@@ -56,7 +59,7 @@ def trained(build, epochs=20):
 
 
 @pytest.fixture(scope="session")
-def dense():
+def dense() -> Victim:
     """A dense network, 64-32-32-10."""
     return trained(
         lambda: nn.Sequential(
@@ -69,7 +72,7 @@ def dense():
 
 
 @pytest.fixture(scope="session")
-def convolutional():
+def convolutional() -> Victim:
     """A network with every layer of the catalogue, and batch normalisation."""
     return trained(
         lambda: nn.Sequential(

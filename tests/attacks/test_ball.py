@@ -1,5 +1,9 @@
 """Norm balls, and what every attack with a budget of distance must keep to."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +13,9 @@ from hypothesis import strategies as st
 from nversion.attacks import create
 from nversion.attacks.ball import norms, on_sphere, project, steepest, sums, within
 from nversion.errors import InputError
+
+if TYPE_CHECKING:
+    from tests.attacks.conftest import Victim
 
 QUICK = {
     "apgd": {"steps": 15},
@@ -24,7 +31,7 @@ both_norms = pytest.mark.parametrize("norm", ["l2", "linf"])
 each_ball_attack = pytest.mark.parametrize("name", list(QUICK))
 
 
-def quick(name, norm, **options):
+def quick(name: str, norm: str, **options: Any) -> Any:
     return create(name, norm=norm, **{"epsilon": EPSILON[norm], **QUICK[name], **options})
 
 
@@ -35,7 +42,9 @@ def quick(name, norm, **options):
     spread=st.floats(1e-3, 5.0),
     norm=st.sampled_from(["l2", "linf"]),
 )
-def test_project_is_inside_and_leaves_the_inside_alone(seed, epsilon, spread, norm):
+def test_project_is_inside_and_leaves_the_inside_alone(
+    seed: int, epsilon: float, spread: float, norm: str
+) -> None:
     draws = torch.Generator().manual_seed(seed)
     originals = torch.rand(4, 2, 5, 3, generator=draws)
     points = originals + spread * torch.randn(4, 2, 5, 3, generator=draws)
@@ -49,7 +58,7 @@ def test_project_is_inside_and_leaves_the_inside_alone(seed, epsilon, spread, no
     assert (((projected - originals) * (points - originals)) >= 0).all()
 
 
-def test_project_reaches_the_surface():
+def test_project_reaches_the_surface() -> None:
     originals = torch.full((2, 1, 3, 3), 0.5)
     points = originals + 10.0
     for norm in ("l2", "linf"):
@@ -58,7 +67,7 @@ def test_project_reaches_the_surface():
 
 
 @both_norms
-def test_steepest_gains_the_dual_norm(norm):
+def test_steepest_gains_the_dual_norm(norm: str) -> None:
     gradients = torch.randn(3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     gradients[1] *= 1e-25
     gradients[2] = 0.0
@@ -70,14 +79,14 @@ def test_steepest_gains_the_dual_norm(norm):
 
 
 @both_norms
-def test_on_sphere_has_radius_epsilon_before_the_box_cuts(norm):
+def test_on_sphere_has_radius_epsilon_before_the_box_cuts(norm: str) -> None:
     draws = torch.randn(5, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     originals = torch.full_like(draws, 0.5)
     points = on_sphere(draws, originals, 0.1, norm)
     assert np.allclose(norms(points - originals, norm), 0.1, atol=1e-5)
 
 
-def test_sums_are_the_same_bits_for_a_long_row_alone():
+def test_sums_are_the_same_bits_for_a_long_row_alone() -> None:
     values = torch.randn(3, 200_000, generator=torch.Generator().manual_seed(0))
     threads = torch.get_num_threads()
     try:
@@ -92,7 +101,9 @@ def test_sums_are_the_same_bits_for_a_long_row_alone():
 @each_ball_attack
 @both_norms
 @pytest.mark.parametrize("storable", [False, True])
-def test_success_means_adversarial_within_epsilon(name, norm, storable, convolutional):
+def test_success_means_adversarial_within_epsilon(
+    name: str, norm: str, storable: bool, convolutional: Victim
+) -> None:
     model, images, labels = convolutional
     images, labels = images[:8], labels[:8]
     attack = quick(name, norm)
@@ -109,7 +120,7 @@ def test_success_means_adversarial_within_epsilon(name, norm, storable, convolut
 
 @each_ball_attack
 @both_norms
-def test_same_bits_in_every_batch(name, norm, convolutional):
+def test_same_bits_in_every_batch(name: str, norm: str, convolutional: Victim) -> None:
     model, images, labels = convolutional
     attack = quick(name, norm, epsilon=TIGHT[name][norm])
     whole = attack(model, images[:7], labels[:7], seed=2)
@@ -121,7 +132,7 @@ def test_same_bits_in_every_batch(name, norm, convolutional):
 
 
 @each_ball_attack
-def test_epsilon_follows_the_norm_and_is_recorded(name):
+def test_epsilon_follows_the_norm_and_is_recorded(name: str) -> None:
     assert create(name).options()["epsilon"] == 0.3
     assert create(name, norm="l2").options()["epsilon"] == 2.0
     assert create(name, norm="l2").norm == "l2"
@@ -129,7 +140,7 @@ def test_epsilon_follows_the_norm_and_is_recorded(name):
 
 
 @pytest.mark.parametrize("name", [*QUICK, "fab", "hop-skip-jump"])
-def test_refused_options(name):
+def test_refused_options(name: str) -> None:
     with pytest.raises(InputError, match='"l2" or "linf", not \'L2\''):
         create(name, norm="L2")
     if name in QUICK:

@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import pytest
 import torch
 from torch import nn
@@ -9,11 +13,14 @@ from nversion.attacks.linearised import IN_L2
 from nversion.attacks.ray import TOLERANCE
 from nversion.errors import InputError
 
+if TYPE_CHECKING:
+    from tests.attacks.conftest import Victim
+
 FINISHING = 2 + IN_L2.steps + AGAIN.steps
 """Gradients that the last steps take of an image that was successfully attacked."""
 
 
-def half_space(seed, count=6, pixels=12):
+def half_space(seed: int, count: int = 6, pixels: int = 12) -> Any:
     """Return a two-class linear model, images near the box's faces, labels, least distances.
 
     The nearest point of the other class is x0 + t * w, clipped to [0, 1]; t is found by bisection.
@@ -44,7 +51,7 @@ def half_space(seed, count=6, pixels=12):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_nearest_point_of_a_half_space_within_the_box(seed):
+def test_nearest_point_of_a_half_space_within_the_box(seed: int) -> None:
     model, images, labels, least = half_space(seed)
     result = CarliniWagner()(model, images, labels)
     assert result.success.all()
@@ -52,7 +59,7 @@ def test_nearest_point_of_a_half_space_within_the_box(seed):
     assert (result.l2 <= least * 1.01).all()
 
 
-def test_nearer_than_deepfool(dense, convolutional):
+def test_nearer_than_deepfool(dense: Victim, convolutional: Victim) -> None:
     for victim in (dense, convolutional):
         images, labels = victim.images[:30], victim.labels[:30]
         ours = CarliniWagner()(victim.model, images, labels)
@@ -63,7 +70,7 @@ def test_nearer_than_deepfool(dense, convolutional):
         assert (ours.l2 < (1.0 + 2.0 * TOLERANCE) * theirs.l2).float().mean() > 0.9
 
 
-def test_without_the_start(dense):
+def test_without_the_start(dense: Victim) -> None:
     images, labels = dense.images[:20], dense.labels[:20]
     ours = CarliniWagner()(dense.model, images, labels)
     plain = CarliniWagner(start_steps=0)(dense.model, images, labels)
@@ -73,7 +80,7 @@ def test_without_the_start(dense):
     assert plain.backwards - finishing > 2 * (ours.backwards - finishing)
 
 
-def test_confidence(dense):
+def test_confidence(dense: Victim) -> None:
     images, labels = dense.images[:10], dense.labels[:10]
     result = CarliniWagner(confidence=2.0)(dense.model, images, labels)
     plain = CarliniWagner()(dense.model, images, labels)
@@ -85,7 +92,7 @@ def test_confidence(dense):
     assert (result.l2 > plain.l2).all()
 
 
-def test_all_iterations_without_early_stops(dense):
+def test_all_iterations_without_early_stops(dense: Victim) -> None:
     images, labels = dense.images[:5], dense.labels[:5]
     attack = CarliniWagner(
         binary_search_steps=3, max_iterations=40, abort_early=False, start_steps=0
@@ -95,7 +102,7 @@ def test_all_iterations_without_early_stops(dense):
     assert result.backwards == 5 * 3 * 40 + finishing
 
 
-def test_constant_grows_until_adversarial(dense):
+def test_constant_grows_until_adversarial(dense: Victim) -> None:
     # The least margin is worth 1e-6 of the squared distance at first: only c * 10 * 10 ... gets on.
     images, labels = dense.images[:5], dense.labels[:5]
     options = {"initial_constant": 1e-6, "start_steps": 0}
@@ -107,7 +114,7 @@ def test_constant_grows_until_adversarial(dense):
     ).success.all()
 
 
-def test_same_bits_in_every_batch(dense, convolutional):
+def test_same_bits_in_every_batch(dense: Victim, convolutional: Victim) -> None:
     for victim in (dense, convolutional):
         images, labels = victim.images[:6], victim.labels[:6]
         whole = CarliniWagner()(victim.model, images, labels).images
@@ -127,6 +134,6 @@ def test_same_bits_in_every_batch(dense, convolutional):
         {"start_steps": -1},
     ],
 )
-def test_refused_options(options):
+def test_refused_options(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(options))):
         CarliniWagner(**options)

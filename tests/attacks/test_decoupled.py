@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 
@@ -7,9 +11,12 @@ from nversion.attacks.nearest import Nearest
 from nversion.attacks.oracle import Oracle
 from nversion.models import frozen
 
+if TYPE_CHECKING:
+    from tests.attacks.conftest import Victim
+
 
 @pytest.mark.parametrize("steps", [5, 25])
-def test_ends_at_adversarial_points_near_the_boundary(steps, dense):
+def test_ends_at_adversarial_points_near_the_boundary(steps: int, dense: Victim) -> None:
     images, labels = dense.images[:30], dense.labels[:30]
     with frozen(dense.model):
         oracle, nearest = Oracle(dense.model), Nearest(images)

@@ -1,12 +1,15 @@
 """On linear models the smallest perturbations are known: none may be smaller, few much larger."""
 
+from __future__ import annotations
+
 import functools
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 from nversion.attacks import create, names
 from nversion.attacks.criteria import margins
@@ -35,7 +38,7 @@ ROUNDING = 1e-4
 
 
 @functools.cache
-def linear_problem(seed, classes=4, pixels=12):
+def linear_problem(seed: int, classes: int = 4, pixels: int = 12) -> Any:
     """Return a linear model, images in its middle and labels that it gives them.
 
     The images lie around 0.5 and the weights are large, so that the range of the pixels does not
@@ -51,7 +54,7 @@ def linear_problem(seed, classes=4, pixels=12):
         return model, images, model(images).argmax(dim=1)
 
 
-def smallest(model, images, labels):
+def smallest(model: nn.Module, images: Tensor, labels: Any) -> Any:
     """Return the exact smallest L1, L2, Linf and L0 distances to another class, each [count].
 
     L1, L2, Linf: the margin over the dual norm of the difference of weights, least over classes.
@@ -60,7 +63,7 @@ def smallest(model, images, labels):
     weight = model[1].weight.detach().double()
     with torch.no_grad():
         logits = model(images).double()
-    result = {"l0": [], "l1": [], "l2": [], "linf": []}
+    result: dict[str, list[Tensor]] = {"l0": [], "l1": [], "l2": [], "linf": []}
     for image, label, row in zip(images.flatten(1).double(), labels, logits, strict=True):
         others = [k for k in range(len(row)) if k != int(label)]
         gaps = row[label] - row[others]
@@ -77,7 +80,7 @@ def smallest(model, images, labels):
 @pytest.mark.parametrize("name", names())
 @settings(deadline=None, max_examples=3, derandomize=True)
 @given(seed=st.integers(0, 10_000))
-def test_no_attack_beats_the_minimum(name, seed):
+def test_no_attack_beats_the_minimum(name: str, seed: int) -> None:
     model, images, labels = linear_problem(seed)
     result = create(name, **QUICK.get(name, {}))(model, images, labels)
     won = result.success
@@ -91,7 +94,7 @@ def test_no_attack_beats_the_minimum(name, seed):
 @pytest.mark.parametrize("name", [name for name in names() if name in MINIMISERS])
 @settings(deadline=None, max_examples=4, derandomize=True)
 @given(seed=st.integers(0, 10_000))
-def test_minimisers_find_the_minimum(name, seed):
+def test_minimisers_find_the_minimum(name: str, seed: int) -> None:
     model, images, labels = linear_problem(seed)
     attack = create(name, **QUICK.get(name, {}))
     result = attack(model, images, labels)
@@ -101,7 +104,7 @@ def test_minimisers_find_the_minimum(name, seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_pgd_finds_the_linf_minimum(seed):
+def test_pgd_finds_the_linf_minimum(seed: int) -> None:
     model, images, labels = linear_problem(seed, classes=2)
     result = create("random-pgd")(model, images, labels)
     assert result.success.all()
@@ -109,7 +112,7 @@ def test_pgd_finds_the_linf_minimum(seed):
 
 
 @pytest.mark.parametrize("name", ["gradient", "gradient-sign"])
-def test_single_steps_find_their_minimum_between_two_classes(name):
+def test_single_steps_find_their_minimum_between_two_classes(name: str) -> None:
     # Between two classes the gradient is the best L2 direction and its sign the best Linf one; the
     # magnitudes have steps of 0.001, in root mean square or per pixel.
     model, images, labels = linear_problem(3, classes=2)

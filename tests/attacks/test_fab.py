@@ -1,5 +1,9 @@
 """FAB: the projection onto a hyperplane in the box, and exact distances of linear models."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,15 +17,18 @@ from nversion.attacks.criteria import success_margin
 from nversion.attacks.fab import to_hyperplane
 from nversion.errors import InputError
 
+if TYPE_CHECKING:
+    from tests.attacks.conftest import Victim
 
-def reference(point, normal, gap, norm):
+
+def reference(point: Any, normal: Any, gap: Any, norm: str) -> Any:
     """Return the smallest move by bisecting the common multiplier, float64 [inputs]."""
     sign = -1.0 if gap < 0 else 1.0
     slope, gap = normal * sign, abs(gap)
     room = np.where(slope > 0, 1.0 - point, point) * (slope != 0)
     speed = np.abs(slope) if norm == "l2" else (slope != 0).astype(float)
 
-    def moves(time):
+    def moves(time: Any) -> Any:
         return np.minimum(time * speed, room)
 
     low, high = 0.0, 1e12
@@ -41,7 +48,7 @@ def reference(point, normal, gap, norm):
     scale=st.floats(1e-3, 30.0),
     share=st.floats(0.0, 0.9),
 )
-def test_projection_is_the_smallest_move(seed, norm, scale, share):
+def test_projection_is_the_smallest_move(seed: int, norm: str, scale: float, share: float) -> None:
     draws = np.random.default_rng(seed)
     points, normals = draws.random((3, 12)), draws.normal(size=(3, 12))
     points[draws.random((3, 12)) < 0.3] = 0.0
@@ -64,14 +71,14 @@ def test_projection_is_the_smallest_move(seed, norm, scale, share):
         assert size == pytest.approx(smallest, abs=2e-5)
 
 
-def test_projection_out_of_reach_goes_as_far_as_the_box_allows():
+def test_projection_out_of_reach_goes_as_far_as_the_box_allows() -> None:
     point, normal = torch.full((1, 1, 2, 2), 0.25), torch.tensor([1.0, -2.0, 0.0, 3.0])
     for norm in ("l2", "linf"):
         moved = to_hyperplane(point, normal.reshape(1, 1, 2, 2), torch.tensor([100.0]), norm)
         assert torch.allclose(moved.flatten(), torch.tensor([0.75, -0.25, 0.0, 0.75]))
 
 
-def test_projection_without_a_normal_or_a_gap_stays():
+def test_projection_without_a_normal_or_a_gap_stays() -> None:
     points, normals = torch.rand(2, 1, 3, 3), torch.randn(2, 1, 3, 3)
     for norm in ("l2", "linf"):
         still = to_hyperplane(points, torch.zeros_like(normals), torch.tensor([1.0, -1.0]), norm)
@@ -82,7 +89,7 @@ def test_projection_without_a_normal_or_a_gap_stays():
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize("classes", [2, 6])
-def test_linear_models_within_a_per_cent(norm, classes):
+def test_linear_models_within_a_per_cent(norm: str, classes: int) -> None:
     """Images have zeros and ones, so the nearest point is on the box as often as inside it."""
     draws = torch.Generator().manual_seed(classes)
     model = nn.Sequential(nn.Flatten(), nn.Linear(36, classes))
@@ -109,7 +116,7 @@ def test_linear_models_within_a_per_cent(norm, classes):
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_same_bits_in_every_batch(norm, convolutional):
+def test_same_bits_in_every_batch(norm: str, convolutional: Victim) -> None:
     model, images, labels = convolutional
     for options in ({"restarts": 2}, {"enough": {"l2": 0.6, "linf": 0.1}[norm]}):
         attack = create("fab", norm=norm, steps=8, targets=2, **options)
@@ -119,7 +126,7 @@ def test_same_bits_in_every_batch(norm, convolutional):
             assert torch.equal(part.images, whole.images[rows])
 
 
-def test_no_farther_than_auto_pgd_succeeds(convolutional):
+def test_no_farther_than_auto_pgd_succeeds(convolutional: Victim) -> None:
     model, images, labels = convolutional
     images, labels = images[:10], labels[:10]
     fab = create("fab", targets=3, steps=30)(model, images, labels)
@@ -130,7 +137,7 @@ def test_no_farther_than_auto_pgd_succeeds(convolutional):
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_large_logits_ask_for_a_margin_and_do_not_stop_the_attack(norm):
+def test_large_logits_ask_for_a_margin_and_do_not_stop_the_attack(norm: str) -> None:
     """A step that lands between the boundary and the success margin must go on from there."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
     with torch.no_grad():
@@ -147,7 +154,7 @@ def test_large_logits_ask_for_a_margin_and_do_not_stop_the_attack(norm):
     assert float(getattr(result, norm)) <= 1.02 * (gap + margin) / float(slope)
 
 
-def test_enough_ends_early(convolutional):
+def test_enough_ends_early(convolutional: Victim) -> None:
     model, images, labels = convolutional
     images, labels = images[:10], labels[:10]
     full, early = (
@@ -160,7 +167,7 @@ def test_enough_ends_early(convolutional):
     assert early.forwards < full.forwards
 
 
-def test_more_restarts_are_never_farther(convolutional):
+def test_more_restarts_are_never_farther(convolutional: Victim) -> None:
     model, images, labels = convolutional
     images, labels = images[:6], labels[:6]
     once, often = (
@@ -171,6 +178,6 @@ def test_more_restarts_are_never_farther(convolutional):
 
 
 @pytest.mark.parametrize("options", [{"steps": 0}, {"beta": -0.1}, {"enough": 0.0}, {"targets": 0}])
-def test_refused_options(options):
+def test_refused_options(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(options))):
         create("fab", **options)

@@ -1,13 +1,16 @@
 """The bridge to Foolbox 3: everything but the first tests needs it installed."""
 
+from __future__ import annotations
+
 import pickle
 import random
 import sys
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nversion.attacks import create, names
 from nversion.attacks.criteria import log_odds, towards_errors
@@ -15,18 +18,21 @@ from nversion.attacks.oracle import Oracle
 from nversion.errors import InputError, MissingExtraError
 from nversion.models import frozen
 
+if TYPE_CHECKING:
+    from tests.attacks.conftest import Victim
 
-def test_without_foolbox_the_error_names_the_extra(monkeypatch):
+
+def test_without_foolbox_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "foolbox", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'nversion\[foolbox\]'"):
         create("foolbox:EADAttack")
 
 
-def test_bridged_attacks_are_not_among_the_names():
+def test_bridged_attacks_are_not_among_the_names() -> None:
     assert not [name for name in names() if name.startswith("foolbox")]
 
 
-def test_what_foolbox_is_given_answers_as_the_oracle_does(convolutional):
+def test_what_foolbox_is_given_answers_as_the_oracle_does(convolutional: Victim) -> None:
     """Alone or not, the same bits; with the gradient that the oracle itself takes."""
     with frozen(convolutional.model) as model:
         oracle = Oracle(model)
@@ -40,7 +46,7 @@ def test_what_foolbox_is_given_answers_as_the_oracle_does(convolutional):
 
 
 @pytest.fixture
-def foolbox():
+def foolbox() -> Any:
     return pytest.importorskip("foolbox")
 
 
@@ -61,10 +67,10 @@ each_case = pytest.mark.parametrize("name", list(CASES))
 
 
 @each_case
-def test_what_is_returned(name, dense, foolbox):
+def test_what_is_returned(name: str, dense: Victim, foolbox: Any) -> None:
     images, labels = dense.images[:5], dense.labels[:5].clone()
     labels[2] = (labels[2] + 1) % 10
-    attack = create(name, **CASES[name])
+    attack: Any = create(name, **CASES[name])
     assert attack.name == name
     result = attack(dense.model, images, labels)
     assert result.already_misclassified.tolist() == [False, False, True, False, False]
@@ -81,7 +87,9 @@ def test_what_is_returned(name, dense, foolbox):
 
 
 @each_case
-def test_same_bits_in_every_batch_and_no_trace_left(name, convolutional, foolbox):
+def test_same_bits_in_every_batch_and_no_trace_left(
+    name: str, convolutional: Victim, foolbox: Any
+) -> None:
     model, images, labels = convolutional
     attack = create(name, **CASES[name])
     torch.manual_seed(0)
@@ -99,13 +107,13 @@ def test_same_bits_in_every_batch_and_no_trace_left(name, convolutional, foolbox
         assert torch.equal(part.images, whole.images[rows])
 
 
-def test_the_best_of_them_find_something(dense, foolbox):
+def test_the_best_of_them_find_something(dense: Victim, foolbox: Any) -> None:
     images, labels = dense.images[:6], dense.labels[:6]
     for name in ("foolbox:L2DeepFoolAttack", "foolbox:BoundaryAttack", "foolbox:LinfPGD"):
         assert create(name, **CASES[name])(dense.model, images, labels).success.sum() >= 5
 
 
-def test_norms_follow_the_attack(foolbox):
+def test_norms_follow_the_attack(foolbox: Any) -> None:
     norms = {name: create(name, **options).norm for name, options in CASES.items()}
     assert norms["foolbox:LinfPGD"] == "linf"
     assert norms["foolbox:L2DeepFoolAttack"] == "l2"
@@ -113,7 +121,7 @@ def test_norms_follow_the_attack(foolbox):
     assert create("foolbox:EADAttack").norm == "l1"
 
 
-def test_options_are_foolbox_s_own_and_pickle(foolbox):
+def test_options_are_foolbox_s_own_and_pickle(foolbox: Any) -> None:
     attack = create("foolbox:BoundaryAttack", steps=7)
     assert attack.options()["spherical_step"] == 0.01
     assert attack.options()["steps"] == 7
@@ -121,9 +129,9 @@ def test_options_are_foolbox_s_own_and_pickle(foolbox):
     assert pickle.loads(pickle.dumps(attack)) == attack
 
 
-def test_no_start_is_a_failure(foolbox):
+def test_no_start_is_a_failure(foolbox: Any) -> None:
     class Constant(nn.Module):
-        def forward(self, images):
+        def forward(self, images: Tensor) -> Tensor:
             return torch.eye(10)[3:4].expand(len(images), 10)
 
     images = torch.rand(2, 1, 8, 8)
@@ -148,6 +156,6 @@ def test_no_start_is_a_failure(foolbox):
         ("foolbox:VirtualAdversarialAttack", {"epsilon": 1.0}, "steps"),
     ],
 )
-def test_refused(name, options, message, foolbox):
+def test_refused(name: str, options: dict[str, Any], message: str, foolbox: Any) -> None:
     with pytest.raises(InputError, match=message):
         create(name, **options)

@@ -1,9 +1,13 @@
 """The single-step attacks against their definition, magnitude by magnitude."""
 
+from __future__ import annotations
+
 import copy
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from nversion.attacks import create
 from nversion.attacks.criteria import is_adversarial
@@ -12,8 +16,11 @@ from nversion.attacks.oracle import Oracle
 from nversion.errors import InputError
 from nversion.models import evaluate, frozen
 
+if TYPE_CHECKING:
+    from tests.attacks.conftest import Victim
 
-def direction(victim, image, label, name):
+
+def direction(victim: Victim, image: Tensor, label: Any, name: str) -> Any:
     # In float64, in which the cross-entropy does not vanish where the model is sure.
     model = copy.deepcopy(victim.model).double()
     image = image[None].double().requires_grad_(True)
@@ -24,7 +31,7 @@ def direction(victim, image, label, name):
     return gradient / gradient.square().mean().sqrt()
 
 
-def by_definition(victim, image, label, along):
+def by_definition(victim: Victim, image: Tensor, label: Any, along: Any) -> Any:
     """Scan 1,000 magnitudes up to 1, then 64 from the one before (20 from 0 if one of 20 hits)."""
     magnitudes = torch.linspace(0, 1, 1001)[1:]
     for _ in range(2):
@@ -42,7 +49,7 @@ def by_definition(victim, image, label, along):
 
 
 @pytest.mark.parametrize("name", ["gradient", "gradient-sign"])
-def test_same_as_the_definition(name, dense, convolutional):
+def test_same_as_the_definition(name: str, dense: Victim, convolutional: Victim) -> None:
     fine = 0
     for victim in (dense, convolutional):
         images, labels = victim.images[:25], victim.labels[:25]
@@ -57,7 +64,7 @@ def test_same_as_the_definition(name, dense, convolutional):
     assert name == "gradient" or fine > 0, "no image tested the finer scan"
 
 
-def test_where_rounding_turns_signs_the_nearer_direction_is_taken(dense):
+def test_where_rounding_turns_signs_the_nearer_direction_is_taken(dense: Victim) -> None:
     # As sure as this, the label's probability is 1 but for a few units in the last place.
     model = copy.deepcopy(dense.model)
     model[-1].weight.data *= 2.0
@@ -81,12 +88,12 @@ def test_where_rounding_turns_signs_the_nearer_direction_is_taken(dense):
     assert min(taken) > 0, "no image tested either direction"
 
 
-def test_needs_few_evaluations(dense):
+def test_needs_few_evaluations(dense: Victim) -> None:
     result = create("gradient-sign")(dense.model, dense.images[:50], dense.labels[:50])
     assert result.forwards < 50 * 30
 
 
-def test_targets_are_what_the_gradient_attack_reaches(dense):
+def test_targets_are_what_the_gradient_attack_reaches(dense: Victim) -> None:
     images, labels = dense.images[:20], dense.labels[:20]
     result = create("gradient")(dense.model, images, labels)
     with frozen(dense.model):
@@ -96,6 +103,6 @@ def test_targets_are_what_the_gradient_attack_reaches(dense):
 
 
 @pytest.mark.parametrize("options", [{"steps": 0}, {"largest": 0.0}, {"largest": float("nan")}])
-def test_refused_options(options):
+def test_refused_options(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(options))):
         create("gradient", **options)

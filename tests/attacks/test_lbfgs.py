@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import pytest
 import torch
 from torch import nn
@@ -10,8 +14,11 @@ from nversion.attacks.oracle import Oracle
 from nversion.errors import InputError
 from nversion.models import frozen
 
+if TYPE_CHECKING:
+    from tests.attacks.conftest import Victim
 
-def three_classes():
+
+def three_classes() -> Any:
     """Return a linear model on one pixel pair: class 0 around the middle, 1 right, 2 far up."""
     layer = nn.Linear(2, 3)
     with torch.no_grad():
@@ -20,7 +27,7 @@ def three_classes():
     return nn.Sequential(nn.Flatten(), layer).eval()
 
 
-def test_boundary_of_the_target():
+def test_boundary_of_the_target() -> None:
     images = torch.tensor([[[[0.5, 0.5]]], [[[0.3, 0.6]]]])
     labels = torch.zeros(2, dtype=torch.long)
     result = LBFGS()(three_classes(), images, labels)
@@ -31,7 +38,7 @@ def test_boundary_of_the_target():
     assert torch.allclose(result.l2, torch.tensor([0.25, 0.25]), rtol=1e-2)
 
 
-def test_active_bounds():
+def test_active_bounds() -> None:
     # Ten pixels at 1 that would have to rise do not help: the others must do it all.
     layer = nn.Linear(20, 2)
     with torch.no_grad():
@@ -45,7 +52,9 @@ def test_active_bounds():
     assert torch.equal(result.images.flatten()[:10], torch.ones(10))
 
 
-def test_reaches_the_gradient_attacks_class_nearer_than_deepfool(dense, convolutional):
+def test_reaches_the_gradient_attacks_class_nearer_than_deepfool(
+    dense: Victim, convolutional: Victim
+) -> None:
     for victim in (dense, convolutional):
         images, labels = victim.images[:40], victim.labels[:40]
         result = LBFGS(start_steps=0)(victim.model, images, labels)
@@ -58,7 +67,9 @@ def test_reaches_the_gradient_attacks_class_nearer_than_deepfool(dense, convolut
         assert float(result.l2.median()) < 1.02 * float(theirs.l2.median())
 
 
-def test_a_walk_to_the_boundary_first_brings_it_nearer(dense, convolutional):
+def test_a_walk_to_the_boundary_first_brings_it_nearer(
+    dense: Victim, convolutional: Victim
+) -> None:
     for victim in (dense, convolutional):
         images, labels = victim.images[:30], victim.labels[:30]
         alone = LBFGS(start_steps=0)(victim.model, images, labels)
@@ -67,7 +78,7 @@ def test_a_walk_to_the_boundary_first_brings_it_nearer(dense, convolutional):
         assert float(walked.l2.mean()) < 1.002 * float(alone.l2.mean())
 
 
-def test_finer_tolerance_is_no_farther(dense, monkeypatch):
+def test_finer_tolerance_is_no_farther(dense: Victim, monkeypatch: pytest.MonkeyPatch) -> None:
     # Without the last steps, which bring both to the boundary.
     monkeypatch.setattr(lbfgs, "finish", lambda nearest, slope: None)
     images, labels = dense.images[:20], dense.labels[:20]
@@ -76,7 +87,7 @@ def test_finer_tolerance_is_no_farther(dense, monkeypatch):
     assert float(fine.l2.mean()) < float(coarse.l2.mean())
 
 
-def test_same_bits_in_every_batch(dense, convolutional):
+def test_same_bits_in_every_batch(dense: Victim, convolutional: Victim) -> None:
     for victim in (dense, convolutional):
         images, labels = victim.images[:6], victim.labels[:6]
         whole = LBFGS()(victim.model, images, labels).images
@@ -88,6 +99,6 @@ def test_same_bits_in_every_batch(dense, convolutional):
 @pytest.mark.parametrize(
     "options", [{"tolerance": 0.0}, {"max_iterations": 0}, {"memory": 0}, {"start_steps": -1}]
 )
-def test_refused_options(options):
+def test_refused_options(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(options))):
         LBFGS(**options)

@@ -1,8 +1,12 @@
 """DeepFool, NewtonFool, the saliency map and PGD against plain forms of their definitions."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nversion.attacks import create
 from nversion.attacks.criteria import is_adversarial, towards_errors
@@ -10,8 +14,11 @@ from nversion.attacks.oracle import Oracle
 from nversion.errors import InputError
 from nversion.models import evaluate, frozen
 
+if TYPE_CHECKING:
+    from tests.attacks.conftest import Victim
 
-def plain_deepfool(victim, images, labels):
+
+def plain_deepfool(victim: Victim, images: Tensor, labels: Tensor) -> Any:
     """Follow all boundaries, each step 2 % too long; return L2 distances."""
     points = images.clone()
     with frozen(victim.model):
@@ -33,7 +40,7 @@ def plain_deepfool(victim, images, labels):
     return (points - images).flatten(1).norm(dim=1)
 
 
-def test_deepfool_comes_nearer_than_its_plain_form(dense, convolutional):
+def test_deepfool_comes_nearer_than_its_plain_form(dense: Victim, convolutional: Victim) -> None:
     for victim in (dense, convolutional):
         images, labels = victim.images[:20], victim.labels[:20]
         result = create("deepfool")(victim.model, images, labels)
@@ -43,7 +50,7 @@ def test_deepfool_comes_nearer_than_its_plain_form(dense, convolutional):
         assert (result.l2 <= 1.001 * plain).float().mean() >= 0.9
 
 
-def plain_newtonfool(victim, images, labels, eta=0.01):
+def plain_newtonfool(victim: Victim, images: Tensor, labels: Tensor, eta: float = 0.01) -> Any:
     """Follow the paper's algorithm 1 in float64, with softmax probabilities; return the points."""
     points = images.double()
     longest = eta * points.flatten(1).norm(dim=1)
@@ -59,7 +66,7 @@ def plain_newtonfool(victim, images, labels, eta=0.01):
     return points
 
 
-def test_newtonfool_follows_the_paper(dense):
+def test_newtonfool_follows_the_paper(dense: Victim) -> None:
     # The fixed images are those that the model is not too sure of: there p does not round to 1.
     images, labels = dense.images[:40], dense.labels[:40]
     unsure = evaluate(dense.model, images).softmax(dim=1).amax(dim=1) < 0.9999
@@ -77,7 +84,7 @@ def test_newtonfool_follows_the_paper(dense):
     assert cosines.min() > 0.999
 
 
-def test_newtonfool_s_steps_are_no_longer_than_eta_allows(dense):
+def test_newtonfool_s_steps_are_no_longer_than_eta_allows(dense: Victim) -> None:
     images, labels = dense.images[:20], dense.labels[:20]
     one = create("newtonfool", iterations=1, eta=0.05)(dense.model, images, labels)
     assert 0 < int(one.success.sum()) < 20
@@ -85,7 +92,7 @@ def test_newtonfool_s_steps_are_no_longer_than_eta_allows(dense):
     assert (one.l2 <= longest * 1.0001)[one.success].all()
 
 
-def test_saliency_map_moves_few_pixels_within_its_limits(dense):
+def test_saliency_map_moves_few_pixels_within_its_limits(dense: Victim) -> None:
     images, labels = dense.images[:20], dense.labels[:20]
     result = create("saliency-map", theta=0.05, changes_per_pixel=3)(dense.model, images, labels)
     won = result.success
@@ -100,7 +107,7 @@ def test_saliency_map_moves_few_pixels_within_its_limits(dense):
     assert (stopped <= 1)[won].all()
 
 
-def test_saliency_map_takes_back_surplus_moves(dense):
+def test_saliency_map_takes_back_surplus_moves(dense: Victim) -> None:
     images, labels = dense.images[:20], dense.labels[:20]
     attack = create("saliency-map")
     result = attack(dense.model, images, labels)
@@ -124,7 +131,9 @@ def test_saliency_map_takes_back_surplus_moves(dense):
     assert checked > 2
 
 
-def test_saliency_map_never_changes_more_pixels_for_being_refined(dense, convolutional):
+def test_saliency_map_never_changes_more_pixels_for_being_refined(
+    dense: Victim, convolutional: Victim
+) -> None:
     for victim in (dense, convolutional):
         images, labels = victim.images[:40], victim.labels[:40]
         plain = create("saliency-map", refinements=0)(victim.model, images, labels)
@@ -137,7 +146,7 @@ def test_saliency_map_never_changes_more_pixels_for_being_refined(dense, convolu
         assert float(refined.l0[won].mean()) < 0.95 * float(plain.l0[won].mean())
 
 
-def test_saliency_map_keeps_to_its_moves_when_refined(dense):
+def test_saliency_map_keeps_to_its_moves_when_refined(dense: Victim) -> None:
     images, labels = dense.images[:40], dense.labels[:40]
     result = create("saliency-map", iterations=10)(dense.model, images, labels)
     moves = ((result.images - images).flatten(1).abs() / 0.1 - 1e-3).ceil()
@@ -145,7 +154,7 @@ def test_saliency_map_keeps_to_its_moves_when_refined(dense):
     assert int(moves.sum(dim=1).max()) <= 10
 
 
-def test_saliency_map_on_a_linear_network_changes_the_fewest_pixels_there_are():
+def test_saliency_map_on_a_linear_network_changes_the_fewest_pixels_there_are() -> None:
     draws = torch.Generator().manual_seed(0)
     images = torch.rand(30, 1, 6, 6, generator=draws)
     weights = torch.randn(36, generator=draws)
@@ -165,7 +174,7 @@ def test_saliency_map_on_a_linear_network_changes_the_fewest_pixels_there_are():
     assert result.l0.tolist() == fewest.tolist()
 
 
-def test_saliency_map_ends_when_no_pixel_is_left(dense):
+def test_saliency_map_ends_when_no_pixel_is_left(dense: Victim) -> None:
     images, labels = dense.images[:4], dense.labels[:4]
     attack = create("saliency-map", theta=0.001, changes_per_pixel=1)
     result = attack(dense.model, images, labels)
@@ -173,7 +182,7 @@ def test_saliency_map_ends_when_no_pixel_is_left(dense):
     assert result.backwards <= 4 * (64 + 2)
 
 
-def plain_pgd_radius(victim, images, labels, seed=0):
+def plain_pgd_radius(victim: Victim, images: Tensor, labels: Tensor, seed: int = 0) -> Any:
     """Bisect the radius over runs from new random starts, as Foolbox does; return the radii."""
     draws = torch.Generator().manual_seed(seed)
     good = torch.full((len(images),), 0.3)
@@ -195,7 +204,7 @@ def plain_pgd_radius(victim, images, labels, seed=0):
     return good
 
 
-def test_pgd_reaches_smaller_radii_than_its_plain_form_with_fewer_gradients(dense):
+def test_pgd_reaches_smaller_radii_than_its_plain_form_with_fewer_gradients(dense: Victim) -> None:
     images, labels = dense.images[:30], dense.labels[:30]
     result = create("random-pgd")(dense.model, images, labels)
     plain = plain_pgd_radius(dense, images, labels)
@@ -205,7 +214,7 @@ def test_pgd_reaches_smaller_radii_than_its_plain_form_with_fewer_gradients(dens
     assert result.backwards < 30 * 160
 
 
-def test_pgd_grows_the_radius_until_a_run_succeeds(dense):
+def test_pgd_grows_the_radius_until_a_run_succeeds(dense: Victim) -> None:
     images, labels = dense.images[:8], dense.labels[:8]
     stay = create("random-pgd", epsilon=0.001, growing=1)(dense.model, images, labels)
     grow = create("random-pgd", epsilon=0.001, growing=20)(dense.model, images, labels)
@@ -213,7 +222,7 @@ def test_pgd_grows_the_radius_until_a_run_succeeds(dense):
     assert grow.success.all()
 
 
-def test_random_starts_differ_with_the_seed(dense):
+def test_random_starts_differ_with_the_seed(dense: Victim) -> None:
     images, labels = dense.images[:4], dense.labels[:4]
     first, second = (
         create("random-pgd", bisecting=0)(dense.model, images, labels, seed=seed) for seed in (0, 1)
@@ -235,6 +244,6 @@ def test_random_starts_differ_with_the_seed(dense):
         ("random-pgd", {"bisecting": -1}),
     ],
 )
-def test_refused_options(name, options):
+def test_refused_options(name: str, options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(options))):
         create(name, **options)

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import torch
 from torch import nn
 
@@ -5,7 +7,7 @@ from nversion.attacks.nearest import Nearest, nearest_classes
 from nversion.attacks.oracle import Oracle
 
 
-def test_keeps_the_nearest_adversarial_point():
+def test_keeps_the_nearest_adversarial_point() -> None:
     nearest = Nearest(torch.zeros(3, 1, 1, 2))
     rows = torch.tensor([0, 2])
     assert len(nearest.found()) == 0
@@ -21,7 +23,7 @@ def test_keeps_the_nearest_adversarial_point():
     assert torch.equal(part.points, nearest.points[[2, 1]])
 
 
-def test_nearest_classes_of_a_linear_model():
+def test_nearest_classes_of_a_linear_model() -> None:
     layer = nn.Linear(4, 4)
     with torch.no_grad():
         layer.weight.copy_(torch.diag(torch.tensor([1.0, 10.0, 1.0, 0.0])))

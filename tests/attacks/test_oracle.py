@@ -1,14 +1,22 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nversion.attacks.criteria import towards_errors
 from nversion.attacks.oracle import Oracle
 from nversion.errors import InputError
 from nversion.models import frozen
 
+if TYPE_CHECKING:
+    from tests.attacks.conftest import Victim
 
-def test_gradient_and_jacobian_are_the_derivatives(dense):
+
+def test_gradient_and_jacobian_are_the_derivatives(dense: Victim) -> None:
     images, labels = dense.images[:70], dense.labels[:70]
     classes = torch.stack([labels, (labels + 1) % 10], dim=1)
     with frozen(dense.model):
@@ -26,7 +34,7 @@ def test_gradient_and_jacobian_are_the_derivatives(dense):
     assert odds.shape == (70,)
 
 
-def test_counts_images_not_batches(dense):
+def test_counts_images_not_batches(dense: Victim) -> None:
     images, labels = dense.images[:70], dense.labels[:70]
     with frozen(dense.model):
         oracle = Oracle(dense.model)
@@ -41,20 +49,20 @@ def test_counts_images_not_batches(dense):
 class Shouting(nn.Module):
     """Has infinite and undefined derivatives at 0."""
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Tensor:
         return images.flatten(1)[:, :3].sqrt() * torch.tensor([1.0, 0.0, 2.0])
 
 
-def test_derivatives_that_are_not_finite_are_zero():
+def test_derivatives_that_are_not_finite_are_zero() -> None:
     images = torch.zeros(2, 1, 2, 2)
     _, gradients = Oracle(Shouting()).gradient(images, lambda logits, rows: logits.sum(dim=1))
     assert torch.equal(gradients, torch.zeros_like(images))
 
 
 @pytest.mark.parametrize("outputs", [lambda x: x, lambda x: x.sum((1, 2, 3)), lambda x: (x,)])
-def test_output_that_is_not_logits(outputs):
+def test_output_that_is_not_logits(outputs: Callable[[Tensor], Any]) -> None:
     class Wrong(nn.Module):
-        def forward(self, images):
+        def forward(self, images: Tensor) -> Tensor:
             return outputs(images)
 
     with pytest.raises(InputError, match=r"\[count, classes\]"):

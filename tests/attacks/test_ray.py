@@ -1,7 +1,11 @@
 """The search along a ray returns what the exhaustive scan returns."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nversion.attacks.criteria import excess_margins, towards_errors
 from nversion.attacks.oracle import Oracle
@@ -11,7 +15,7 @@ from nversion.models import frozen
 STEPS = 400
 
 
-def scan(oracle, images, directions, labels):
+def scan(oracle: Oracle, images: Tensor, directions: Tensor, labels: Tensor) -> Any:
     """Look at every magnitude."""
     first = torch.zeros(len(images), dtype=torch.int64)
     for k in range(STEPS, 0, -1):
@@ -20,7 +24,7 @@ def scan(oracle, images, directions, labels):
     return first
 
 
-def bent(seed):
+def bent(seed: int) -> Any:
     """An untrained network with large weights: rays leave and enter its classes many times."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -34,7 +38,7 @@ def bent(seed):
     return model, images
 
 
-def test_same_as_scan_where_adversarial_is_not_monotone():
+def test_same_as_scan_where_adversarial_is_not_monotone() -> None:
     evaluations, found_at, returns = 0, [], 0
     for seed in range(3):
         model, images = bent(seed)
@@ -59,7 +63,7 @@ def test_same_as_scan_where_adversarial_is_not_monotone():
     assert evaluations < 540 * 25
 
 
-def test_nothing_along_a_zero_direction():
+def test_nothing_along_a_zero_direction() -> None:
     model, images = bent(0)
     with frozen(model):
         oracle = Oracle(model)

@@ -1,7 +1,9 @@
 """What an attack claims is checked on the returned image, whatever the attack proposed."""
 
+from __future__ import annotations
+
 import dataclasses
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 import torch
@@ -9,7 +11,11 @@ from torch import Tensor, nn
 
 from nversion.attacks import base, create
 from nversion.attacks.base import Attack
+from nversion.attacks.oracle import Oracle
 from nversion.attacks.verification import eight_bit
+
+if TYPE_CHECKING:
+    from tests.attacks.conftest import Victim
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,21 +28,21 @@ class Proposes(Attack):
     name: ClassVar[str] = "proposes"
     norm: ClassVar[str] = "linf"
 
-    def propose(self, oracle, images, labels, noise):
+    def propose(self, oracle: Oracle, images: Tensor, labels: Tensor, noise: Any) -> Any:
         return self.candidates
 
-    def constrain(self, originals, images):
+    def constrain(self, originals: Tensor, images: Tensor) -> Any:
         return images.clamp(originals - self.radius, originals + self.radius).clamp(0.0, 1.0)
 
 
 class Bright(nn.Module):
     """Says 1 if the pixels' mean is above a threshold, else 0."""
 
-    def __init__(self, threshold):
+    def __init__(self, threshold: float) -> None:
         super().__init__()
         self.threshold = threshold
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Tensor:
         score = 10.0 * (images.mean(dim=(1, 2, 3)) - self.threshold)
         return torch.stack([torch.zeros_like(score), score], dim=1)
 
@@ -45,11 +51,13 @@ DARK = torch.full((1, 1, 4, 4), 0.2)
 LABEL = torch.tensor([0])
 
 
-def run(candidate, threshold=0.5, radius=float("inf"), **options):
+def run(
+    candidate: Any, threshold: float = 0.5, radius: float = float("inf"), **options: Any
+) -> Any:
     return Proposes(candidate, radius)(Bright(threshold), DARK, LABEL, **options)
 
 
-def test_what_is_not_adversarial_is_a_failure():
+def test_what_is_not_adversarial_is_a_failure() -> None:
     for value in (0.2, 0.4, 0.5):
         result = run(torch.full_like(DARK, value))
         assert not result.success
@@ -58,12 +66,12 @@ def test_what_is_not_adversarial_is_a_failure():
         assert int(result.predictions) == 0
 
 
-def test_what_holds_is_returned_untouched():
+def test_what_holds_is_returned_untouched() -> None:
     candidate = torch.full_like(DARK, 0.51)
     assert torch.equal(run(candidate).images, candidate)
 
 
-def test_nan_is_a_failure_and_the_range_is_kept():
+def test_nan_is_a_failure_and_the_range_is_kept() -> None:
     candidate = torch.full_like(DARK, 0.9)
     candidate[0, 0, 0, 0] = torch.nan
     result = run(candidate)
@@ -72,14 +80,14 @@ def test_nan_is_a_failure_and_the_range_is_kept():
     assert torch.equal(run(torch.full_like(DARK, 7.0)).images, torch.ones_like(DARK))
 
 
-def test_a_thin_margin_is_thickened_by_the_smallest_step():
+def test_a_thin_margin_is_thickened_by_the_smallest_step() -> None:
     candidate = torch.full_like(DARK, 0.500001)
     result = run(candidate)
     assert result.success
     assert 0.5 < float(result.images.mean()) < 0.5001 + 0.3 * 2**-10
 
 
-def test_storable_takes_the_smallest_further_step():
+def test_storable_takes_the_smallest_further_step() -> None:
     # 0.5 * 255 lies between 127 and 128; just above the threshold the pixels round down to 127.
     threshold = 127.3 / 255
     candidate = torch.full_like(DARK, 127.4 / 255)
@@ -93,7 +101,7 @@ def test_storable_takes_the_smallest_further_step():
     assert eight_bit(stored.images).mean() > threshold
 
 
-def test_sparse_changes_stay_sparse_when_made_storable():
+def test_sparse_changes_stay_sparse_when_made_storable() -> None:
     candidate = DARK.clone()
     candidate[0, 0, 1, 2] = 0.7
     threshold = (15 * 0.2 + 0.6999) / 16
@@ -102,7 +110,7 @@ def test_sparse_changes_stay_sparse_when_made_storable():
     assert float(result.l0) == 1.0
 
 
-def test_no_further_step_leaves_the_attack_s_ball():
+def test_no_further_step_leaves_the_attack_s_ball() -> None:
     threshold = 127.3 / 255
     candidate = torch.full_like(DARK, 127.4 / 255)
     radius = float(candidate[0, 0, 0, 0]) - 0.2
@@ -114,13 +122,13 @@ def test_no_further_step_leaves_the_attack_s_ball():
 class Narrow(nn.Module):
     """Says 1 if the second pixel is above 76.3 / 255 while the first is below 104.4 / 255."""
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Tensor:
         first, second = images[:, 0, 0, 0] * 255, images[:, 0, 0, 1] * 255
         score = torch.minimum(second - 76.3, 104.4 - first)
         return torch.stack([torch.zeros_like(score), score], dim=1)
 
 
-def test_pushed_along_the_gradient_where_straight_on_does_not_help():
+def test_pushed_along_the_gradient_where_straight_on_does_not_help() -> None:
     # The second pixel rounds down to 76; straight on, the first leaves before it rounds up.
     candidate = DARK.clone()
     candidate[0, 0, 0, 0], candidate[0, 0, 0, 1] = 104.25 / 255, 76.4 / 255
@@ -135,7 +143,7 @@ def test_pushed_along_the_gradient_where_straight_on_does_not_help():
     assert Narrow()(eight_bit(result.images)).argmax() == 1
 
 
-def test_many_images_are_taken_in_parts(dense):
+def test_many_images_are_taken_in_parts(dense: Victim) -> None:
     count = base.AT_ONCE + 3
     images = dense.images[:1].expand(count, -1, -1, -1)
     labels = dense.labels[:1].expand(count)
@@ -146,7 +154,7 @@ def test_many_images_are_taken_in_parts(dense):
 
 
 @pytest.mark.parametrize("values", [[0.0], [0.3, 0.999], [1.0, 0.5]])
-def test_eight_bit(values):
+def test_eight_bit(values: list[float]) -> None:
     images = torch.tensor(values)
     stored = (images * 255).round().to(torch.uint8)
     assert torch.equal(eight_bit(images), stored.float() / 255)
