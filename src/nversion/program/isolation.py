@@ -8,15 +8,17 @@ anew, too. Whatever a network does to memory, signals or its standard output rea
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
+import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -103,45 +105,38 @@ class IsolatedVersions:
             images: floating [count, channels, height, width] in [0, 1].
             batch_size: images a batch.
         """
+        places = [place for place, model in enumerate(models) if model is not None]
         found: list[Answer | None] = [None] * len(models)
-        for place, model in enumerate(models):
-            if model is not None:
-                found[place] = self._send(place, model, images, batch_size)
-        for place, model in enumerate(models):
-            if model is not None and found[place] is None:
-                found[place] = self._receive(place, len(images))
+        # A thread for each line: a process that is slow to listen keeps nobody else waiting.
+        with ThreadPoolExecutor(max(len(places), 1)) as threads:
+            answers = threads.map(
+                lambda place: self._ask(place, models[place], images, batch_size), places
+            )
+            for place, answer in zip(places, answers, strict=True):
+                found[place] = answer
         return found
 
-    def _send(self, place: int, model: nn.Module, images: Tensor, batch: int) -> Answer | None:
-        """Hand over the images; return an answer only where that cannot be done."""
+    def _ask(self, place: int, model: nn.Module | None, images: Tensor, batch_size: int) -> Answer:
+        assert model is not None
         process = self._processes[place]
         if process is not None and (process.gone or process.mark != _mark(model)):
-            process.end()
+            self._end(place)
             process = None
         try:
             if process is None:
                 process = self._processes[place] = _Process(model, self.isolation)
-            process.ask(images, batch)
         except Exception as error:
-            self._end(place)
             reason = f"cannot be given to a process of its own: {type(error).__name__}: {error}"
             return Answer.missing(place, "crashes", reason[:300], len(images))
-        return None
-
-    def _receive(self, place: int, count: int) -> Answer:
-        process = self._processes[place]
-        assert process is not None
         try:
-            answer = process.answer(place)
-        except TimeoutError:
+            return process.answer(place, images, batch_size)
+        except TimeoutError as error:
             self._end(place)
-            reason = f"gives no answer within {self.isolation.seconds:g} s"
-            return Answer.missing(place, "hangs", reason, count)
+            return Answer.missing(place, "hangs", f"gives no answer within {error}", len(images))
         except (EOFError, OSError):
             reason = f"takes its process down ({process.end()})"
             self._end(place)
-            return Answer.missing(place, "crashes", reason, count)
-        return answer
+            return Answer.missing(place, "crashes", reason, len(images))
 
     def _end(self, place: int) -> None:
         process, self._processes[place] = self._processes[place], None
@@ -155,7 +150,7 @@ class _Process:
     def __init__(self, model: nn.Module, isolation: Isolation) -> None:
         self.mark = _mark(model)
         self._seconds = isolation.seconds
-        content = cloudpickle.dumps((model, isolation.megabytes))
+        self._content: bytes | None = cloudpickle.dumps((model, isolation.megabytes))
         ours, theirs = socket.socketpair()
         path = os.pathsep.join(place or str(Path.cwd()) for place in sys.path)
         with theirs:
@@ -168,39 +163,51 @@ class _Process:
                 env={**os.environ, **ONE_THREAD, "PYTHONPATH": path, ISOLATED: "1"},
             )
         self._line = Connection(ours.detach())
-        self._ready = False
-        self._asked_at = 0.0
-        self._line.send_bytes(content)
+        self._late = False
 
     @property
     def gone(self) -> bool:
         return self._child.poll() is not None
 
-    def ask(self, images: Tensor, batch_size: int) -> None:
-        self._asked_at = time.monotonic()
-        self._line.send((images.detach().cpu().numpy(), batch_size))
-
-    def answer(self, place: int) -> Answer:
-        """Return the answer.
+    def answer(self, place: int, images: Tensor, batch_size: int) -> Answer:
+        """Return what the version says.
 
         Raises:
-            TimeoutError: there was none in time.
+            TimeoutError: it does not answer in time; in words, how long that was.
             EOFError: the process is gone.
+            OSError: likewise.
         """
-        if not self._ready:
-            self._wait(time.monotonic() + STARTING_SECONDS)
-            self._line.recv()
-            self._ready, self._asked_at = True, time.monotonic()
-        self._wait(self._asked_at + self._seconds)
-        logits, faults = self._line.recv()
+        if self._content is not None:
+            with self._within(STARTING_SECONDS):
+                self._line.send_bytes(self._content)
+                self._line.recv()
+            self._content = None
+        with self._within(self._seconds):
+            self._line.send((images.detach().cpu().numpy(), batch_size))
+            logits, faults = self._line.recv()
         found = tuple(
             Fault(place, kind, reason, torch.from_numpy(rows)) for kind, reason, rows in faults
         )
         return Answer(None if logits is None else torch.from_numpy(logits), found)
 
-    def _wait(self, deadline: float) -> None:
-        if not self._line.poll(max(deadline - time.monotonic(), 0.0)):
-            raise TimeoutError
+    @contextlib.contextmanager
+    def _within(self, seconds: float) -> Iterator[None]:
+        """Kill the process if the block takes longer; the line then breaks."""
+        timer = threading.Timer(seconds, self._too_late)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except (EOFError, OSError) as error:
+            if self._late:
+                raise TimeoutError(f"{seconds:g} s") from error
+            raise
+        finally:
+            timer.cancel()
+
+    def _too_late(self) -> None:
+        self._late = True
+        self._child.kill()
 
     def end(self) -> str:
         """End the process and return how it had ended, if it had."""
