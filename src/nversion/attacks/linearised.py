@@ -27,6 +27,7 @@ from nversion.attacks.oracle import Oracle
 __all__ = [
     "IN_L2",
     "IN_LINF",
+    "LARGEST",
     "RELAX",
     "TIGHTEN",
     "Finish",

@@ -25,6 +25,7 @@ from nversion.errors import InputError
 
 __all__ = [
     "NORMS",
+    "ROUNDS",
     "norm_name",
     "onto_l0_in_box",
     "onto_l1",

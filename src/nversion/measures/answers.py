@@ -17,6 +17,7 @@ from torch import Tensor
 from nversion.errors import InputError
 
 __all__ = [
+    "ABSTENTION",
     "Answers",
     "ArrayLike",
     "Bools",

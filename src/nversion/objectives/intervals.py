@@ -25,7 +25,18 @@ from nversion.objectives.base import Batch, StepObjective, ramped
 from nversion.objectives.layers import grows, layers, moves
 from nversion.objectives.perturbations import Ball, climbed
 
-__all__ = ["Box", "ExpressiveInterval", "Interval", "boxes", "interval_leads", "worst_loss"]
+__all__ = [
+    "Box",
+    "ExpressiveInterval",
+    "Interval",
+    "begun",
+    "boxes",
+    "check_schedule",
+    "interval_leads",
+    "lead_rows",
+    "without_own",
+    "worst_loss",
+]
 
 
 @dataclasses.dataclass(frozen=True)

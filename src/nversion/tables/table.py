@@ -14,7 +14,7 @@ from nversion.measures import Answers, as_answers
 from nversion.measures.answers import ABSTENTION, Integers
 from nversion.reading import shortened
 
-__all__ = ["Table", "coded"]
+__all__ = ["Table", "coded", "unique_names"]
 
 
 @dataclasses.dataclass(frozen=True)
