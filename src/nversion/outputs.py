@@ -4,12 +4,14 @@ A model gives logits ``[count, classes]``; log-probabilities are logits too, but
 not: a softmax on top of them flattens all. :func:`as_logits` makes a model of logits out of a model
 of probabilities. Where the last step is a softmax, what went into it is returned, exactly;
 elsewhere the logarithm, which is right up to one number per image but loses what has rounded to
-0 or 1. :mod:`nversion.recognition` tells which models need it.
+0 or 1. Of one number for each image it makes two logits, and of several outputs (a dict, a tuple, a
+dataclass) it takes one. :mod:`nversion.recognition` tells which models need it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, final
 
@@ -29,11 +31,12 @@ __all__ = [
     "distributions",
     "kind_of",
     "logits_of",
+    "pick",
 ]
 
-Outputs = Literal["logits", "log-probabilities", "probabilities"]
+Outputs = Literal["logits", "log-probabilities", "probabilities", "logit"]
 
-KINDS: tuple[Outputs, ...] = ("logits", "log-probabilities", "probabilities")
+KINDS: tuple[Outputs, ...] = ("logits", "log-probabilities", "probabilities", "logit")
 
 SUM_TOLERANCE = 1e-4
 """By how much the sum of a row of probabilities may differ from 1, in float32."""
@@ -58,8 +61,63 @@ def asked(name: str, shape: tuple[int, ...]) -> Iterator[None]:
         ) from error
 
 
+def pick(outputs: object, key: str | None = None, name: str = "the model") -> object:
+    """Return the output that is meant, of a model that gives several.
+
+    Args:
+        outputs: a tensor, which is returned as it is; or a mapping, a dataclass or a sequence.
+        key: the name, or the place in a sequence; if None, the one that is called "logits", else
+            the only floating tensor there is.
+        name: of the model, for messages.
+
+    Raises:
+        InputError: there is none of that name, or it cannot be told which is meant.
+    """
+    parts = _parts(outputs)
+    if not parts:
+        return outputs
+    shown = ", ".join(parts)
+    kind = type(outputs).__name__
+    if key is not None:
+        if key not in parts:
+            raise InputError(f"{name} gives no output {key!r}, but a {kind} of {shown}")
+        return parts[key]
+    tensors = {k: v for k, v in parts.items() if not isinstance(v, Tensor) or _floating(v)}
+    known = parts.get("logits")
+    if known is not None:
+        return known
+    if len(tensors) == 1:
+        return next(iter(tensors.values()))
+    raise InputError(
+        f"{name} must map images to logits [count, classes], but gave a {kind} of {shown}; say "
+        f'which is meant: nversion.as_logits(model, outputs="logits", key={next(iter(parts))!r})'
+    )
+
+
+def _parts(outputs: object) -> dict[str, Any]:
+    """Return the outputs that a model gave by name or place; nothing if it gave one tensor."""
+    if isinstance(outputs, Mapping):
+        return {str(key): value for key, value in outputs.items()}
+    if dataclasses.is_dataclass(outputs) and not isinstance(outputs, type):
+        names = [field.name for field in dataclasses.fields(outputs)]
+        values = {name: getattr(outputs, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
+    if isinstance(outputs, tuple) and hasattr(outputs, "_fields"):
+        return dict(zip(outputs._fields, outputs, strict=True))
+    if isinstance(outputs, tuple | list):
+        return {str(place): value for place, value in enumerate(outputs)}
+    return {}
+
+
+def _floating(value: Tensor) -> bool:
+    return value.is_floating_point() and value.ndim >= 1
+
+
 def check_outputs(outputs: object, count: int, name: str = "the model") -> Tensor:
-    """Return `outputs` if they are logits [count, classes] of two classes or more.
+    """Return what a model gave as logits [count, classes] of two classes or more.
+
+    Of several outputs the one is taken that :func:`pick` finds; [count, classes, 1, 1] becomes
+    [count, classes].
 
     Args:
         outputs: what a model gave.
@@ -70,24 +128,41 @@ def check_outputs(outputs: object, count: int, name: str = "the model") -> Tenso
         InputError: it is no tensor, or one of another shape or type.
     """
     wanted = f"{name} must map images to logits [count, classes], but gave"
-    if isinstance(outputs, Mapping):
-        keys = ", ".join(map(str, outputs))
-        raise InputError(f"{wanted} a {type(outputs).__name__} ({keys}); wrap it to return one")
+    outputs = pick(outputs, name=name)
     if not isinstance(outputs, Tensor):
-        size = f" of {len(outputs)}" if isinstance(outputs, tuple | list) else ""
-        kind = f"{type(outputs).__name__}{size} for {count} images"
-        raise InputError(f"{wanted} a {kind}; wrap it to return one tensor")
-    shape = list(outputs.shape)
-    if shape in ([count], [count, 1]) and outputs.is_floating_point():
         raise InputError(
-            f"{wanted} one number for each of {count} images, {shape}; for two classes give two "
-            "logits: with one logit z of the second class, torch.cat([0 * z, z], dim=1)"
+            f"{wanted} a {type(outputs).__name__} for {count} images; wrap it to return one tensor"
         )
+    shape = list(outputs.shape)
+    if one_number(outputs, count):
+        raise InputError(
+            f"{wanted} one number for each of {count} images, {shape}; if it is the logit of the "
+            'second of two classes, say so: nversion.as_logits(model, outputs="logit"); if it is '
+            'its probability: nversion.as_logits(model, outputs="probabilities")'
+        )
+    if outputs.ndim > 2 and len(outputs) == count and set(shape[2:]) == {1}:
+        outputs = outputs.flatten(1)
     if outputs.ndim != 2 or len(outputs) != count:
-        raise InputError(f"{wanted} {shape} for {count} images")
+        raise InputError(f"{wanted} {shape} for {count} images{_few(shape, count)}")
     if not outputs.is_floating_point():
         raise InputError(f"{wanted} {outputs.dtype}")
     return outputs
+
+
+def _few(shape: list[int], count: int) -> str:
+    if len(shape) == 2 and 0 < shape[0] < count:
+        return "; does it take batches of a fixed size only?"
+    return ""
+
+
+def one_number(outputs: Tensor, count: int) -> bool:
+    """Return whether there is one floating number for each of `count` images."""
+    return (
+        outputs.is_floating_point()
+        and outputs.ndim >= 1
+        and len(outputs) == count
+        and outputs.numel() == count
+    )
 
 
 def kind_of(outputs: Tensor) -> Outputs:
@@ -180,36 +255,75 @@ class AsLogits(nn.Module):
     Attributes:
         model: the model itself.
         outputs: what it gives.
+        key: which of its outputs is meant, if it gives several.
     """
 
-    def __init__(self, model: nn.Module, outputs: Outputs) -> None:
+    def __init__(self, model: nn.Module, outputs: Outputs, key: str | None = None) -> None:
         super().__init__()
         self.model = model
         self.outputs = outputs
+        self.key = key
+        if outputs == "logit":
+            self.two = _two_logits(model)
         self.training = model.training
 
     def forward(self, images: Tensor) -> Any:
         """Return logits [count, classes]."""
-        if self.outputs != "probabilities":
-            return self.model(images)
         if isinstance(images, fx.Proxy):
-            # Traced: the step is put down, and the certification leaves it out with the softmax.
-            outputs = self.model(images)
-            return images.tracer.create_proxy("call_function", logits_of, (outputs,), {})
-        with LastSoftmax() as last:
-            outputs = self.model(images)
-        outputs = check_outputs(outputs, len(images))
-        logits = last.before(outputs)
-        return logits_of(outputs) if logits is None else logits
+            return self._traced(images)
+        if self.outputs == "probabilities":
+            with LastSoftmax() as last:
+                outputs = pick(self.model(images), self.key)
+            if isinstance(outputs, Tensor) and one_number(outputs, len(images)):
+                second = outputs.reshape(-1, 1)
+                return logits_of(torch.cat([1.0 - second, second], dim=1))
+            outputs = check_outputs(outputs, len(images))
+            logits = last.before(outputs)
+            return logits_of(outputs) if logits is None else logits
+        outputs = pick(self.model(images), self.key)
+        if self.outputs == "logit" and isinstance(outputs, Tensor):
+            if not one_number(outputs, len(images)):
+                raise InputError(
+                    "a model was declared by as_logits to give one logit for each image, but gave "
+                    f"{list(outputs.shape)} for {len(images)}"
+                )
+            return self.two(outputs.reshape(-1, 1))
+        if isinstance(outputs, Tensor) and outputs.ndim > 2 and set(outputs.shape[2:]) == {1}:
+            return outputs.flatten(1)
+        return outputs
+
+    def _traced(self, images: fx.Proxy) -> Any:
+        """Put down the steps; of a softmax, that the certification leaves it out."""
+        outputs: Any = pick(self.model(images), self.key)
+        if isinstance(outputs, fx.Proxy) and self.outputs != "probabilities":
+            outputs = outputs.flatten(1)  # of logits [count, classes] it changes nothing
+        if self.outputs == "logit":
+            return self.two(outputs)
+        if self.outputs != "probabilities":
+            return outputs
+        return images.tracer.create_proxy("call_function", logits_of, (outputs,), {})
 
 
-def as_logits(model: nn.Module, outputs: Outputs = "probabilities") -> nn.Module:
+def _two_logits(model: nn.Module) -> nn.Linear:
+    """Return the layer that makes the logits [0, z] of one logit z, exactly."""
+    like = next((one for one in model.parameters() if one.is_floating_point()), torch.zeros(0))
+    layer = nn.Linear(1, 2, bias=False, device=like.device, dtype=like.dtype)
+    layer.weight = nn.Parameter(torch.tensor([[0.0], [1.0]]).to(like), requires_grad=False)
+    return layer
+
+
+def as_logits(
+    model: nn.Module, outputs: Outputs = "probabilities", key: str | None = None
+) -> nn.Module:
     """Return `model` as a model of logits, with what it gives declared.
 
     Args:
-        model: maps images to [count, classes].
-        outputs: "probabilities": a softmax at its end is left out, or else the logarithm taken.
-            "logits" and "log-probabilities": it is used as it is, whatever its outputs look like.
+        model: maps images to [count, classes], or to several outputs.
+        outputs: "probabilities": a softmax at its end is left out, or else the logarithm taken;
+            one number for each image is the probability of the second of two classes. "logits" and
+            "log-probabilities": it is used as it is, whatever its outputs look like. "logit": one
+            number for each image, the logit of the second of two classes.
+        key: which of several outputs is meant: a name, or the place in a sequence as text.
 
     Raises:
         InputError: `model` is no module, or there are no such outputs.
@@ -218,4 +332,4 @@ def as_logits(model: nn.Module, outputs: Outputs = "probabilities") -> nn.Module
         raise InputError(f"model must be a torch.nn.Module, not {type(model).__name__}")
     if outputs not in KINDS:
         raise InputError(f"outputs must be one of {', '.join(KINDS)}, not {outputs!r}")
-    return AsLogits(model, outputs)
+    return AsLogits(model, outputs, key)

@@ -15,7 +15,17 @@ from torch import nn
 
 from nversion.errors import InputError, OutputsWarning
 from nversion.models import device_of, dtype_of, evaluating
-from nversion.outputs import AsLogits, LastSoftmax, as_logits, asked, check_outputs, kind_of
+from nversion.outputs import (
+    AsLogits,
+    LastSoftmax,
+    Outputs,
+    as_logits,
+    asked,
+    check_outputs,
+    kind_of,
+    one_number,
+    pick,
+)
 
 __all__ = ["reader"]
 
@@ -56,12 +66,17 @@ def reader(model: nn.Module, shape: tuple[int, ...], name: str = "the model") ->
         LastSoftmax() as last,
     ):
         outputs = model(images)
+    outputs = pick(given := outputs, name=name)
+    if isinstance(outputs, torch.Tensor) and one_number(outputs, PROBES):
+        return _of_one_number(model, outputs, name)
+    # What is picked, or of another shape, is made so in the open, where certificates can follow.
+    other = outputs is not given or (isinstance(outputs, torch.Tensor) and outputs.ndim > 2)
     outputs = check_outputs(outputs, PROBES, name)
     if bool(outputs.isnan().any(dim=1).all()):
         raise InputError(f"{name} gives NaN for every image; look for NaN among its weights")
     softmax = last.before(outputs) is not None
     if not softmax and kind_of(outputs) != "probabilities":
-        return model
+        return as_logits(model, "logits") if other else model
     how = (
         "the softmax at its end is left out"
         if softmax
@@ -75,3 +90,17 @@ def reader(model: nn.Module, shape: tuple[int, ...], name: str = "the model") ->
         stacklevel=2,
     )
     return as_logits(model)
+
+
+def _of_one_number(model: nn.Module, outputs: torch.Tensor, name: str) -> nn.Module:
+    """Return a model of one number for each image as one of two logits, with a warning."""
+    inside = bool(((outputs >= 0.0) & (outputs <= 1.0)).all())
+    kind: Outputs = "probabilities" if inside else "logit"
+    what = "probability" if inside else "logit"
+    warnings.warn(
+        f"{name} gives one number for each image, taken for the {what} of the second of two "
+        f'classes. Declare it by nversion.as_logits(model, outputs="{kind}") and this is not said',
+        OutputsWarning,
+        stacklevel=3,
+    )
+    return as_logits(model, kind)

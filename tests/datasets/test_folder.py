@@ -93,10 +93,10 @@ def test_unreadable_images_are_named(tmp_path: Path, kept: int) -> None:
         load_dataset(tmp_path)
 
 
-def test_sixteen_bit_images_are_refused(tmp_path: Path) -> None:
+def test_values_beyond_sixteen_bits_are_refused(tmp_path: Path) -> None:
     write(tmp_path, ["a", "b"])
-    Image.fromarray(np.full((4, 5), 40000, dtype=np.uint16)).save(tmp_path / "a" / "deep.png")
-    with pytest.raises(DatasetError, match=r"of mode I.*convert it to 8-bit"):
+    Image.fromarray(np.full((4, 5), 400000, dtype=np.int32)).save(tmp_path / "a" / "deep.tiff")
+    with pytest.raises(DatasetError, match=r"mode I must keep to 0 \.\.\. 65535"):
         load_dataset(tmp_path)
 
 
@@ -166,8 +166,8 @@ def test_splits_that_are_not_clear_are_refused(
 
 
 def test_a_folder_of_other_files_says_what_is_there(tmp_path: Path) -> None:
-    (tmp_path / "train.csv").write_text("label,pixel0")
-    with pytest.raises(DatasetError, match=r"no class folders; .*; there is train\.csv"):
+    (tmp_path / "train.txt").write_text("label,pixel0")
+    with pytest.raises(DatasetError, match=r"no class folders; .*; there is train\.txt"):
         load_dataset(tmp_path)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, final
 
 import torch
@@ -32,6 +33,7 @@ from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle, against
 from nversion.attacks.verification import Demand, settled
 from nversion.errors import InputError
+from nversion.extras import needed
 from nversion.models import check_images, check_labels, frozen
 from nversion.modes import ordinary
 from nversion.outputs import distributions
@@ -85,6 +87,48 @@ class AttackResult:
     linf: Tensor
     forwards: int
     backwards: int
+
+    def __repr__(self) -> str:
+        return f"AttackResult({self.summary()})"
+
+    def summary(self) -> str:
+        """Return in a line how many images were tried, how many changed class, and how far."""
+        wrong = int(self.already_misclassified.sum())
+        tried, found = len(self.success) - wrong, int(self.success.sum())
+        said = [f"{found:,} of {tried:,} images changed class"]
+        if wrong:
+            said.append(f"{wrong:,} already misclassified")
+        if found:
+            medians = (
+                f"{name} {float(values[self.success].median()):.4g}"
+                for name, values in (("L2", self.l2), ("Linf", self.linf))
+            )
+            said.append(f"median {', '.join(medians)}")
+        return ", ".join(said)
+
+    def to_pandas(self, class_names: Sequence[str] = ()) -> Any:
+        """Return a table with a row for each image: what came of it, and how far it went.
+
+        Args:
+            class_names: what the classes are called; by default their numbers.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+            InputError: a prediction has no name.
+        """
+        pandas = needed("pandas", "pandas", "AttackResult.to_pandas")
+        predictions = self.predictions.tolist()
+        if class_names and predictions and max(predictions) >= len(class_names):
+            raise InputError(f"{len(class_names)} class names, but a prediction {max(predictions)}")
+        named = [class_names[one] for one in predictions] if class_names else predictions
+        columns = ("success", "already_misclassified")
+        distances = ("l0", "l1", "l2", "linf")
+        table = {name: getattr(self, name).cpu().numpy() for name in (*columns, *distances)}
+        return pandas.DataFrame(
+            {name: table[name] for name in columns}
+            | {"prediction": named}
+            | {name: table[name] for name in distances}
+        )
 
 
 class Spent(Protocol):
@@ -186,8 +230,12 @@ class Attack(abc.ABC):
             if len(originals) == 0:
                 none = labels.bool()
                 return result_of(originals, originals, none, none, labels, oracle, images.device)
-            logits = oracle.logits(originals)
-            if distributions(logits) or bool(logits.isnan().any(dim=1).all()):
+            try:
+                logits = oracle.logits(originals)
+                odd = distributions(logits) or bool(logits.isnan().any(dim=1).all())
+            except InputError:  # one number for each image, or nothing that can be read
+                odd = True
+            if odd:
                 oracle = Oracle(reader(model, tuple(images.shape[1:])).eval())
                 logits = oracle.logits(originals)
             check_labels(labels, len(originals), logits.shape[1])

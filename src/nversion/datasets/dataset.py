@@ -139,6 +139,7 @@ class TestImages:
         digest: SHA-256 of the whole dataset.
         held: how many images the dataset holds, those to train on among them.
         complete: whether the classes are known, and not only those that happen to occur.
+        class_names: what they are called; empty where that is not known.
     """
 
     __test__ = False  # It is not a test of pytest's.
@@ -150,12 +151,16 @@ class TestImages:
     digest: str
     held: int
     complete: bool = True
+    class_names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, data: Dataset) -> TestImages:
         """Return the test images of a dataset."""
         held = len(data.train) + len(data.test)
-        return cls(data.name, data.test, data.classes, data.shape, data.digest, held)
+        return cls(
+            *(data.name, data.test, data.classes, data.shape, data.digest, held),
+            class_names=data.class_names,
+        )
 
     @classmethod
     def whole(cls, name: str, split: Split) -> TestImages:

@@ -9,16 +9,15 @@ all names are numbers. Hidden files, and files that are not images by their suff
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
 from nversion.datasets.dataset import Dataset, Split, split_by_class
+from nversion.datasets.resizing import check_size, resize
 from nversion.errors import DatasetError, InputError
-from nversion.pictures import read_picture
+from nversion.pictures import EVERY_MODE, read_picture
 
 __all__ = ["load_image_folder"]
 
@@ -26,9 +25,6 @@ SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-
-MODES: Mapping[str, str] = MappingProxyType({"1": "L", "L": "L", "P": "RGB", "RGB": "RGB"})
-"""What images of each of Pillow's modes are read as: greyscale or colour."""
 
 LARGEST_SIDE = 4096
 VALUES_LIMIT = 1 << 30
@@ -50,7 +46,9 @@ class _Division:
     test: Path
 
 
-def load_image_folder(folder: Path, name: str | None = None) -> Dataset:
+def load_image_folder(
+    folder: Path, name: str | None = None, size: tuple[int, int] | None = None
+) -> Dataset:
     """Load a dataset from a folder of class folders; greyscale images have one channel.
 
     Where there is a folder ``val`` beside ``train`` and ``test``, its images are left out; where
@@ -59,6 +57,7 @@ def load_image_folder(folder: Path, name: str | None = None) -> Dataset:
     Args:
         folder: where the class folders lie, or the folders train and test with them.
         name: what to call the dataset; by default like the folder.
+        size: (height, width) that each image is resized to; None where all have one size.
 
     Raises:
         DatasetError: a class or an image is missing, unreadable, or of another size or kind than
@@ -73,11 +72,11 @@ def load_image_folder(folder: Path, name: str | None = None) -> Dataset:
                 f"{division.test}: the classes {', '.join(unknown)} have no folder in "
                 f"{division.train}"
             )
-        train = _read_split(division.train, names)
-        test = _read_split(division.test, names)
+        train = _read_split(division.train, names, size)
+        test = _read_split(division.test, names, size)
     else:
         names = _class_names(folder)
-        whole = _read_split(folder, names)
+        whole = _read_split(folder, names, size)
         try:
             train, test = split_by_class(whole.images, whole.labels)
         except DatasetError as error:
@@ -147,7 +146,7 @@ def _class_names(folder: Path) -> list[str]:
     return names
 
 
-def _read_split(folder: Path, names: list[str]) -> Split:
+def _read_split(folder: Path, names: list[str], size: tuple[int, int] | None) -> Split:
     paths, labels = [], []
     for label, name in enumerate(names):
         found = _image_files(folder / name)
@@ -158,10 +157,14 @@ def _read_split(folder: Path, names: list[str]) -> Split:
     images: list[Tensor] = []
     for path in paths:
         image = _read_image(path)
+        if size is not None:
+            check_size(size)
+            image = resize(image[None], size)[0]
         if images and image.shape != images[0].shape:
             raise DatasetError(
                 f"{path} is {_describe(image)}, but {paths[0]} is {_describe(images[0])}; all "
-                "images must have one size, and all be greyscale or all be colour"
+                "images must have one size (or be resized: load_dataset(..., size=(height, "
+                "width))), and all be greyscale or all be colour"
             )
         if image.numel() * len(paths) > VALUES_LIMIT:
             raise DatasetError(
@@ -192,7 +195,7 @@ def _image_files(folder: Path) -> list[Path]:
 
 def _read_image(path: Path) -> Tensor:
     try:
-        pixels = torch.from_numpy(read_picture(path, FORMATS, LARGEST_SIDE, MODES))
+        pixels = torch.from_numpy(read_picture(path, FORMATS, LARGEST_SIDE, EVERY_MODE))
     except InputError as error:
         raise DatasetError(f"{path}: {error}") from error
     image = pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()

@@ -15,11 +15,15 @@ from types import MappingProxyType
 from typing import Any
 
 from nversion.datasets.arrays import load_npz, load_npz_to_test
+from nversion.datasets.cifar import holds_cifar, load_cifar, refuse_pickled_cifar
 from nversion.datasets.dataset import Dataset, TestImages
 from nversion.datasets.digits import load_digits
 from nversion.datasets.download import FASHION_MNIST, KMNIST, MNIST, Source, cache_folder, fetch
+from nversion.datasets.emnist import emnist_parts, load_emnist
 from nversion.datasets.folder import load_image_folder
 from nversion.datasets.idx import holds_any, load_idx_folder
+from nversion.datasets.resizing import resized
+from nversion.datasets.tables import find_tables, load_csv, load_parquet
 from nversion.errors import DatasetError
 from nversion.naming import did_you_mean
 from nversion.reading import check_name
@@ -48,11 +52,6 @@ RAW_FOLDERS = ("raw", *(path for source in SOURCES.values() for path in source.f
 
 NOT_READ: Mapping[str, str] = MappingProxyType(
     {
-        ".csv": "a table, as Kaggle has it: make arrays of it, the column label and the pixels in "
-        "the shape [count, height, width], and save them with numpy.savez(FILE, images=..., "
-        "labels=...)",
-        ".parquet": "a table, as Hugging Face has it: load it with their library datasets, and "
-        "save its images and labels as arrays with numpy.savez(FILE, images=..., labels=...)",
         ".npy": "a single array; save images and labels together with numpy.savez(FILE, "
         "images=..., labels=...)",
         **dict.fromkeys(
@@ -81,18 +80,25 @@ def is_named(name: str | Path) -> bool:
 
 
 def load_dataset(
-    name_or_path: str | Path, root: str | Path | None = None, download: bool = True
+    name_or_path: str | Path,
+    root: str | Path | None = None,
+    download: bool = True,
+    size: tuple[int, int] | None = None,
 ) -> Dataset:
     """Load a dataset by name, or the user's own from a path.
 
     Args:
-        name_or_path: one of :func:`names`; or the path of a ``.npz`` file, of a folder of class
-            folders with images, or of a folder with four IDX files.
+        name_or_path: one of :func:`names`; or the path of a ``.npz``, ``.csv`` or ``.parquet``
+            file, or of a folder: of class folders with images, of four IDX files (EMNIST's too), of
+            CIFAR-10's binary version, of CSV files as Kaggle has them, or of Parquet files as
+            Hugging Face has them.
         root: for a published dataset, the folder that holds its files, or that holds a folder of
             its name with them. If given, it must have them. Otherwise the environment variable
             ``NVERSION_DATA`` names such a folder, and what is not there is downloaded into the
             user's cache.
         download: whether to download what is not there.
+        size: (height, width) that images are resized to, bilinearly; None leaves them, and refuses
+            folders of images of several sizes.
 
     Raises:
         DatasetError: the name is unknown, the files are missing or malformed, or a plugin's
@@ -101,8 +107,10 @@ def load_dataset(
     """
     if is_named(name_or_path):
         folder = None if root is None else Path(root)
-        return _load_named(str(name_or_path), {"root": folder, "download": download})
-    return _load_own(Path(name_or_path).expanduser())
+        data = _load_named(str(name_or_path), {"root": folder, "download": download})
+    else:
+        data = _load_own(Path(name_or_path).expanduser(), size)
+    return data if size is None else resized(data, size)
 
 
 def load_test_images(name_or_path: str | Path, root: str | Path | None = None) -> TestImages:
@@ -208,14 +216,17 @@ def _where_to_put(source: Source) -> str:
     return f"put its four IDX files (or their .gz archives) into a folder, or into {source.name}/"
 
 
-def _load_own(path: Path) -> Dataset:
+def _load_own(path: Path, size: tuple[int, int] | None = None) -> Dataset:
     if path.is_dir():
         name = check_name(path.resolve().name, str(path), DatasetError)
-        place = _idx_folder(path)
-        return load_idx_folder(place, name) if place else load_image_folder(path, name)
+        return _load_folder(path, name, size)
     if path.is_file():
         check_name(path.stem, str(path), DatasetError)
         ending = path.suffix.lower()
+        if ending == ".csv":
+            return load_csv(path, None, path.stem)
+        if ending == ".parquet":
+            return load_parquet({"train": [path]}, path.stem)
         if ending != ".npz":
             what = NOT_READ.get(ending, "a single file must be one")
             raise DatasetError(f"{path}: not a .npz file; {what}")
@@ -224,6 +235,23 @@ def _load_own(path: Path) -> Dataset:
         f"{str(path)!r} is neither a dataset's name nor the path of a .npz file or a folder"
         f"{did_you_mean(path, names())}; the names are: {', '.join(names())}"
     )
+
+
+def _load_folder(path: Path, name: str, size: tuple[int, int] | None) -> Dataset:
+    """Return the data set in a folder, in whatever layout it is."""
+    if place := _idx_folder(path):
+        return load_idx_folder(place, name)
+    for place in (path, path / "cifar-10-batches-bin"):
+        if holds_cifar(place):
+            return load_cifar(place, name)
+    refuse_pickled_cifar(path)
+    if parts := emnist_parts(path):
+        return load_emnist(path, parts, name)
+    if tables := find_tables(path, ".parquet"):
+        return load_parquet(tables, name)
+    if tables := find_tables(path, ".csv"):
+        return load_csv(tables["train"][0], next(iter(tables.get("test", [])), None), name)
+    return load_image_folder(path, name, size)
 
 
 def _idx_folder(folder: Path) -> Path | None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from nversion.errors import InputError
+from nversion.extras import needed
+from nversion.models import check_labels
 from nversion.program.abstention import Abstention, create_abstention
 from nversion.program.faults import Fault, default_quorum, joined_faults
 from nversion.program.voters import Outputs, Voter, create_voter
@@ -87,6 +90,52 @@ class Verdict:
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"Verdict({self.summary()})"
+
+    def summary(self, labels: Tensor | None = None) -> str:
+        """Return in a line how many images there are, abstentions, agreement, and what is right.
+
+        Args:
+            labels: the true classes, int64 [count], if they are known.
+
+        Raises:
+            InputError: they are not one for each image.
+        """
+        count = len(self.labels)
+        if count == 0:
+            return "no images"
+        said = [f"{count:,} image{'s' * (count > 1)}"]
+        if labels is not None:
+            check_labels(labels, count)
+            right = self.labels == labels.to(self.labels.device)
+            said.append(f"{float(right.double().mean()):.2%} right")
+        abstained = int((self.labels < 0).sum())
+        said.append(f"{abstained:,} abstention{'s' * (abstained != 1)}")
+        said.append(f"agreement {float(self.agreement.double().mean()):.2%}")
+        return ", ".join(said)
+
+    def to_pandas(self, class_names: Sequence[str] = ()) -> Any:
+        """Return a table with a row for each image: the class, the agreement, probabilities.
+
+        Args:
+            class_names: what the classes are called; by default their numbers. An abstention is
+                missing.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+            InputError: there is not one name for each class.
+        """
+        pandas = needed("pandas", "pandas", "Verdict.to_pandas")
+        classes = self.probabilities.shape[1]
+        if class_names and len(class_names) != classes:
+            raise InputError(f"{len(class_names)} class names for {classes} classes")
+        names = list(class_names or map(str, range(classes)))
+        labels = [None if one < 0 else names[one] for one in self.labels.tolist()]
+        table = {"label": labels, "agreement": self.agreement.cpu().numpy()}
+        chances = self.probabilities.cpu().numpy()
+        return pandas.DataFrame(table | {f"p({n})": chances[:, i] for i, n in enumerate(names)})
 
 
 def check_weights(weights: Sequence[float] | Tensor | None, versions: int) -> Tensor | None:
