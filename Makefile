@@ -41,7 +41,7 @@ format: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "nversion needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,parquet,ray]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,keras,onnx,pandas,parquet,ray]'
 	touch $@
 
 clean:

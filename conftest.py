@@ -19,6 +19,7 @@ LONG = (
     "certification",
     "cli",
     "distillation",
+    "formats",
     "program",
     "report",
     "study",
@@ -26,6 +27,7 @@ LONG = (
     "workers",
     "architectures/test_generator.py",
     "test_attacks_guide.py",
+    "test_contract.py",
     "test_example_plugin.py",
     "test_plugins_guide.py",
     "test_guides.py",
@@ -35,6 +37,7 @@ LONG = (
 """Folders and files whose tests take long."""
 
 SHORT = (
+    "formats/test_feed.py",
     "attacks/test_ball.py",
     "attacks/test_criteria.py",
     "attacks/test_decoupled.py",

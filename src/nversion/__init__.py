@@ -26,13 +26,15 @@ if TYPE_CHECKING:
     from nversion.architectures import Architecture, catalogue, generate, student_architecture
     from nversion.attacks.doctor import examine
     from nversion.attacks.votes import attack_program, diversity_budget
-    from nversion.datasets import Dataset, Split, load_dataset
+    from nversion.datasets import Dataset, Split, as_images, as_labels, as_split, load_dataset
     from nversion.distillation import Distilled, distil
     from nversion.errors import NVersionError
+    from nversion.formats import Feed, load_version
     from nversion.measures import Diversity, diversity
     from nversion.outputs import as_logits
     from nversion.program import Program, Verdict
     from nversion.program.dispatch import certify
+    from nversion.program.exporting import export
     from nversion.reliability import CoincidentFailures, coincident_failures
     from nversion.study import StudyConfig, run_study
     from nversion.versions import Outcome, Recipe, Record, Version, load_recipe, train, train_many
@@ -43,6 +45,7 @@ _HOMES = {
     "Dataset": "nversion.datasets",
     "Distilled": "nversion.distillation",
     "Diversity": "nversion.measures",
+    "Feed": "nversion.formats",
     "NVersionError": "nversion.errors",
     "Outcome": "nversion.versions",
     "Program": "nversion.program",
@@ -52,8 +55,11 @@ _HOMES = {
     "StudyConfig": "nversion.study",
     "Verdict": "nversion.program",
     "Version": "nversion.versions",
+    "as_images": "nversion.datasets",
+    "as_labels": "nversion.datasets",
     "as_logits": "nversion.outputs",
     "attack_program": "nversion.attacks.votes",
+    "as_split": "nversion.datasets",
     "attacks": "nversion",
     "catalogue": "nversion.architectures",
     "certify": "nversion.program.dispatch",
@@ -62,9 +68,11 @@ _HOMES = {
     "diversity": "nversion.measures",
     "diversity_budget": "nversion.attacks.votes",
     "examine": "nversion.attacks.doctor",
+    "export": "nversion.program.exporting",
     "generate": "nversion.architectures",
     "load_dataset": "nversion.datasets",
     "load_recipe": "nversion.versions",
+    "load_version": "nversion.formats",
     "run_study": "nversion.study",
     "student_architecture": "nversion.architectures",
     "train": "nversion.versions",
@@ -77,6 +85,7 @@ __all__ = [
     "Dataset",
     "Distilled",
     "Diversity",
+    "Feed",
     "NVersionError",
     "Outcome",
     "Program",
@@ -87,7 +96,10 @@ __all__ = [
     "Verdict",
     "Version",
     "__version__",
+    "as_images",
+    "as_labels",
     "as_logits",
+    "as_split",
     "attack_program",
     "attacks",
     "catalogue",
@@ -97,9 +109,11 @@ __all__ = [
     "diversity",
     "diversity_budget",
     "examine",
+    "export",
     "generate",
     "load_dataset",
     "load_recipe",
+    "load_version",
     "run_study",
     "student_architecture",
     "train",

@@ -15,7 +15,9 @@ from nversion.cli.options import (
     DataDirOption,
     DeviceOption,
     EngineOption,
+    InputOption,
     JsonOption,
+    TrustOption,
     WorkersOption,
     attack_setting_option,
     attacks_from,
@@ -23,11 +25,13 @@ from nversion.cli.options import (
     check_place,
     check_settings,
     check_version,
+    confirmed,
     data_option,
     dataset_of,
     load_version,
     picture_file,
     save_picture,
+    sources_of,
 )
 from nversion.cli.printing import print_table
 from nversion.errors import InputError
@@ -51,7 +55,8 @@ SetArgument = Annotated[Path, typer.Argument(metavar="SET", help="The folder of 
 @app.command("build")
 def build(
     versions: Annotated[
-        list[Path], typer.Argument(metavar="VERSIONS...", help="Folders of versions.")
+        list[Path],
+        typer.Argument(metavar="VERSIONS...", help="Folders of versions, or files of networks."),
     ],
     attacks: Annotated[
         str,
@@ -101,6 +106,8 @@ def build(
     engine: EngineOption = "auto",
     address: AddressOption = "",
     device: DeviceOption = "cpu",
+    inputs: InputOption = None,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run attacks on versions and put what succeeds into a set.
@@ -122,11 +129,13 @@ def build(
     Where.of(workers, engine, address, device)
     rule = _rule(largest_rms, smallest_ssim, largest_linf)
     chosen = attacks_from(attacks, setting or [])
-    loaded = [load_version(folder) for folder in versions]
+    loaded = [load_version(path, inputs, trust=trust) for path in versions]
+    dataset = dataset_of(loaded, data, data_dir)
+    confirmed({str(path): one for path, one in zip(versions, loaded, strict=True)}, dataset)
     made = build_adversarial_set(
-        versions,
+        sources_of(versions, inputs, trust, dataset),
         AttackPlan(chosen, images, seed, storable, rule, check_device(device)),
-        dataset_of(loaded, data, data_dir),
+        dataset,
         out,
         workers=workers,
         engine=check_engine(engine),

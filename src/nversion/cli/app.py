@@ -16,6 +16,7 @@ from nversion.cli import (
     distil,
     diversity,
     doctor,
+    export,
     inject,
     report,
     select,
@@ -53,6 +54,7 @@ app.command("diversity", rich_help_panel=PARTS)(diversity.diversity)
 app.command("select", rich_help_panel=PARTS)(select.select)
 app.command("inject", rich_help_panel=PARTS)(inject.inject)
 app.command("certify", rich_help_panel=PARTS)(certify.certify)
+app.command("export", rich_help_panel=PARTS)(export.export)
 app.add_typer(architectures.app, name="architectures", rich_help_panel=MATERIAL)
 app.command("datasets", rich_help_panel=MATERIAL)(datasets.datasets)
 app.command("recipes", rich_help_panel=MATERIAL)(train.recipes)

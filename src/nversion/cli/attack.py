@@ -16,13 +16,16 @@ import typer
 from nversion.cli import choices
 from nversion.cli.options import (
     DataDirOption,
+    InputOption,
     JsonOption,
     KOption,
+    TrustOption,
     attack_setting_option,
     attacked,
     attacks_from,
     check_settings,
     check_version,
+    confirmed,
     data_option,
     load_versions,
     picture_file,
@@ -55,7 +58,8 @@ def attack(
         list[Path],
         typer.Argument(
             metavar="MODELS...",
-            help="Folders of versions: one is a network, several are a program that votes.",
+            help="Folders of versions, or files of networks: one is a network, several are a "
+            "program that votes.",
         ),
     ],
     names: Annotated[
@@ -99,6 +103,8 @@ def attack(
     picture: Annotated[
         bool, typer.Option("--picture/--no-picture", help="Whether to draw one.")
     ] = True,
+    inputs: InputOption = None,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Attack one test image, print what it took, and draw what came of it.
@@ -133,10 +139,11 @@ def attack(
         )
     from nversion.adversarial import try_attacks
 
-    versions = load_versions(models)
+    versions = load_versions(models, inputs, trust=trust)
+    dataset = test_images_of(list(versions.values()), data, data_dir)
+    versions = confirmed(versions, dataset)
     subject, name, facts = attacked(versions, voter, k)
     chosen = attacks_from(names or "nearest", settings)
-    dataset = test_images_of(list(versions.values()), data, data_dir)
     image, label = _test_image(dataset, index)
     trial = try_attacks(subject, chosen, image, label, seed=seed, storable=storable)
     where = f"{name} on test image {index} of {dataset.name}"
@@ -155,7 +162,7 @@ def attack(
         }
         typer.echo(json.dumps(facts, indent=2))
     else:
-        _print(where, trial, place)
+        _print(where, trial, place, dataset.class_names)
     if trial.already_misclassified or trial.failures:
         raise typer.Exit(1)
 
@@ -173,16 +180,20 @@ def _default_file(version: str, index: int, chosen: Mapping[str, Attack]) -> Pat
     return Path(f"{version}-test{index}-{what.replace(':', '-')}.png")
 
 
-def _print(where: str, trial: ImageTrial, picture: Path | None) -> None:
+def _print(where: str, trial: ImageTrial, picture: Path | None, names: Sequence[str]) -> None:
+    label, prediction = (_named(one, names) for one in (trial.label, trial.prediction))
     if trial.already_misclassified:
         typer.echo(
-            f"{where}: a {trial.label}, taken for {trial.prediction} without any attack; "
+            f"{where}: a {label}, taken for {prediction} without any attack; "
             "there is nothing to attack, name another --index"
         )
         return
-    typer.echo(f"{where}: a {trial.label}, taken for {trial.prediction}")
+    typer.echo(f"{where}: a {label}, taken for {prediction}")
     if trial.ran:
-        rows = [_cells(name, one, trial.prediction) for name, one in trial.ran.items()]
+        rows = [
+            _cells(name, one, prediction, _named(one.prediction, names))
+            for name, one in trial.ran.items()
+        ]
         print_table(HEADS, rows, numbers=HEADS[2:])
     for name, error in trial.failures.items():
         typer.echo(f"{name} broke down: {error}", err=True)
@@ -190,12 +201,17 @@ def _print(where: str, trial: ImageTrial, picture: Path | None) -> None:
         typer.echo(f"picture: {picture}")
 
 
-def _cells(name: str, one: Measured, before: int) -> tuple[str, ...]:
+def _named(label: int, names: Sequence[str]) -> str:
+    """Return what a class is called; its number where that is not known."""
+    return names[label] if label < len(names) else str(label)
+
+
+def _cells(name: str, one: Measured, before: str, after: str) -> tuple[str, ...]:
     return (
         name,
         "yes" if one.success else "no",
-        str(before),
-        str(one.prediction),
+        before,
+        after,
         "-" if one.l0 is None else f"{one.l0:.0f}",
         *(_decimal(value) for value in (one.l1, one.l2, one.linf, one.ssim)),
         f"{one.forwards:,}",

@@ -13,11 +13,14 @@ from nversion.cli.options import (
     AddressOption,
     DataDirOption,
     EngineOption,
+    InputOption,
     JsonOption,
     KOption,
+    TrustOption,
     WorkersOption,
     check_address,
     check_version,
+    confirmed,
     data_option,
     load_versions,
     test_images_of,
@@ -42,7 +45,8 @@ def certify(
         list[Path],
         typer.Argument(
             metavar="MODELS...",
-            help="Folders of versions: one is a network, several are a program that votes.",
+            help="Folders of versions, or files of networks: one is a network, several are a "
+            "program that votes.",
         ),
     ],
     norm: Annotated[
@@ -137,6 +141,8 @@ def certify(
             show_default=False,
         ),
     ] = None,
+    inputs: InputOption = None,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Certify how far each test image is from any misclassification.
@@ -169,8 +175,9 @@ def certify(
             "certificates are computed on the processor, where threads take turns; "
             "use --engine processes, ray or auto"
         )
-    versions = load_versions(models)
+    versions = load_versions(models, inputs, trust=trust)
     dataset = test_images_of(list(versions.values()), data, data_dir)
+    versions = confirmed(versions, dataset)
     subject = Subject({name: one.model for name, one in versions.items()}, chosen)
     found = certify_images(subject, dataset, images, asked.request(), where)
     if out is not None:

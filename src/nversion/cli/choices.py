@@ -27,6 +27,8 @@ __all__ = [
     "ENGINES",
     "INJECTIONS",
     "METHODS",
+    "MODEL_ENDINGS",
+    "MODEL_FOLDER_MARK",
     "NORMS",
     "PRECISIONS",
     "RECIPES",
@@ -66,6 +68,8 @@ INJECTIONS = (
 )
 CORRUPTIONS = ("noise", "blur", "shift", "rotation", "contrast")
 DATASETS = ("digits", "mnist", "fashion-mnist", "kmnist")
+MODEL_ENDINGS = (".onnx", ".keras", ".h5", ".hdf5", ".pt2", ".pt", ".pth", ".ts", ".safetensors")
+MODEL_FOLDER_MARK = "config.json"
 RECIPES = ("fast", "small", "study")
 ATTACKS = (
     *("gradient", "gradient-sign", "deepfool", "adef", "saliency-map", "carlini-wagner"),

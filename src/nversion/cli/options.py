@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from nversion.attacks import Attack
     from nversion.datasets import Dataset, TestImages
+    from nversion.formats import Feed, Source
     from nversion.program import Voter
     from nversion.versions import Version
 
@@ -27,8 +28,10 @@ __all__ = [
     "DataDirOption",
     "DeviceOption",
     "EngineOption",
+    "InputOption",
     "JsonOption",
     "KOption",
+    "TrustOption",
     "WorkersOption",
     "attack_setting_option",
     "attacked",
@@ -37,14 +40,17 @@ __all__ = [
     "check_place",
     "check_settings",
     "check_version",
+    "confirmed",
     "data_option",
     "dataset_of",
+    "feed_for",
     "first_test_images",
     "load_version",
     "load_versions",
     "parse_setting",
     "picture_file",
     "save_picture",
+    "sources_of",
     "test_images_of",
     "voter_from",
     "voter_option",
@@ -89,6 +95,22 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 KOption = Annotated[
     int | None,
     typer.Option("--k", help="Votes that the voter k-of-n asks for.", show_default=False),
+]
+
+InputOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="[FILE:]KEY=VALUE,...",
+        help="How networks from elsewhere are fed: size=1x28x28, layout=nhwc, range=0:255, mean, "
+        "std, outputs=probabilities, key, classes; before version.toml beside a file. May be "
+        "repeated.",
+        show_default=False,
+    ),
+]
+TrustOption = Annotated[
+    bool,
+    typer.Option("--trust", help="Run the code that comes with a file (TorchScript, factories)."),
 ]
 
 VOTERS = f"{', '.join(choices.VOTERS)}, or a plugin's"
@@ -186,58 +208,140 @@ def _listed(options: dict[str, Any]) -> str:
     return ", ".join(options) or "none"
 
 
-def load_version(folder: Path) -> Version:
-    """Return the version in a folder.
+def load_version(
+    path: Path, inputs: Sequence[str] | None = None, *, trust: bool = False
+) -> Version:
+    """Return the version in a folder, or of a file that another library wrote.
+
+    Args:
+        path: the folder or file.
+        inputs: what was said with ``--input``.
+        trust: whether code that comes with it may run.
 
     Raises:
-        InputError: there is no such folder, or it is not a version's.
+        InputError: there is no such file, it is no version's, or `inputs` are wrong.
         ArtefactError: it cannot be read.
     """
-    check_version(folder)
-    from nversion.versions import Version
+    check_version(path)
+    from nversion.formats import load_version as load
 
-    version = Version.load(folder)
-    if not version.checked:
+    version = load(path, feed_for(path, inputs or ()), trust=trust)
+    if version.record.origin is None and not version.checked:
         typer.echo(
-            f"note: the record of {folder} holds no checksums, so that damage to its weights would "
+            f"note: the record of {path} holds no checksums, so that damage to its weights would "
             "not be seen; train it anew, or load and save it, to have them",
             err=True,
         )
     return version
 
 
-def check_version(folder: Path) -> None:
-    """Raise unless there is a version in a folder; nothing is loaded.
+def feed_for(path: Path, inputs: Sequence[str]) -> Feed:
+    """Return how ``--input`` says that a file is fed; what is said of it alone counts first.
 
     Raises:
-        InputError: there is no such folder, or it is not a version's.
+        InputError: it cannot be read.
     """
-    if not (folder / "record.json").is_file():
-        inside = sorted(path.parent for path in folder.glob("*/record.json"))
-        hint = f"name one of the versions in it, such as {inside[0]}" if inside else ""
-        hint = hint or "make one with `nversion train`, or name one in a study's versions/"
-        what = "not a version's folder" if folder.is_dir() else "no such folder"
-        raise InputError(f"{folder}: {what}; {hint}")
+    from nversion.formats import Feed, parse_feed
+
+    found = Feed()
+    for text in inputs:
+        name, colon, rest = text.partition(":")
+        for_one = bool(colon) and "=" not in name
+        if for_one and Path(name).name != path.name:
+            continue
+        feed = parse_feed(rest if for_one else text)
+        found = feed.over(found) if for_one else found.over(feed)
+    return found
 
 
-def load_versions(folders: Sequence[Path]) -> dict[str, Version]:
-    """Return the versions in some folders by name; by folder where two have the same name.
+def check_version(path: Path) -> None:
+    """Raise unless there may be a version at a place; nothing is loaded.
 
     Raises:
-        InputError: a folder is named twice, does not exist or is not a version's.
+        InputError: there is no such file or folder, or it is not a version's.
+    """
+    if (path / "record.json").is_file() or (path / choices.MODEL_FOLDER_MARK).is_file():
+        return
+    if path.is_file() and path.suffix.lower() in choices.MODEL_ENDINGS:
+        return
+    if path.is_file():
+        # Of a file that is there, the library knows best why it is not read.
+        from nversion.formats import format_of
+
+        format_of(path)
+    inside = sorted(place.parent for place in path.glob("*/record.json"))
+    hint = f"name one of the versions in it, such as {inside[0]}" if inside else ""
+    hint = hint or (
+        "make one with `nversion train`, name one in a study's versions/, or a file that ends in "
+        f"{', '.join(choices.MODEL_ENDINGS)}"
+    )
+    what = "not a version's folder" if path.is_dir() else "no such folder or file"
+    raise InputError(f"{path}: {what}; {hint}")
+
+
+def load_versions(
+    paths: Sequence[Path], inputs: Sequence[str] | None = None, *, trust: bool = False
+) -> dict[str, Version]:
+    """Return the versions at some places by name; by place where two have the same name.
+
+    Args:
+        paths: folders of versions, or files that other libraries wrote.
+        inputs: what was said with ``--input``.
+        trust: whether code that comes with them may run.
+
+    Raises:
+        InputError: one is named twice, does not exist or is not a version's.
         ArtefactError: one cannot be read.
     """
-    places = [folder.resolve() for folder in folders]
-    for folder, place in zip(folders, places, strict=True):
+    places = [path.resolve() for path in paths]
+    for path, place in zip(paths, places, strict=True):
         if places.count(place) > 1:
-            raise InputError(f"{folder} is named twice")
-        check_version(folder)
-    versions = [load_version(folder) for folder in folders]
+            raise InputError(f"{path} is named twice")
+        check_version(path)
+    names_of_files = {path.name for path in paths}
+    for text in inputs or ():
+        name, colon, _ = text.partition(":")
+        if colon and "=" not in name and Path(name).name not in names_of_files:
+            hint = did_you_mean(name, sorted(names_of_files))
+            raise InputError(f"--input {text}: {name} is not among the versions{hint}")
+    versions = [load_version(path, inputs, trust=trust) for path in paths]
     names = [version.name for version in versions]
     return {
-        name if names.count(name) == 1 else str(folder): version
-        for name, folder, version in zip(names, folders, versions, strict=True)
+        name if names.count(name) == 1 else str(path): version
+        for name, path, version in zip(names, paths, versions, strict=True)
     }
+
+
+def confirmed(versions: Mapping[str, Version], data: TestImages | Dataset) -> dict[str, Version]:
+    """Return versions with the classes of the images; doubt aloud those from elsewhere.
+
+    What is odd about one (right no more often than by chance, classes in another order, ...) is
+    said on standard error.
+    """
+    from nversion.datasets import oddities
+    from nversion.formats import doubts_of, with_classes
+
+    names = data.class_names or tuple(map(str, range(data.classes)))
+    for odd in oddities(data.test.labels, names):
+        typer.echo(f"note: {data.name}: {odd}", err=True)
+    found = {}
+    for name, version in versions.items():
+        found[name] = with_classes(version, data.class_names) if data.class_names else version
+        if version.record.origin is not None:
+            test = data.test
+            for doubt in doubts_of(found[name], test.images, test.labels, data.class_names):
+                typer.echo(f"doubt: {doubt}", err=True)
+    return found
+
+
+def sources_of(
+    paths: Sequence[Path], inputs: Sequence[str] | None, trust: bool, data: Dataset
+) -> list[Source]:
+    """Return what tasks of other processes load the versions from."""
+    from nversion.formats import Source
+
+    names = data.class_names
+    return [Source(path, feed_for(path, inputs or ()), trust, names) for path in paths]
 
 
 def voter_from(name: str | None, k: int | None) -> Voter:
@@ -357,7 +461,13 @@ def _loaded(
     """Return what `load` makes of the named dataset, else of the one the versions learnt from."""
     if name is not None:
         return load(name, root)
-    trained_on = list(dict.fromkeys(version.record.dataset for version in versions))
+    known = (version.record.dataset for version in versions if version.record.dataset)
+    trained_on = list(dict.fromkeys(known))
+    if not trained_on:
+        raise InputError(
+            "none of the versions was trained here, so that nothing says which images they know; "
+            "name a dataset with --data, and the folder of its files with --data-dir"
+        )
     if len(trained_on) > 1:
         raise InputError(
             f"the versions were trained on different datasets ({', '.join(trained_on)}); "
@@ -376,17 +486,22 @@ def _check_fit(versions: Sequence[Version], data: TestImages, name: str | None) 
     """Raise unless the versions take the images; say what is not to be expected of them."""
     from nversion.architectures import shape_text
     from nversion.datasets import is_named
+    from nversion.formats import with_classes
 
-    for version in versions:
+    for given in versions:
+        version = with_classes(given, data.class_names) if data.class_names else given
         record = version.record
         known = data.classes if data.complete else max(data.classes, record.classes)
         if record.shape != tuple(data.shape) or record.classes != known:
+            origin = record.origin
+            told = f"it was trained on {record.dataset}" if origin is None else f"of {origin.file}"
+            other = "name another --data"
             raise InputError(
                 f"{version.name} takes images of {shape_text(record.shape)} in {record.classes} "
-                f"classes (it was trained on {record.dataset}), but {data.name} has "
-                f"{shape_text(tuple(data.shape))} in {data.classes}; name another --data"
+                f"classes ({told}), but {data.name} has {shape_text(tuple(data.shape))} in "
+                f"{data.classes}; {other if origin is None else f'{other}, or say --input'}"
             )
-        if record.dataset_digest != data.digest:
+        if record.dataset and record.dataset_digest != data.digest:
             typer.echo(
                 f"note: {version.name} was trained on {record.dataset}, not on these images",
                 err=True,

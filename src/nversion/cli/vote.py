@@ -12,9 +12,12 @@ import typer
 from nversion.cli import choices
 from nversion.cli.options import (
     DataDirOption,
+    InputOption,
     JsonOption,
     KOption,
+    TrustOption,
     check_version,
+    confirmed,
     data_option,
     dataset_of,
     first_test_images,
@@ -46,7 +49,8 @@ def vote(
         list[Path],
         typer.Argument(
             metavar="VERSIONS...",
-            help="Folders of versions, or a table of labels and outputs (.npz, .csv, .parquet).",
+            help="Folders of versions, files of networks, or a table of labels and outputs (.npz, "
+            ".csv, .parquet).",
         ),
     ],
     data: Annotated[str | None, data_option()] = None,
@@ -98,6 +102,8 @@ def vote(
             min=1, help="The first test images, so many. [default: all]", show_default=False
         ),
     ] = None,
+    inputs: InputOption = None,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
     _voters: Annotated[bool, voters_option()] = False,
 ) -> None:
@@ -116,7 +122,9 @@ def vote(
     - `nversion vote outputs.csv --voter majority`
     """
     asked = _Asked(
-        data, data_dir, voter, k, images, weights, held_out, abstain, quorum, isolate, screen
+        *(data, data_dir, voter, k, images, weights, held_out, abstain, quorum, isolate, screen),
+        tuple(inputs or ()),
+        trust,
     )
     count_them = _count_table if is_table(versions[0]) else _count_versions
     source, count = count_them(versions, asked)
@@ -141,6 +149,8 @@ class _Asked:
     quorum: int | None
     isolate: bool
     screen: bool
+    inputs: tuple[str, ...]
+    trust: bool
 
     def numbers(self) -> list[float] | None:
         """Return the weights that were given as numbers."""
@@ -164,8 +174,9 @@ def _count_versions(versions: list[Path], asked: _Asked) -> tuple[str, VoteCount
     from nversion.program.campaigns.voting import count_votes
 
     chosen, abstention = asked.chosen(asked.voter), create_abstention(asked.abstain)
-    found = load_versions(versions)
+    found = load_versions(versions, asked.inputs, trust=asked.trust)
     dataset = test_images_of(list(found.values()), asked.data, asked.data_dir)
+    found = confirmed(found, dataset)
     networks = {name: one.model for name, one in found.items()}
     given: list[float] | Tensor | None = asked.numbers()
     if asked.weights is not None and given is None:
@@ -214,7 +225,7 @@ def _probes(dataset: TestImages) -> Tensor | None:
 
 
 def _fitted(
-    networks: dict[str, nn.Sequential], images: Tensor, labels: Tensor, held_out: int, by: str
+    networks: dict[str, nn.Module], images: Tensor, labels: Tensor, held_out: int, by: str
 ) -> Tensor:
     """Return weights that fit the last training images; say what that asks of them."""
     from nversion.program import Program, fit_weights

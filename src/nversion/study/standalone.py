@@ -16,7 +16,7 @@ from torch import Tensor
 from nversion.datasets import Dataset
 from nversion.device import resolve_device
 from nversion.errors import ArtefactError, InputError, StudyError
-from nversion.files import sha256_of_file
+from nversion.formats.source import Source
 from nversion.models import predict
 from nversion.study.config import STUDY_FILE
 from nversion.study.context import AttackPlan, Context
@@ -44,7 +44,7 @@ class StandaloneSet:
 
 
 def build_adversarial_set(
-    versions: Sequence[Path],
+    versions: Sequence[Path | Source],
     plan: AttackPlan,
     data: Dataset,
     out: Path,
@@ -57,7 +57,7 @@ def build_adversarial_set(
     """Attack versions and build the adversarial set in a folder of its own, or go on with it.
 
     Args:
-        versions: folders that :meth:`nversion.versions.Version.save` wrote.
+        versions: folders that :meth:`nversion.versions.Version.save` wrote, or other sources.
         plan: which attacks, on how many images, with which seed, by which rule.
         data: the dataset whose test images are attacked.
         out: the set's folder; made if it is not there.
@@ -97,29 +97,31 @@ def _check_folder(out: Path) -> None:
         raise StudyError(f"{out}: holds other files; name a new folder for the set")
 
 
-def _versions(folders: Sequence[Path], data: Dataset) -> list[tuple[TrainedVersion, Tensor]]:
+def _versions(
+    places: Sequence[Path | Source], data: Dataset
+) -> list[tuple[TrainedVersion, Tensor]]:
     """Return the versions, each with whether it classifies each test image correctly."""
-    if not folders:
+    if not places:
         raise InputError("there is no version to attack")
-    places: dict[str, Path] = {}
+    seen: dict[str, Path] = {}
     known: list[tuple[TrainedVersion, Tensor]] = []
-    for folder in folders:
-        version = Version.load(folder)
+    for place in places:
+        source = place if isinstance(place, Source) else Source(place)
+        version, folder = source.load(), source.path
         name, record = version.name, version.record
-        if name in places:
+        if name in seen:
             raise InputError(
-                f"{places[name]} and {folder} are both called {name}; a set needs different names"
+                f"{seen[name]} and {folder} are both called {name}; a set needs different names"
             )
         if (record.shape, record.classes) != (tuple(data.shape), data.classes):
             raise InputError(
                 f"{folder}: takes images of {list(record.shape)} in {record.classes} classes, but "
                 f"{data.name} has {list(data.shape)} in {data.classes}"
             )
-        places[name] = folder
-        weights = sha256_of_file(folder / "weights.safetensors")
-        known.append(
-            (TrainedVersion(name, weights, folder.resolve()), _correct(folder, version, data))
-        )
+        seen[name] = folder
+        foreign = None if version.record.origin is None else source.resolved()
+        trained = TrainedVersion(name, source.digest(version), folder.resolve(), foreign)
+        known.append((trained, _correct(folder, version, data)))
     return known
 
 

@@ -5,10 +5,11 @@ from nversion.versions.many import Outcome, train_each, train_many
 from nversion.versions.recipe import Recipe, load_recipe, recipe_names
 from nversion.versions.together import disjoint, train_together
 from nversion.versions.training import Precision, resolve_precision, train
-from nversion.versions.version import Record, Version
+from nversion.versions.version import Origin, Record, Version
 
 __all__ = [
     "Objective",
+    "Origin",
     "Outcome",
     "Precision",
     "Recipe",

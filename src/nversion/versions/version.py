@@ -28,7 +28,7 @@ from nversion.files import (
 from nversion.modes import ordinary
 from nversion.reading import check_name, checked, shortened
 
-__all__ = ["Record", "Version", "read_logits"]
+__all__ = ["Origin", "Record", "Version", "read_logits"]
 
 FORMAT = 2
 
@@ -44,8 +44,28 @@ ARCHITECTURE, WEIGHTS, LOGITS, RECORD = (
 
 
 @dataclasses.dataclass(frozen=True)
+class Origin:
+    """Where a version came from that was not trained here.
+
+    Attributes:
+        file: the name of its file or folder, without the folders above it.
+        format: the name of the file's format, such as "onnx".
+        sha256: of the file; of a folder, of the file that holds its weights.
+        feed: how it is fed, as ``version.toml`` would say it.
+    """
+
+    file: str
+    format: str
+    sha256: str
+    feed: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
 class Record:
     """What is known of one training run; all of it JSON values.
+
+    Of a version that was not trained here (`origin` says where it is from), what is not known is
+    empty, 0 or NaN: dataset and its digest, seed, recipe, steps, loss, accuracies and seconds.
 
     Attributes:
         name: the version's name.
@@ -64,6 +84,8 @@ class Record:
         test_accuracy: share of all test images classified correctly, in [0, 1].
         seconds: wall-clock time of training and measuring.
         libraries: versions of the libraries that computed it.
+        origin: where it came from; None if it was trained here.
+        class_names: what its classes are called, in order; empty where that is not known.
     """
 
     name: str
@@ -82,6 +104,8 @@ class Record:
     test_accuracy: float
     seconds: float
     libraries: dict[str, str]
+    origin: Origin | None = None
+    class_names: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,9 +114,9 @@ class Version:
 
     Attributes:
         name: unique within a study.
-        architecture: what was built.
+        architecture: what was built; None of a network from elsewhere, which no text describes.
         model: images [count, channels, height, width] to logits [count, classes]; in evaluation
-            mode, float32, on the CPU.
+            mode, on the CPU; float32 if it was trained here.
         record: how it came about and how good it is.
         test_logits: float32 [test images, classes], or None where they were not kept.
         checked: whether its files had the checksums of its record; False for a record that was
@@ -100,8 +124,8 @@ class Version:
     """
 
     name: str
-    architecture: Architecture
-    model: nn.Sequential
+    architecture: Architecture | None
+    model: nn.Module
     record: Record
     test_logits: Tensor | None = None
     checked: bool = True
@@ -110,9 +134,15 @@ class Version:
         """Write the version's files into `folder`, each atomically, the record last.
 
         Raises:
-            InputError: the version's name could not be the name of a folder.
+            InputError: the version's name could not be the name of a folder, or the version is
+                from elsewhere and has no architecture in words.
         """
         folder = Path(folder)
+        if self.architecture is None:
+            raise InputError(
+                f"{self.name} was not trained here, so that there is no text of its architecture "
+                "to save; keep its own file, or export it as ONNX or torch.export"
+            )
         check_name(self.record.name, "the version", InputError)
         check_name(self.record.dataset, f"the dataset of {self.record.name}", InputError)
         write_text(folder / ARCHITECTURE, self.architecture.to_text())
@@ -125,6 +155,10 @@ class Version:
             (folder / LOGITS).unlink(missing_ok=True)
         checksums = {name: sha256_of_file(folder / name) for name in names}
         values = dataclasses.asdict(self.record)
+        if self.record.origin is None:
+            del values["origin"]
+        if not self.record.class_names:
+            del values["class_names"]
         write_json(folder / RECORD, {"format": FORMAT, **values, "sha256": checksums})
         return folder
 

@@ -87,5 +87,6 @@ class AttackNetwork(Unit):
         return (self.path,)
 
     def uses(self) -> tuple[object, ...]:
-        """Return the attack."""
-        return (self.attack,)
+        """Return the attack, and what opens a version from elsewhere."""
+        source = self.version.source
+        return (self.attack,) if source is None else (self.attack, source)

@@ -14,4 +14,4 @@ def load_version(trained: TrainedVersion) -> Version:
     Raises:
         ArtefactError: it cannot be read.
     """
-    return Version.load(trained.folder)
+    return Version.load(trained.folder) if trained.source is None else trained.source.load()

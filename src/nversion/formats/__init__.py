@@ -1,0 +1,20 @@
+"""Networks from elsewhere: files of other libraries read as versions, and ours written as such.
+
+One file for each format; what is known of all is in :mod:`nversion.formats.loading`.
+"""
+
+from nversion.formats.classes import with_classes
+from nversion.formats.doubts import doubts_of
+from nversion.formats.feed import Feed, parse_feed
+from nversion.formats.loading import format_of, load_version
+from nversion.formats.source import Source
+
+__all__ = [
+    "Feed",
+    "Source",
+    "doubts_of",
+    "format_of",
+    "load_version",
+    "parse_feed",
+    "with_classes",
+]

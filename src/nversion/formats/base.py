@@ -1,0 +1,61 @@
+"""What a format is: the endings of its files, what it needs, and how one is read."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+from torch import nn
+
+from nversion.errors import ArtefactError
+from nversion.formats.feed import Feed
+
+__all__ = ["FileFormat", "Loaded", "refused"]
+
+Reference = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+"""Images [count, channels, height, width], as the network wants them, to what its own runtime
+gives for them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """What was read of a file.
+
+    Attributes:
+        network: images [count, channels, height, width], in the network's own range, to outputs.
+        feed: how it is fed, size and layout included.
+        weights: the file whose SHA-256 tells the version from others.
+        reference: what computes the same as the file's own runtime, where there is one to ask.
+    """
+
+    network: nn.Module
+    feed: Feed
+    weights: Path
+    reference: Reference | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class FileFormat:
+    """A kind of file that holds a network.
+
+    Attributes:
+        name: what it is called.
+        endings: of such files, in lower case; none for folders.
+        read: reads one.
+        trust: whether reading one runs code that comes with it.
+        marks: for a folder, the file in it by which it is known.
+    """
+
+    name: str
+    endings: tuple[str, ...]
+    read: Callable[[Path, Feed], Loaded]
+    trust: bool = False
+    marks: str = ""
+
+
+def refused(source: str | Path, what: str) -> ArtefactError:
+    """Return the error for a file that holds what is not converted."""
+    return ArtefactError(f"{source}: {what}")
