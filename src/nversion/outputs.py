@@ -31,6 +31,7 @@ __all__ = [
     "distributions",
     "kind_of",
     "logits_of",
+    "one_number",
     "pick",
 ]
 

@@ -86,11 +86,45 @@ def make_results(
             "best_individual_name": names[int(singles.argmax())],
             "accuracy": float(given[-1]),
             "test_accuracy": 0.9911,
+            "whole": _whole(names, np.random.default_rng([seed, versions, 1])),
         },
         **_distillation(rng, singles),
         "questions": _questions(good, float(given[-1])),
         "example": make_example(names[0] if names else "none"),
     }
+
+
+def _whole(names: list[str], rng: np.random.Generator) -> dict[str, Any] | None:
+    """Return attacks on the program itself, as they might have gone."""
+    if not names:
+        return None
+    images = 30
+    sizes = sorted({n for n in (1, 3, 5) if n < len(names)} | {len(names)})
+    subjects = [(f"program of {n}", "program", n) for n in sizes]
+    subjects += [(names[0], "version", 1), ("baseline", "baseline", 1), ("student", "student", 1)]
+
+    def found(norm: str) -> dict[str, Any]:
+        scale, radii = (1.3, (0.5, 1.0, 1.5, 2.0)) if norm == "2" else (0.11, (0.1, 0.2, 0.3))
+        distances = np.sort(rng.gamma(6.0, scale / 6, images)).tolist()
+        shares = [sum(d > radius for d in distances) / images for radius in radii]
+        ends = [wilson(round(share * images), images) for share in shares]
+        return {
+            "median": float(np.median(distances)),
+            "low": distances[9],
+            "high": distances[20],
+            "distances": distances,
+            "found_by": {"descent": 20, "carlini-wagner": 10},
+            "holding": [
+                {"radius": radius, "value": share, "low": low, "high": high}
+                for radius, share, (low, high) in zip(radii, shares, ends, strict=True)
+            ],
+        }
+
+    listed = [
+        {"name": name, "kind": kind, "versions": n, "norms": {"2": found("2"), "inf": found("inf")}}
+        for name, kind, n in subjects
+    ]
+    return {"images": images, "voter": "mean-softmax", "subjects": listed, "gains": []}
 
 
 def _version(rng: np.random.Generator, place: int) -> dict[str, Any]:

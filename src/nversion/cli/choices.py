@@ -70,7 +70,10 @@ CORRUPTIONS = ("noise", "blur", "shift", "rotation", "contrast")
 DATASETS = ("digits", "mnist", "fashion-mnist", "kmnist")
 MODEL_ENDINGS = (".onnx", ".keras", ".h5", ".hdf5", ".pt2", ".pt", ".pth", ".ts", ".safetensors")
 MODEL_FOLDER_MARK = "config.json"
-RECIPES = ("fast", "small", "study")
+RECIPES = (
+    *("certified-l2", "certified-linf", "fast", "robust-l2", "robust-linf"),
+    *("small", "study"),
+)
 ATTACKS = (
     *("gradient", "gradient-sign", "deepfool", "adef", "saliency-map", "carlini-wagner"),
     *("newtonfool", "random-pgd", "slsqp", "lbfgs", "alma", "apgd", "apgd-l1", "apgd-targeted"),

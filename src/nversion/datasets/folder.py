@@ -19,7 +19,7 @@ from nversion.datasets.resizing import check_size, resize
 from nversion.errors import DatasetError, InputError
 from nversion.pictures import EVERY_MODE, read_picture
 
-__all__ = ["load_image_folder"]
+__all__ = ["FORMATS", "LARGEST_SIDE", "load_image_folder"]
 
 SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}

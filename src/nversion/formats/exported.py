@@ -24,7 +24,7 @@ from nversion.formats.operators import Unconverted
 from nversion.formats.weaver import Constant, Value, Weaver
 from nversion.reading import JSON_LIMIT, check_expansion, parse_json
 
-__all__ = ["EXPORTED"]
+__all__ = ["EXPORTED", "read_exported"]
 
 DTYPES = {
     1: torch.uint8,
