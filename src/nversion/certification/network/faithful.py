@@ -5,8 +5,9 @@ replaced calls, freezes what the code draws, counts or decides on its way, and f
 it runs in. A certificate of such a network says nothing of the model. So here
 
 - what tracing cannot see is refused by name (:mod:`nversion.hooks`);
-- the model is asked twice and traced twice, and refused where the two differ
-  (:mod:`nversion.repeats`), and where a call changes its parameters, buffers or numbers;
+- the model is asked twice and, but for torch's own layers in a row, traced twice, and refused where
+  the two differ (:mod:`nversion.repeats`), and where a call changes its parameters, buffers or
+  numbers;
 - the network's logits are compared with the model's own, on the images at hand and on random ones
   with the ends of the range among them.
 
@@ -28,7 +29,7 @@ from torch import Tensor, nn
 
 from nversion.certification.network.folding import fuse
 from nversion.certification.network.graph import Network, Node
-from nversion.certification.network.tracing import trace_steps
+from nversion.certification.network.tracing import KNOWN, trace_steps
 from nversion.errors import UnsupportedModuleError
 from nversion.hooks import additions
 from nversion.models import BATCH_SIZE, device_of, dtype_of, frozen
@@ -72,8 +73,9 @@ def faithful_network(
         probes = _probes(shape)
         check_repeats(model, torch.cat(probes), "a certificate")
         before = _state(model)
-        with torch.enable_grad():  # which a forward may ask about, too
-            _refuse_changes(steps, trace_steps(model, shape), model)
+        if not _only_layers(model):
+            with torch.enable_grad():  # which a forward may ask about, too
+                _refuse_changes(steps, trace_steps(model, shape), model)
         network = fuse(steps)
         given = probes[0][:0] if images is None else images.detach()
         for batch in torch.split(given, BATCH_SIZE):
@@ -107,6 +109,16 @@ def _probes(shape: tuple[int, ...]) -> list[Tensor]:
 # ---------------------------------------------------------------- twice the same
 
 
+def _only_layers(model: nn.Module) -> bool:
+    """Tell whether a model is but torch's own layers one after the other.
+
+    Then tracing runs no code but ``nn.Sequential``'s, and its steps are the same each time.
+    """
+    if type(model) is nn.Sequential:
+        return all(map(_only_layers, model))
+    return type(model) in KNOWN
+
+
 def _refuse_changes(first: Network, second: Network, model: nn.Module) -> None:
     same = len(first.nodes) == len(second.nodes)
     for one, other in zip(first.nodes, second.nodes, strict=False):
@@ -132,6 +144,8 @@ def _equal(one: Tensor, other: Tensor) -> bool:
     """Return whether two tensors hold the same values, NaN included."""
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
+    if torch.equal(one, other):
+        return True
     return bool(((one == other) | ((one != one) & (other != other))).all())
 
 

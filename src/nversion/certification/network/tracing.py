@@ -45,7 +45,7 @@ from nversion.hooks import own_class
 from nversion.models import device_of, dtype_of, frozen
 from nversion.outputs import asked, logits_of
 
-__all__ = ["trace", "trace_steps"]
+__all__ = ["KNOWN", "trace", "trace_steps"]
 
 SUPPORTED = (
     "Conv2d, Linear, BatchNorm, ReLU, LeakyReLU, Sigmoid, Tanh, MaxPool2d, AvgPool2d, "
@@ -87,13 +87,14 @@ def trace_steps(model: nn.Module, shape: tuple[int, ...]) -> Network:
     """
     with frozen(model):
         try:
-            graph_module = fx.symbolic_trace(model)
+            # Without a module of generated code around it: nobody would call that.
+            graph = fx.Tracer().trace(model)
         except Exception as error:  # the tracer may raise anything that the model's code raises
             raise UnsupportedModuleError(
                 f"{type(model).__name__} cannot be traced with torch.fx, so it cannot be "
                 f"certified: {error}"
             ) from error
-        builder = _Builder(graph_module, _coarsest(model), device_of(model))
+        builder = _Builder(model, graph, _coarsest(model), device_of(model))
         example = torch.zeros(1, *shape, dtype=dtype_of(model), device=device_of(model))
         with torch.no_grad(), asked("the model", tuple(shape)):
             builder.run(example)
@@ -107,10 +108,12 @@ def _coarsest(model: nn.Module) -> torch.dtype:
 
 
 class _Builder(fx.Interpreter):
-    """Runs the traced module on one image and writes down a node for each step."""
+    """Runs a module's traced steps on one image and writes down a node for each."""
 
-    def __init__(self, module: fx.GraphModule, dtype: torch.dtype, device: torch.device) -> None:
-        super().__init__(module, garbage_collect_values=False)
+    def __init__(
+        self, module: nn.Module, graph: fx.Graph, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        super().__init__(module, garbage_collect_values=False, graph=graph)
         self.extra_traceback = False
         self.arithmetic = Arithmetic.of(dtype, device)
         self.nodes: list[Node] = []
