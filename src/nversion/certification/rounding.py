@@ -85,9 +85,9 @@ def magnitudes(network: Network, images: Tensor, radii: Tensor) -> list[Tensor]:
         x = values[node.inputs[0]]
         match node:
             case Convolution():
-                values.append(convolve(node, x, node.weight.abs(), node.bias.abs()))
+                values.append(convolve(node, x, node.sizes, node.bias.abs()))
             case Dense():
-                values.append(functional.linear(x, node.weight.abs(), node.bias.abs()))
+                values.append(functional.linear(x, node.sizes, node.bias.abs()))
             case Scale():
                 values.append(x * node.scale.abs() + node.shift.abs())
             case Flatten():

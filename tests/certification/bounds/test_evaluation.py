@@ -73,7 +73,10 @@ def test_bounds_hold_whatever_each_step_is_off_by(
         given = (network, images, radii, ball)
         relaxation = relax_network(*given, jacobian=jacobian, stretches=stretches)
         lower = linear_margins(relaxation, LABELS, OTHERS)
-        errors = [seen[-1]._local[i] for i in range(len(network.nodes))]
+        errors = [
+            torch.zeros(len(images), *node.shape, dtype=torch.float64) if x.local is None else x.local
+            for node, x in zip(network.nodes, seen[-1].nodes, strict=True)
+        ]
         points = networks.points(images, radii, norm, True, 4, seed=7)
         for turn, point in enumerate(points):
             assert bool((disturbed(network, point, errors, turn) >= lower).all())

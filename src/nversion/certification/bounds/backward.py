@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -167,7 +168,7 @@ def _identity_rows(a: Tensor, shape: tuple[int, ...], count: int) -> Rows:
 
 
 def _parts(total: int, cost: int) -> Iterator[slice]:
-    """Yield slices of `total` things that cost `cost` elements each."""
-    size = max(1, BLOCK // cost)
+    """Yield slices of `total` things that cost `cost` elements each, about equal in size."""
+    size = max(1, math.ceil(total / max(1, round(total * cost / BLOCK))))
     for start in range(0, total, size):
         yield slice(start, min(start + size, total))

@@ -1,10 +1,9 @@
 """What a model's own rounding may change, carried along with the bounds of its neurons.
 
 A certificate speaks of the model as it is evaluated, in float32 mostly. Each step of that
-evaluation is off by a *local* error: a share of the absolute values that the step adds up
-(:mod:`nversion.certification.arithmetic`), over all images of the ball, so the ranges of the step's
-inputs give it. Where large numbers cancel, as in a batch norm with a large mean, the step's own
-absolute values are far larger than what comes out (``added`` of the nodes), and so is the error.
+evaluation is off by a *local* error (:mod:`nversion.certification.bounds.local_errors`). Where large
+numbers cancel, as in a batch norm with a large mean, the step's own absolute values are far larger
+than what comes out (``added`` of the nodes), and so is the error.
 
 Let ``v~`` be the evaluated neurons. A linear function above or below a nonlinear neuron holds for
 whatever number it reads, so for ``v~`` too, if its range does; and with ``v~ = W v~' + b + e``,
@@ -25,15 +24,21 @@ L2: ``rho = |W| rho' + |E|``, with the largest singular values of the layers.
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from nversion.certification.arithmetic import OVERFLOW, SINGLE
-from nversion.certification.ball import Ball, dual_norm
+from nversion.certification.ball import Ball
 from nversion.certification.bounds.intervals import Bounds
+from nversion.certification.bounds.local_errors import (
+    LocalErrors,
+    Read,
+    columns,
+    logarithm,
+    through,
+)
 from nversion.certification.lipschitz.stretches import Stretches
 from nversion.certification.network.graph import (
     Activation,
@@ -46,18 +51,13 @@ from nversion.certification.network.graph import (
     Node,
     Scale,
     Sum,
-    added,
-    convolve,
     tiles,
 )
 from nversion.certification.planes.planes import Planes
 from nversion.certification.planes.pools import windows
 from nversion.certification.rounding import SAFETY, UNIT, path_terms
 
-__all__ = ["Errors", "Spare"]
-
-CURVE = 8.0
-"""Units in the last place of 1: what a sigmoid or tanh is off by, at the most."""
+__all__ = ["Errors", "NodeErrors", "Spare"]
 
 AFTER = 4.0
 """Units in the last place of the logits, for what may follow them: a log-softmax, comparisons."""
@@ -101,6 +101,23 @@ class Spare:
         return own + torch.minimum(together, (weight.abs() @ self.off[:, :, None]).squeeze(2))
 
 
+@dataclasses.dataclass(frozen=True)
+class NodeErrors:
+    """The errors of a node's neurons.
+
+    Attributes:
+        local: of its own step, [count, *shape]; None: it is exact.
+        carried: those that have come along to it, its own among them; None where planes took all.
+        off: how far evaluated neurons may be from real arithmetic; None: not known.
+        rho: the same in L2, [count]; None: not known.
+    """
+
+    local: Tensor | None
+    carried: Tensor | None
+    off: Tensor | None = None
+    rho: Tensor | None = None
+
+
 class Errors:
     """The errors of a network's nodes, found in the order of the nodes while their ranges are.
 
@@ -111,6 +128,9 @@ class Errors:
         ball: the norm and the box.
         values: of every node at the images.
         stretches: of the nodes; None: only what needs none.
+
+    Attributes:
+        nodes: those found so far.
     """
 
     def __init__(
@@ -123,30 +143,40 @@ class Errors:
         stretches: Stretches | None,
     ) -> None:
         self._network, self._values, self._stretches = network, values, stretches
-        self._images, self._radii, self._ball = images, radii, ball
+        self._radii, self._ball = radii, ball
         exact = images.dtype == torch.float64
         self._own = 2.0 * SAFETY * path_terms(network)[-1] * UNIT if exact else 0.0
-        self._ranges: dict[int, Bounds] = {}
-        self._sizes: dict[int, Tensor] = {}
-        self._carried: dict[int, Tensor | None] = {}
-        self._local: dict[int, Tensor] = {}
-        self._off: dict[int, Tensor] = {}
+        self._local = LocalErrors(network.arithmetic, self._own, radii)
+        self._ranges: list[Bounds] = []
+        self._sizes: list[Tensor] = []
         self._left_out: dict[int, Tensor] = {}
-        self._overflows = torch.zeros_like(radii, dtype=torch.bool)
-        self.rho: list[Tensor] = []
+        self.nodes: list[NodeErrors] = []
 
-    def enter(self, index: int) -> Tensor:
-        """Return by how much bounds of a node's neurons must be moved outwards.
+    def start(self, bounds: Bounds) -> None:
+        """Begin with the range of the pixels, which are cast to the model's precision."""
+        arithmetic = self._network.arithmetic
+        size = torch.maximum(*(x.abs() for x in bounds))
+        local = arithmetic.unit * size + arithmetic.smallest
+        found = NodeErrors(local, local)
+        if self._stretches is not None:
+            rho = torch.linalg.vector_norm(local.flatten(1), dim=1)
+            found = NodeErrors(local, local, local, rho)
+        self.nodes.append(found)
+        self._note(0, bounds)
+
+    def enter(self, index: int) -> Tensor | None:
+        """Return by how much bounds of a node's neurons must be moved outwards; None: not at all.
 
         That is how far evaluation may be from what the node's inputs give, [count, *shape].
         """
         node = self._network.nodes[index]
-        local = self._local[index] = self._local_error(index, node)
-        self._carried[index] = self._carry(node, local)
+        local = self._local.of(node, [self._read(node, i) for i in node.inputs])
+        found = NodeErrors(local, self._carry(node, local))
         if self._stretches is not None:
-            self._deviate(index, node, local)
-        found = self._carried[index]
-        return local if found is None else found
+            off, rho = self._deviate(index, node, local)
+            found = dataclasses.replace(found, off=off, rho=rho)
+        self.nodes.append(found)
+        return local if found.carried is None else found.carried
 
     def leave(self, index: int, low: Tensor, high: Tensor) -> Bounds:
         """Take note of the range of a node's evaluated neurons, and return it.
@@ -154,29 +184,42 @@ class Errors:
         Where stretches are known it is cut with what they allow.
         """
         if self._stretches is not None:
-            move = self._stretches.nodes[index] * self._radii + self.rho[index]
+            move = self._stretches.nodes[index] * self._radii + self.rho(index)
             move, center = columns(move, low), self._values[index]
             low, high = torch.maximum(low, center - move), torch.minimum(high, center + move)
         self._note(index, (low, high))
         return low, high
 
     def _note(self, index: int, bounds: Bounds) -> None:
-        self._ranges[index] = bounds
+        self._ranges.append(bounds)
         size = torch.maximum(bounds[0].abs(), bounds[1].abs())
         node = self._network.nodes[index]
         left_out = [self._left_out[i] for i in node.inputs if i in self._left_out]
         if isinstance(node, LogSoftmax):
-            left_out.append(_logarithm(size))
+            left_out.append(logarithm(size))
         if left_out:
             # The model's own values are without what log-softmaxes took off.
             factor = node.scale.abs() if isinstance(node, Scale) else 1.0
             self._left_out[index] = torch.stack(left_out).sum(dim=0) * factor
             size = size + self._left_out[index]
-        self._sizes[index] = size
+        self._sizes.append(size)
 
     def neurons(self, index: int) -> Tensor:
         """Return how far a node's evaluated neurons may be from real arithmetic, elementwise."""
-        return self._off[index]
+        off = self.nodes[index].off
+        assert off is not None
+        return off
+
+    def rho(self, index: int) -> Tensor:
+        """Return how far they may be from it together, in L2, [count]."""
+        rho = self.nodes[index].rho
+        assert rho is not None
+        return rho
+
+    @property
+    def logits(self) -> Tensor:
+        """The logits of the images in real arithmetic, [count, classes]."""
+        return self._values[-1]
 
     def absorb(self, index: int, planes: Planes, bounds: Bounds) -> Planes:
         """Return planes around a node that hold for evaluated neurons all the way back.
@@ -190,11 +233,12 @@ class Errors:
         assert isinstance(node, Activation | MaxPool)
         source = node.inputs[0]
         read = self._own * self._sizes[source]
-        carried = self._carried[source]
+        carried = self.nodes[source].carried
         read = read if carried is None else read + carried
         if isinstance(node, MaxPool):
             read = windows(node, read, 0.0)
-        own = self._local[index] if isinstance(node, Activation) else 0.0
+        local = self.nodes[index].local
+        own = 0.0 if local is None else local
         upper = planes.lower + planes.rise
         lower = planes.lower
         if isinstance(node, Activation) and node.function == "relu":
@@ -225,205 +269,96 @@ class Errors:
             ranges: rounding of the Jacobian's range, [count].
         """
         last = len(self._network.nodes) - 1
-        node = self._network.nodes[last]
+        node, found = self._network.nodes[last], self.nodes[last]
         size = self._sizes[last]
         if self._network.shifted:
-            size = size + _logarithm(size)
+            size = size + logarithm(size)
         # Logits are compared in float32, whatever they were computed in.
         after = AFTER * max(self._network.arithmetic.unit, SINGLE.unit) * size
         # Numbers that are infinite, or none any more, need not show in the ranges behind them.
-        after = after + OVERFLOW * self._overflows[:, None]
-        carried, local = self._carried[last], self._local[last]
-        errors = after + (local if carried is None else carried)
-        own = after + local if isinstance(node, Dense) else after
+        after = after + OVERFLOW * self._local.overflows[:, None]
+        errors = after
+        if found.carried is not None or found.local is not None:
+            errors = after + (found.local if found.carried is None else found.carried)
+        own = after + found.local if isinstance(node, Dense) else after
         if self._stretches is None:
             return Spare(errors, own, None, None, ranges)
-        read = node.inputs[0] if isinstance(node, Dense) else last
-        return Spare(errors, own, self._off[read], self.rho[read], ranges)
+        read = self.nodes[node.inputs[0] if isinstance(node, Dense) else last]
+        return Spare(errors, own, read.off, read.rho, ranges)
 
-    @property
-    def logits(self) -> Tensor:
-        """The logits of the images in real arithmetic, [count, classes]."""
-        return self._values[-1]
-
-    def start(self, bounds: Bounds) -> None:
-        """Begin with the range of the pixels, which are cast to the model's precision."""
-        arithmetic = self._network.arithmetic
-        size = torch.maximum(*(x.abs() for x in bounds))
-        self._local[0] = arithmetic.unit * size + arithmetic.smallest
-        self._carried[0] = self._local[0]
-        if self._stretches is not None:
-            self._off[0] = self._local[0]
-            self.rho.append(torch.linalg.vector_norm(self._local[0].flatten(1), dim=1))
-        self._note(0, bounds)
-
-    def _local_error(self, index: int, node: Node) -> Tensor:
-        arithmetic, size = self._network.arithmetic, self._sizes[node.inputs[0]]
-        match node:
-            case LogSoftmax():
-                return (arithmetic.results(4) + self._own) * (size + _logarithm(size))
-            case Convolution() | Dense() | Scale():
-                terms = 1 if isinstance(node, Scale) else node.weight[0].numel()
-                partial, total = self._sums(node, size)
-                error = arithmetic.additions(terms) * partial
-                if isinstance(node, Dense):
-                    # Adding what is exactly zero, as dead neurons are, is exact.
-                    share = (size != 0).sum(dim=1, keepdim=True).to(size.dtype) / terms
-                    error = error * share
-                error += (arithmetic.results(2 + node.steps) + self._own) * total
-                error += arithmetic.smallest * (terms + 2 + node.steps)
-                times, more = node.peak
-                on_the_way = times * size.flatten(1).amax(dim=1) + more if times else more
-                return self._mark(error, total, on_the_way)
-            case Sum():
-                both = size + self._sizes[node.inputs[1]]
-                return self._mark((arithmetic.results(1) + self._own) * both, both)
-            case Flatten():
-                return torch.zeros_like(size).reshape(len(size), *node.shape)
-            case Activation() if node.function != "relu":
-                return torch.full_like(size, CURVE * arithmetic.unit + self._own)
-            case Activation() if node.slope:
-                leaked: Tensor = (arithmetic.unit * node.slope + self._own) * size
-                return leaked + arithmetic.smallest
-            case Activation():
-                return torch.zeros_like(size)
-            case MaxPool():
-                return size.new_zeros(len(size), *node.shape)
-        raise TypeError(f"no rule for {type(node).__name__}")
-
-    def _mark(self, error: Tensor, size: Tensor, on_the_way: Tensor | float = 0.0) -> Tensor:
-        """Return errors of values up to `size`, after taking note of what may overflow.
-
-        An overflow is no number any more, whatever its bounds say. `on_the_way` is the model's
-        largest number before, [count].
-        """
-        largest = self._network.arithmetic.largest
-        over = ~(size <= largest)
-        self._overflows = self._overflows | over.flatten(1).any(dim=1)
-        self._overflows = self._overflows | ~(self._radii.new_zeros(()) + on_the_way <= largest)
-        return error.masked_fill(over, OVERFLOW)
-
-    def _sums(self, node: Convolution | Dense | Scale, size: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what a node has in hand while it adds up, and the sum of the absolute values.
-
-        Whatever the order, it has the sum of some of the terms in hand, and that is no larger than
-        the sum of the positive or of the negative ones.
-        """
-        plus = added(node)
-        if isinstance(node, Scale):
-            total = size * node.scale.abs() + plus
-            return total, total
-        source = node.inputs[0]
-        found = None
-        image = self._is_image(source)
-        if not image and not bool((self._ranges[source][0] < 0).any()):
-            found = self._signed(node, size, plus)
-        if isinstance(node, Dense) or image:
-            # Not all inputs can be at the far ends of their ranges at once.
-            move = self._move(node, source)
-            if move is not None and not bool((self._values[source] < 0).any()):
-                here = [x + move for x in self._signed(node, self._values[source], plus)]
-                found = here if found is None else list(map(torch.minimum, found, here))
-        if found is None:
-            total = _through(node, size, node.weight.abs(), plus)
-            return total, total
-        return found[0], found[1]
-
-    def _signed(self, node: Convolution | Dense, x: Tensor, plus: Tensor) -> list[Tensor]:
-        up = _through(node, x, node.weight.clamp(min=0.0), plus)
-        down = _through(node, x, node.weight.clamp(max=0.0).neg(), plus)
-        return [torch.maximum(up, down), up + down]
-
-    def _move(self, node: Convolution | Dense, source: int) -> Tensor | None:
-        """Return how much the terms of a node's sums can change in the ball; None: not known."""
-        rows = node.weight.flatten(1).abs()
-        if self._is_image(source):
-            sizes, far = dual_norm(rows, self._ball.norm), self._radii
-        elif self._stretches is not None:
-            sizes = dual_norm(rows, 2.0)
-            far = self._stretches.nodes[source] * self._radii + self.rho[source]
-        else:
-            return None
-        return sizes.reshape(-1, *([1] * (len(node.shape) - 1))) * far.reshape(
-            -1, *([1] * len(node.shape))
-        )
+    def _read(self, node: Node, source: int) -> Read:
+        """Return what is known of what a node reads."""
+        pixels, far, norm = self._is_image(source), None, 2.0
+        if pixels:
+            far, norm = self._radii, self._ball.norm
+        elif self._stretches is not None and isinstance(node, Dense):
+            far = self._stretches.nodes[source] * self._radii + self.rho(source)
+        low, center = self._ranges[source][0], self._values[source]
+        return Read(self._sizes[source], low, center, far, norm, pixels)
 
     def _is_image(self, index: int) -> bool:
         while isinstance(self._network.nodes[index], Flatten):
             index = self._network.nodes[index].inputs[0]
         return index == 0
 
-    def _carry(self, node: Node, local: Tensor) -> Tensor | None:
+    def _carry(self, node: Node, local: Tensor | None) -> Tensor | None:
         """Return the errors that have come along to a node's neurons; None where planes took all.
 
         Between two nonlinear nodes there is mostly one affine one, and nothing comes along.
         """
-        before = [self._carried[i] for i in node.inputs]
         if isinstance(node, Activation | MaxPool):
             return None
         total = local
-        for carried in before:
-            if carried is None:
-                continue
-            if isinstance(node, Flatten):
-                total = total + carried.reshape(local.shape)
-            elif isinstance(node, Sum):
-                total = total + carried
-            elif isinstance(node, Scale):
-                total = total + carried * node.scale.abs()
-            elif isinstance(node, Convolution | Dense):
-                total = total + _through(node, carried, node.weight.abs(), None)
+        for carried in (self.nodes[i].carried for i in node.inputs):
+            if carried is not None:
+                along = _along(node, carried)
+                total = along if total is None else total + along
         return total
 
-    def _deviate(self, index: int, node: Node, local: Tensor) -> None:
-        """Find how far evaluated neurons may be from those in real arithmetic, and that in L2."""
+    def _deviate(self, index: int, node: Node, local: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return how far evaluated neurons may be from real arithmetic, each and in L2."""
         assert self._stretches is not None
-        before = [self._off[i] for i in node.inputs]
-        off = before[0]
+        rho: Tensor = self._stretches.own[index] * sum(self.rho(i) for i in node.inputs)
+        off = self._moved(node)
+        if local is not None:
+            off = local + off
+            rho = torch.linalg.vector_norm(local.flatten(1), dim=1) + rho
+        return off, torch.minimum(rho, torch.linalg.vector_norm(off.flatten(1), dim=1))
+
+    def _moved(self, node: Node) -> Tensor:
+        """Return how far a node's neurons may be from real arithmetic by what it reads."""
+        first, *others = (self.neurons(i) for i in node.inputs)
         match node:
             case Convolution() | Dense():
-                rows = torch.linalg.vector_norm(node.weight.flatten(1), dim=1)
-                rows = rows.reshape(-1, *([1] * (local.ndim - 2)))
-                moved = rows * columns(self.rho[node.inputs[0]], local)
+                rho = self.rho(node.inputs[0])
+                moved = node.lengths * rho[:, None]
                 if isinstance(node, Dense):
-                    moved = torch.minimum(moved, functional.linear(off, node.weight.abs()))
-                off = local + moved
+                    return torch.minimum(moved, functional.linear(first, node.sizes))
+                return moved[:, :, None, None].expand(-1, *node.shape)
             case Scale():
-                off = local + off * node.scale.abs()
+                return first * node.scale.abs()
             case Flatten():
-                off = off.reshape(local.shape)
+                return first.reshape(len(first), *node.shape)
             case Sum():
-                off = local + off + before[1]
+                return first + others[0]
             case MaxPool():
-                off = functional.max_pool2d(off, node.size, node.stride, node.padding)
+                return functional.max_pool2d(first, node.size, node.stride, node.padding)
             case Activation() if node.function == "relu" and not node.slope:
                 # A neuron that is off is exactly zero.
-                off = off * (self._ranges[node.inputs[0]][1] > 0)
-            case Activation():
-                off = local + off
-        own = torch.linalg.vector_norm(local.flatten(1), dim=1)
-        rho = own + self._stretches.own[index] * sum(self.rho[i] for i in node.inputs)
-        self._off[index] = off
-        self.rho.append(torch.minimum(rho, torch.linalg.vector_norm(off.flatten(1), dim=1)))
+                return first * (self._ranges[node.inputs[0]][1] > 0)
+        return first
 
 
-def _logarithm(size: Tensor) -> Tensor:
-    """Return how much a log-softmax takes off logits of some sizes [count, classes], [count, 1].
-
-    That is the largest of them, and a logarithm of their number at the most.
-    """
-    return size.amax(dim=1, keepdim=True) + math.log(size.shape[1])
-
-
-def columns(x: Tensor, like: Tensor) -> Tensor:
-    return x.reshape(-1, *([1] * (like.ndim - 1)))
-
-
-def _through(node: Convolution | Dense, x: Tensor, weight: Tensor, plus: Tensor | None) -> Tensor:
-    """Apply a node with other weights."""
-    if isinstance(node, Convolution):
-        return convolve(node, x, weight, plus)
-    return functional.linear(x, weight, plus)
+def _along(node: Node, carried: Tensor) -> Tensor:
+    """Return what errors of a linear node's inputs are in its neurons."""
+    match node:
+        case Flatten():
+            return carried.reshape(len(carried), *node.shape)
+        case Scale():
+            return carried * node.scale.abs()
+        case Convolution() | Dense():
+            return through(node, carried, node.sizes, None)
+    return carried
 
 
 def _weighed(node: Activation | MaxPool, slopes: Tensor, read: Tensor) -> Tensor:

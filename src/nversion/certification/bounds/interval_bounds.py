@@ -77,7 +77,11 @@ def margin_weights(network: Network, labels: Tensor, others: Tensor) -> Tensor:
 
 
 def last_margins(
-    network: Network, bounds: list[Bounds] | dict[int, Bounds], labels: Tensor, others: Tensor
+    network: Network,
+    bounds: list[Bounds] | dict[int, Bounds],
+    labels: Tensor,
+    others: Tensor,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """Return lower bounds of margins from the ranges of the last nodes, [count, rows].
 
@@ -86,12 +90,13 @@ def last_margins(
         bounds: of its nodes.
         labels: int64 [count].
         others: int64 [count, rows].
+        weight: of the margins, where it is known already (:func:`margin_weights`).
     """
     last = network.nodes[-1]
     if not isinstance(last, Dense):
         low, high = bounds[len(network.nodes) - 1]
         return low.gather(1, labels[:, None]) - high.gather(1, others)
-    weight = margin_weights(network, labels, others)
+    weight = margin_weights(network, labels, others) if weight is None else weight
     bias = last.bias[labels][:, None] - last.bias[others]
     low, high = bounds[last.inputs[0]]
     value = (weight @ ((low + high) / 2)[:, :, None]).squeeze(2) + bias
@@ -112,7 +117,9 @@ def _bounds(
             spread = _dual(node, radii, ball.norm)
             lower = torch.maximum(lower, values[index] - spread)
             upper = torch.minimum(upper, values[index] + spread)
-        bounds.append(errors.leave(index, lower - spare, upper + spare))
+        if spare is not None:
+            lower, upper = lower - spare, upper + spare
+        bounds.append(errors.leave(index, lower, upper))
     return bounds, errors
 
 

@@ -49,7 +49,7 @@ def interval_step(node: Node, inputs: list[Bounds]) -> Bounds:
 
 
 def _affine(node: Convolution | Dense, x: Tensor, absolute: bool) -> Tensor:
-    weight = node.weight.abs() if absolute else node.weight
+    weight = node.sizes if absolute else node.weight
     bias = None if absolute else node.bias
     if isinstance(node, Convolution):
         return convolve(node, x, weight, bias)

@@ -122,7 +122,7 @@ def relax_network(
             assert isinstance(node, Activation | MaxPool)
             moved = None
             if stretches is not None and stretches.read:
-                moved = stretches.read[i].over(radii, errors.rho[source])
+                moved = stretches.read[i].over(radii, errors.rho(source))
             given = (*bounds[source], values[source], within.get(source), moved)
             planes[i] = errors.absorb(i, relax(node, *given), bounds[source])
         waiting.clear()
@@ -134,7 +134,8 @@ def relax_network(
             waiting.append(index)
         spare = errors.enter(index)
         low, high = interval_step(node, [bounds[i] for i in node.inputs])
-        low, high = low - spare, high + spare
+        if spare is not None:
+            low, high = low - spare, high + spare
         first, second = derivatives[node.inputs[0]], derivatives[node.inputs[-1]]
         here = None
         if first is not None and second is not None and not (index == last and _linear(node)):
@@ -160,8 +161,9 @@ def relax_network(
             if wanted:
                 drawn.add(index)
                 lower, upper, found = layer_bounds(*given, center, pool)
-                lower, upper = lower - spare, upper + spare
-                found = None if found is None else _widened(found, spare, pools[index])
+                if spare is not None:
+                    lower, upper = lower - spare, upper + spare
+                    found = None if found is None else _widened(found, spare, pools[index])
                 if by_range is not None:
                     lower = torch.maximum(lower, by_range[0])
                     upper = torch.minimum(upper, by_range[1])

@@ -14,6 +14,7 @@ gives a copy in another precision.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TypeVar
 
 import torch
@@ -34,6 +35,7 @@ __all__ = [
     "Node",
     "Scale",
     "Sum",
+    "Weighted",
     "activate",
     "added",
     "apply",
@@ -67,8 +69,30 @@ class Image(Node):
     """The network's input."""
 
 
+class Weighted:
+    """What is asked again and again of the weights of a layer, found once."""
+
+    weight: Tensor
+
+    @functools.cached_property
+    def sizes(self) -> Tensor:
+        """The absolute weights."""
+        return self.weight.abs()
+
+    @functools.cached_property
+    def signs(self) -> tuple[Tensor, Tensor]:
+        """The positive weights and the sizes of the negative ones, zeros in place of the others."""
+        return self.weight.clamp(min=0.0), self.weight.clamp(max=0.0).neg()
+
+    @functools.cached_property
+    def lengths(self) -> Tensor:
+        """The L2 norms of the rows, [out]."""
+        found: Tensor = torch.linalg.vector_norm(self.weight.flatten(1), dim=1)
+        return found
+
+
 @dataclasses.dataclass(frozen=True)
-class Convolution(Node):
+class Convolution(Weighted, Node):
     """A 2-d convolution: weight [out, in / groups, height, width], bias [out].
 
     Attributes:
@@ -100,7 +124,7 @@ class Convolution(Node):
 
 
 @dataclasses.dataclass(frozen=True)
-class Dense(Node):
+class Dense(Weighted, Node):
     """A linear map: weight [out, in], bias [out].
 
     Attributes:

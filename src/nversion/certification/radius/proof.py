@@ -65,7 +65,7 @@ def _margins(
     weight = margin_weights(relaxation.network, labels, others)
     norm = relaxation.ball.norm
     spare = relaxation.spare.linear(labels, others)
-    lower = last_margins(relaxation.network, relaxation.bounds, labels, others) - spare
+    lower = last_margins(relaxation.network, relaxation.bounds, labels, others, weight) - spare
     roots = torch.zeros_like(lower)
     limit = torch.full_like(lower, LARGEST)
     # Where linear bounds are not worth their time in any layer, they are not here.

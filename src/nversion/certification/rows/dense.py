@@ -122,18 +122,13 @@ class DenseRows:
             return DenseRows(a.reshape(count, rows, *shape), constant)
         down, across = node.size
         tall, wide = height * down, width * across
-
-        def tiled(x: Tensor) -> Tensor:
-            x = x[..., :tall, :wide]
-            return x.reshape(count, x.shape[1], channels, height, down, width, across)
-
-        lifted = self.a.reshape(count, rows, channels, height, 1, width, 1)
-        least = negative.reshape(lifted.shape)
-        a = (lifted * tiled(planes.lower[:, None])).addcmul_(least, tiled(rise))
-        a = a.reshape(count, rows, channels, tall, wide)
-        below, beside = shape[1] - tall, shape[2] - wide
-        if below or beside:
-            a = functional.pad(a, (0, beside, 0, below))
+        # Inputs that no window reaches, at the far borders, have no part.
+        a = self.a.new_zeros(count, rows, *shape)
+        for i in range(down):
+            for j in range(across):
+                place = (..., slice(i, tall, down), slice(j, wide, across))
+                lower = planes.lower[:, None][place]
+                a[place] = (self.a * lower).addcmul_(negative, rise[place])
         return DenseRows(a, constant)
 
 
@@ -209,11 +204,11 @@ def through_dense(weight: Tensor, bias: Tensor, planes: Planes, inner: Dense) ->
     a = weight.new_empty(count, 2, rows, inner.weight.shape[1])
     for image in range(count):
         products = []
-        for w, slopes in ((weight, middle[image]), (size, half[image])):
+        for w, slopes in ((weight, middle[image]), (size, -half[image])):
             used = slopes.nonzero().squeeze(1)
             products.append((w[:, used] * slopes[used]) @ inner.weight[used])
-        torch.sub(products[0], products[1], out=a[image, 0])
-        torch.sub(products[0].neg_(), products[1], out=a[image, 1])
+        torch.add(products[1], products[0], out=a[image, 0])
+        torch.sub(products[1], products[0], out=a[image, 1])
     positive, negative = weight.clamp(min=0.0), weight.clamp(max=0.0)
     added = (middle * inner.bias) @ weight.t() + bias
     taken = (half * inner.bias) @ size.t()

@@ -132,23 +132,27 @@ class PatchRows:
             a = a * geometry.cut(a.new_ones(1, *shape))[:, None]
         return PatchRows(a, constant, shape[0], geometry)
 
-    def _shifted(self, planes: Planes, negative: Tensor) -> Tensor:
-        """Return the constants with what the planes' shifts add."""
-        added = negative * cut_once(planes, "lift", self.geometry)
+    def _shifted(self, planes: Planes, image: int, negative: Tensor) -> Tensor:
+        """Return the constants of an image's rows with what the planes' shifts add."""
+        added = negative * cut_once(planes, "lift", self.geometry)[image]
         if not planes.slight:
-            added.addcmul_(self.a, cut_once(planes, "lower_shift", self.geometry))
-        return self.constant + added.sum(dim=3)
+            added.addcmul_(self.a[image], cut_once(planes, "lower_shift", self.geometry)[image])
+        return self.constant[image] + added.sum(dim=2)
 
     def _activation(self, planes: Planes) -> PatchRows:
-        negative = self.a.clamp(max=0.0)
-        constant = self._shifted(planes, negative)
-        lower, rise = (cut_once(planes, name, self.geometry) for name in ("lower", "rise"))
-        a = (self.a * lower).addcmul_(negative, rise)
-        return dataclasses.replace(self, a=a, constant=constant)
+        # Image by image, what is computed on the way stays in the cache.
+        a = self.a.new_empty(self.a.shape)
+        constants = []
+        for image, (rows, out) in enumerate(zip(self.a, a, strict=True)):
+            negative = rows.clamp(max=0.0)
+            constants.append(self._shifted(planes, image, negative))
+            lower, rise = (cut_once(planes, x, self.geometry)[image] for x in ("lower", "rise"))
+            torch.mul(rows, lower, out=out).addcmul_(negative, rise)
+        return dataclasses.replace(self, a=a, constant=torch.stack(constants))
 
     def _pool(self, node: MaxPool, planes: Planes) -> PatchRows:
         negative = self.a.clamp(max=0.0)
-        constant = self._shifted(planes, negative)
+        constant = torch.stack([self._shifted(planes, i, x) for i, x in enumerate(negative)])
         geometry = self.geometry.before(node)
         (tall, wide), (down, across) = self.geometry.kernel, node.size
 

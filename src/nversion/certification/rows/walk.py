@@ -72,7 +72,8 @@ def least(
     a = rows.a if isinstance(rows, PatchRows) else rows.a.flatten(2)
     spread = radii.reshape(-1, *([1] * (rows.constant.ndim - 1)))
     if isinstance(rows, PatchRows):
-        center = rows.constant + (a * laid(images)).sum(dim=-1)
+        parts = [(x * y).sum(dim=-1) for x, y in zip(a, laid(images), strict=True)]
+        center = rows.constant + torch.stack(parts)
     elif a.stride(0) == 0:
         center = rows.constant + images.flatten(1) @ a[0].t()
         if ball.box is None:
