@@ -74,7 +74,9 @@ def test_bounds_hold_whatever_each_step_is_off_by(
         relaxation = relax_network(*given, jacobian=jacobian, stretches=stretches)
         lower = linear_margins(relaxation, LABELS, OTHERS)
         errors = [
-            torch.zeros(len(images), *node.shape, dtype=torch.float64) if x.local is None else x.local
+            torch.zeros(len(images), *node.shape, dtype=torch.float64)
+            if x.local is None
+            else x.local
             for node, x in zip(network.nodes, seen[-1].nodes, strict=True)
         ]
         points = networks.points(images, radii, norm, True, 4, seed=7)

@@ -277,10 +277,9 @@ class Errors:
         after = AFTER * max(self._network.arithmetic.unit, SINGLE.unit) * size
         # Numbers that are infinite, or none any more, need not show in the ranges behind them.
         after = after + OVERFLOW * self._local.overflows[:, None]
-        errors = after
-        if found.carried is not None or found.local is not None:
-            errors = after + (found.local if found.carried is None else found.carried)
-        own = after + found.local if isinstance(node, Dense) else after
+        carried = found.local if found.carried is None else found.carried
+        errors = after if carried is None else after + carried
+        own = after + found.local if isinstance(node, Dense) and found.local is not None else after
         if self._stretches is None:
             return Spare(errors, own, None, None, ranges)
         read = self.nodes[node.inputs[0] if isinstance(node, Dense) else last]
@@ -318,7 +317,8 @@ class Errors:
     def _deviate(self, index: int, node: Node, local: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return how far evaluated neurons may be from real arithmetic, each and in L2."""
         assert self._stretches is not None
-        rho: Tensor = self._stretches.own[index] * sum(self.rho(i) for i in node.inputs)
+        first, *others = (self.rho(i) for i in node.inputs)
+        rho = self._stretches.own[index] * sum(others, first)
         off = self._moved(node)
         if local is not None:
             off = local + off

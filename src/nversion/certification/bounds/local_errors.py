@@ -132,15 +132,17 @@ def _sums(node: Convolution | Dense | Scale, read: Read) -> tuple[Tensor, Tensor
     found = None
     if not read.pixels and not bool((read.low < 0).any()):
         found = _by_sign(node, read.size, plus)
-    if (isinstance(node, Dense) or read.pixels) and read.far is not None:
+    far = read.far if isinstance(node, Dense) or read.pixels else None
+    if far is not None and not bool((read.center < 0).any()):
         # Not all inputs can be at the far ends of their ranges at once.
-        if not bool((read.center < 0).any()):
-            sizes = node.lengths if read.norm == 2.0 else dual_norm(node.sizes.flatten(1), read.norm)
-            move = sizes.reshape(-1, *([1] * (len(node.shape) - 1))) * read.far.reshape(
-                -1, *([1] * len(node.shape))
-            )
-            here = [x + move for x in _by_sign(node, read.center, plus)]
-            found = here if found is None else list(map(torch.minimum, found, here))
+        sizes = node.lengths
+        if read.norm != 2.0:
+            sizes = dual_norm(node.sizes.flatten(1), read.norm)
+        move = sizes.reshape(-1, *([1] * (len(node.shape) - 1))) * far.reshape(
+            -1, *([1] * len(node.shape))
+        )
+        here = [x + move for x in _by_sign(node, read.center, plus)]
+        found = here if found is None else list(map(torch.minimum, found, here))
     if found is None:
         total = through(node, read.size, node.sizes, plus)
         return total, total
