@@ -170,15 +170,14 @@ def largest_radius(
 
 def dual_norm(a: Tensor, norm: float) -> Tensor:
     """Return the norm dual to L1, L2 or Linf over the last axis."""
-    if norm == 1.0:
-        return torch.maximum(a.amax(dim=-1), -a.amin(dim=-1))
     if norm == 2.0:
         norms: Tensor = torch.linalg.vector_norm(a, dim=-1)
         return norms
+    reduce = torch.amax if norm == 1.0 else torch.sum
     if a.ndim < 2 or a.numel() <= CACHED:
-        return a.abs().sum(dim=-1)
+        return reduce(a.abs(), dim=-1)
     size = max(1, CACHED * len(a) // a.numel())
-    return torch.cat([part.abs().sum(dim=-1) for part in torch.split(a, size)])
+    return torch.cat([reduce(part.abs(), dim=-1) for part in torch.split(a, size)])
 
 
 def lowest(size: Tensor, caps: Tensor | None, radii: Tensor, norm: float) -> tuple[Tensor, Tensor]:

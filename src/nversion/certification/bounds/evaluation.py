@@ -1,9 +1,9 @@
 """What a model's own rounding may change, carried along with the bounds of its neurons.
 
 A certificate speaks of the model as it is evaluated, in float32 mostly. Each step of that
-evaluation is off by a *local* error (:mod:`nversion.certification.bounds.local_errors`). Where large
-numbers cancel, as in a batch norm with a large mean, the step's own absolute values are far larger
-than what comes out (``added`` of the nodes), and so is the error.
+evaluation is off by a *local* error (:mod:`nversion.certification.bounds.local_errors`). Where
+large numbers cancel, as in a batch norm with a large mean, the step's own absolute values are far
+larger than what comes out (``added`` of the nodes), and so is the error.
 
 Let ``v~`` be the evaluated neurons. A linear function above or below a nonlinear neuron holds for
 whatever number it reads, so for ``v~`` too, if its range does; and with ``v~ = W v~' + b + e``,

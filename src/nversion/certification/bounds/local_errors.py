@@ -1,9 +1,9 @@
 """What one step of a model's evaluation is off by: its *local* error.
 
 A share of the absolute values that the step adds up
-(:mod:`nversion.certification.arithmetic`), over all images of the ball, so the ranges of the step's
-inputs give it. Whatever the order of a sum, what it has in hand is the sum of some of its terms, and
-that is no larger than the sum of the positive ones or of the negative ones.
+(:mod:`nversion.certification.arithmetic`), over all images of the ball, so the ranges of its
+inputs give it. Whatever the order of a sum, what it has in hand is the sum of some of its terms,
+and that is no larger than the sum of the positive ones or of the negative ones.
 """
 
 from __future__ import annotations
