@@ -124,7 +124,31 @@ def _whole(names: list[str], rng: np.random.Generator) -> dict[str, Any] | None:
         {"name": name, "kind": kind, "versions": n, "norms": {"2": found("2"), "inf": found("inf")}}
         for name, kind, n in subjects
     ]
-    return {"images": images, "voter": "mean-softmax", "subjects": listed, "gains": []}
+    budget = {
+        "predicted": 1.2,
+        "measured": 1.3,
+        "best_member": 1.5,
+        "equal_members": 2.1,
+        "cosine": 0.26,
+        "cosine_for_twice": 0.17,
+        "lost_to_alignment": 0.6,
+        "lost_to_inequality": 0.4,
+    }
+    checks = [
+        {"name": "more steps", "passed": True, "says": "More steps find no less."},
+        {"name": "ties", "passed": False, "says": "Ties decide on 2 images."},
+        {"name": "transfer", "passed": None, "says": "There is one version."},
+    ]
+    return {
+        "images": images,
+        "voter": "mean-softmax",
+        "subjects": listed,
+        "gains": [],
+        "budget": {"2": budget},
+        "checks": checks,
+        "checked_versions": 5,
+        "checked_images": 10,
+    }
 
 
 def _version(rng: np.random.Generator, place: int) -> dict[str, Any]:

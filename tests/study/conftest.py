@@ -37,7 +37,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             "options": {"random-pgd": {"iterations": 5}},
         },
         "program": {"orders": 20},
-        "whole": {"images": 2, "norms": [2], "sizes": [2], "best": 1},
+        "whole": {"images": 2, "norms": [2], "sizes": [2], "best": 1, "checked_images": 0},
         "evaluation": {"frequency_images": 4},
         "certification": {
             "method": "interval",

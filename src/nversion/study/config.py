@@ -169,12 +169,17 @@ class WholeSection(_Section):
         norms: of the changes; 2 or "inf".
         sizes: programs of so many versions, the first ones, are attacked beside that of all.
         best: so many of the versions that do best on images made against others, likewise.
+        checked_images: test images on which it is checked whether the attacks can be believed; 0:
+            none.
+        checked_versions: so many of the versions vote then, from the first on.
     """
 
     images: int = Field(default=30, ge=0)
     norms: tuple[Literal[2, "inf"], ...] = Field(default=(2, "inf"), min_length=1)
     sizes: tuple[Annotated[int, Field(ge=1)], ...] = (1, 3, 5, 10)
     best: int = Field(default=3, ge=1)
+    checked_images: int = Field(default=10, ge=0)
+    checked_versions: int = Field(default=5, ge=1)
 
 
 class DistillationSection(_Section):

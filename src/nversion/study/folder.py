@@ -121,6 +121,15 @@ class StudyFolder:
         """The file of attacks on one vote (or network), in one norm, on one part of the images."""
         return self.root / "program" / "whole" / subject / f"l{norm}-{part:03d}.safetensors"
 
+    def whole_budget(self, norm: str) -> Path:
+        """The file of the diversity budget in one norm."""
+        return self.root / "program" / "whole" / f"budget-l{norm}.safetensors"
+
+    @property
+    def whole_checks(self) -> Path:
+        """Whether attacks on the program can be believed."""
+        return self.root / "program" / "whole" / "checks.json"
+
     def certificates(self, role: str, norm: str, domain: str, part: int) -> Path:
         """The file of one part of the images' radii."""
         return self.root / "certificates" / role / f"l{norm}-{domain}-{part:03d}.safetensors"

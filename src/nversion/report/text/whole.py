@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nversion.report.text.tables import Cell, Column, Table
-from nversion.report.values import MISSING, count, norm_name, percent
-from nversion.study.sections import Results, Whole, WholeDistances, WholeSubject
+from nversion.report.values import MISSING, count, decimal, norm_name, percent, plural
+from nversion.study.sections import (
+    Results,
+    Whole,
+    WholeBudget,
+    WholeDistances,
+    WholeSubject,
+)
 from nversion.study.whole_answer import withstands_itself
 
 __all__ = ["grown", "main_subjects", "median_words", "whole_program", "whole_table"]
@@ -57,8 +63,49 @@ def whole_table(results: Results) -> Table | None:
         "smallest change of all attacks counts. A distance is 0 where the subject was wrong "
         "before. Medians have the interval of the order statistics. An attack that was not tried "
         "may find less, so that shares that hold are at most that.",
+        *(_budget(norm, whole.budget[norm]) for norm in norms if norm in whole.budget),
+        *_checks(whole),
     ]
     return Table("", "Attacks on the program itself", columns, body, notes)
+
+
+def _budget(norm: str, found: WholeBudget) -> str:
+    """Say where the distance of the program of all versions goes."""
+    name = norm_name(norm)
+    said = (
+        f"In {name} the linearised vote predicts a median of {decimal(found.predicted)} (measured: "
+        f"{decimal(found.measured)}); the version that is alone the furthest stands at "
+        f"{decimal(found.best_member)}, and a vote of versions all as far, with these directions, "
+        f"would stand at {decimal(found.equal_members)}. The versions' gradients have a mean "
+        f"pairwise cosine of {decimal(found.cosine, 2)}"
+    )
+    if found.cosine_for_twice is not None:
+        said += f"; twice the best version's distance would need {found.cosine_for_twice:.2f}"
+    said += "."
+    if found.lost_to_alignment is not None and found.lost_to_inequality is not None:
+        said += (
+            f" Of what is lost against equal versions with gradients at right angles (in "
+            f"logarithms), {percent(found.lost_to_alignment, 0)} is lost to aligned gradients and "
+            f"{percent(found.lost_to_inequality, 0)} to unequal versions (medians over images)."
+        )
+    return said
+
+
+def _checks(whole: Whole) -> list[str]:
+    """Say what checks of the attacks found: all that did not pass, or that all did."""
+    made = [check for check in whole.checks if check.passed is not None]
+    if not made:
+        return []
+    failed = [check for check in made if not check.passed]
+    on = (
+        f"Checks of whether the attacks can be believed (Carlini et al. 2019; Pintor et al. 2022), "
+        f"on {plural(whole.checked_images or 0, 'image')} and a program of "
+        f"{plural(whole.checked_versions or 0, 'version')}"
+    )
+    if not failed:
+        return [f"{on}: all {len(made)} passed."]
+    told = "; ".join(f"{check.name}: {check.says}" for check in failed)
+    return [f"{on}: {len(failed)} of {len(made)} did not pass. {told}"]
 
 
 def _row(subject: WholeSubject, norms: Sequence[str]) -> list[Cell]:

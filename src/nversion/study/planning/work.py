@@ -156,7 +156,8 @@ class Work:
         each = self._evaluating() / versions * WHOLE_COST * len(section.norms)
         seconds = [images * count * each for count in counts]
         longest = max(seconds, default=0.0) / max(parts, 1)
-        return StageWork("whole", max(parts * len(counts), 1), sum(seconds), longest)
+        beside = len(section.norms) + bool(section.checked_images) if images else 0
+        return StageWork("whole", max(parts * len(counts) + beside, 1), sum(seconds), longest)
 
     def _evaluating(self) -> float:
         """Return the seconds of evaluating one image by every version."""

@@ -43,6 +43,8 @@ from nversion.study.sections.run import Example, ExampleAttack, Failure, Questio
 from nversion.study.sections.whole import (
     Holding,
     Whole,
+    WholeBudget,
+    WholeCheck,
     WholeDistances,
     WholeGain,
     WholeSubject,
@@ -81,6 +83,8 @@ __all__ = [
     "VersionRow",
     "VoteRadii",
     "Whole",
+    "WholeBudget",
+    "WholeCheck",
     "WholeDistances",
     "WholeGain",
     "WholeSubject",

@@ -9,7 +9,15 @@ from pydantic import Field
 from nversion.study.sections.base import Named, Section
 from nversion.study.sections.compared import Comparison
 
-__all__ = ["Holding", "Whole", "WholeDistances", "WholeGain", "WholeSubject"]
+__all__ = [
+    "Holding",
+    "Whole",
+    "WholeBudget",
+    "WholeCheck",
+    "WholeDistances",
+    "WholeGain",
+    "WholeSubject",
+]
 
 
 class Holding(Section):
@@ -90,6 +98,46 @@ class WholeGain(Comparison, Named):
     verdict: Literal["better", "worse", "level", "too few"]
 
 
+class WholeBudget(Section):
+    """Where the distance of the program of all versions goes, in one norm; medians over images.
+
+    Attributes:
+        predicted: the distance at which the linearised mean logit falls; null if it is not known.
+        measured: the smallest that attacks found on the same images.
+        best_member: that of the version that is alone the furthest, linearised.
+        equal_members: what it would be if all versions were like the best, with their directions.
+        cosine: the mean pairwise cosine of the versions' gradients.
+        cosine_for_twice: at which equal versions would stand twice as far as the best.
+        lost_to_alignment: share of the loss (in logarithms) that aligned gradients explain.
+        lost_to_inequality: the share that unequal versions explain.
+        predicted_distances: image by image; null where the label has no lead.
+        best_member_distances: likewise.
+    """
+
+    predicted: float | None = None
+    measured: float | None = None
+    best_member: float | None = None
+    equal_members: float | None = None
+    cosine: float | None = None
+    cosine_for_twice: float | None = None
+    lost_to_alignment: float | None = None
+    lost_to_inequality: float | None = None
+    predicted_distances: list[float | None] = Field(default_factory=list)
+    best_member_distances: list[float | None] = Field(default_factory=list)
+
+
+class WholeCheck(Named):
+    """A check of whether attacks on the program can be believed.
+
+    Attributes:
+        passed: null where it does not apply.
+        says: what was found.
+    """
+
+    passed: bool | None = None
+    says: str | None = None
+
+
 class Whole(Section):
     """The program attacked itself.
 
@@ -101,6 +149,10 @@ class Whole(Section):
         linf_median: likewise.
         subjects: programs of the first 1, 3, ... versions, the best versions, baseline, student.
         gains: the program of all versions against the best version, and against the baseline.
+        budget: where the distance of the program of all versions goes, by norm.
+        checks: of the attacks on the program.
+        checked_versions: how many versions vote in the program that was checked.
+        checked_images: on how many images.
     """
 
     images: int | None = None
@@ -110,3 +162,7 @@ class Whole(Section):
     linf_median: float | None = None
     subjects: list[WholeSubject] = Field(default_factory=list)
     gains: list[WholeGain] = Field(default_factory=list)
+    budget: dict[str, WholeBudget] = Field(default_factory=dict)
+    checks: list[WholeCheck] = Field(default_factory=list)
+    checked_versions: int | None = None
+    checked_images: int | None = None

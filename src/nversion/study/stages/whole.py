@@ -12,25 +12,28 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from nversion.evaluation.clustered import FEWEST, clustered_gain, holm
 from nversion.evaluation.whole import KNOWN_RADII, holding, median_distance
-from nversion.files import read_tensors
+from nversion.files import read_object, read_tensors
 from nversion.randomness import derive_seed, generator, numpy_generator
 from nversion.study.context import Study
 from nversion.study.sections import (
     Holding,
     Whole,
+    WholeBudget,
+    WholeCheck,
     WholeDistances,
     WholeGain,
     WholeSubject,
 )
 from nversion.study.twins import SIGNIFICANT
 from nversion.study.units.attacking_whole import AttackWhole
+from nversion.study.units.examining_whole import BUDGET, ExamineWhole, MeasureBudget
 from nversion.study.units.trained import TrainedVersion
 
 __all__ = ["PART", "attack_whole", "subject_count"]
@@ -81,6 +84,8 @@ def attack_whole(
         for norm in norms
     }
     study.units.require("attacking the vote", [unit for each in units.values() for unit in each])
+    budgets = _measure_budgets(study, tuple(versions), norms, drawn)
+    checks = _examine(study, tuple(versions[: section.checked_versions]), drawn)
     found = [
         WholeSubject(
             name=subject.name,
@@ -102,6 +107,8 @@ def attack_whole(
         linf_median=medians.get("inf"),
         subjects=found,
         gains=_gains(study, program, found, norms),
+        budget={norm: _budget(unit, program.norms[norm].median) for norm, unit in budgets.items()},
+        **_checked(checks),
     )
 
 
@@ -148,6 +155,81 @@ def _units(
         )
         for part, start in enumerate(range(0, len(drawn), PART))
     ]
+
+
+def _measure_budgets(
+    study: Study,
+    versions: tuple[TrainedVersion, ...],
+    norms: Sequence[str],
+    drawn: np.ndarray[tuple[int], np.dtype[np.int64]],
+) -> dict[str, MeasureBudget]:
+    """Measure where the distance of all versions' vote goes; return the units by norm."""
+    units = {
+        norm: MeasureBudget(
+            name=f"whole/budget/l{norm}",
+            versions=versions,
+            voter=study.config.program.voter,
+            norm=norm,
+            shared=study.shared,
+            drawn=drawn,
+            device=study.device,
+            path=study.folder.whole_budget(norm),
+        )
+        for norm in norms
+    }
+    study.units.require("measuring the diversity budget", list(units.values()))
+    return units
+
+
+def _budget(unit: MeasureBudget, measured: float | None) -> WholeBudget:
+    """Return a budget's medians, and its distances image by image."""
+    tensors, facts = read_tensors(unit.path)
+    medians = {name: _nan_median(tensors[name]) for name in BUDGET}
+    distances = {
+        f"{name}_distances": [_finite(value) for value in tensors[name].tolist()]
+        for name in ("predicted", "best_member")
+    }
+    return WholeBudget.model_validate({**medians, **distances, **facts, "measured": measured})
+
+
+def _nan_median(values: torch.Tensor) -> float | None:
+    known = values[~values.isnan()].double()
+    return _finite(float(np.median(known.numpy()))) if len(known) else None
+
+
+def _examine(
+    study: Study,
+    versions: tuple[TrainedVersion, ...],
+    drawn: np.ndarray[tuple[int], np.dtype[np.int64]],
+) -> ExamineWhole | None:
+    """Check whether the attacks on a vote can be believed; None where that is not asked for."""
+    section = study.config.whole
+    if not section.checked_images:
+        return None
+    unit = ExamineWhole(
+        name="whole/checks",
+        versions=versions,
+        voter=study.config.program.voter,
+        norm=str(section.norms[-1]),
+        shared=study.shared,
+        drawn=drawn[: section.checked_images],
+        seed=derive_seed(study.seed, "whole", "checks"),
+        device=study.device,
+        path=study.folder.whole_checks,
+    )
+    # What cannot be checked (no image is classified correctly) is noted as a failure, and no more.
+    return unit if study.units.run("checking the attacks", [unit]) else None
+
+
+def _checked(unit: ExamineWhole | None) -> dict[str, Any]:
+    if unit is None:
+        return {}
+    found = read_object(unit.path)
+    return {
+        "checks": [WholeCheck(**check) for check in found["checks"]],
+        "checked_versions": len(unit.versions),
+        "checked_images": found["images"],
+    }
 
 
 def _distances(units: Sequence[AttackWhole], norm: str) -> WholeDistances:
