@@ -48,11 +48,12 @@ STUDY_FILE = "study.toml"
 
 SMALL_DATASETS = ("digits",)
 """Datasets of a few thousand images: the recipe ``small`` is their default, and fewer images are
-certified, so that a first study takes minutes."""
+certified and fewer programs attacked, so that a first study takes minutes."""
 
 SMALL_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "versions": {"recipe": "small"},
+        "whole": {"sizes": (1, 3), "best": 1, "checked_images": 5},
         "certification": {"images": 50, "domains": ("ball", "box")},
     }
 )
