@@ -5,12 +5,19 @@ from __future__ import annotations
 import base64
 import io
 import math
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from nversion.files import read_object, write_tensors
+from nversion.study.units.base import MadeFrom
+from nversion.study.units.failing import MeasureFailures
 
 Make = Callable[..., dict[str, Any]]
 
@@ -88,6 +95,7 @@ def make_results(
             "test_accuracy": 0.9911,
             "whole": _whole(names, np.random.default_rng([seed, versions, 1])),
         },
+        "reliability": make_reliability(np.random.default_rng([9, versions]), names),
         **_distillation(rng, singles),
         "questions": _questions(good, float(given[-1])),
         "example": make_example(names[0] if names else "none"),
@@ -148,6 +156,87 @@ def _whole(names: list[str], rng: np.random.Generator) -> dict[str, Any] | None:
         "checks": checks,
         "checked_versions": 5,
         "checked_images": 10,
+    }
+
+
+def make_reliability(rng: np.random.Generator, names: list[str]) -> dict[str, Any]:
+    """Return what is measured of versions for which some images are harder than others."""
+    if len(names) < 2:
+        return {"test": None, "adversarial": None, "selection": None}
+    with tempfile.TemporaryDirectory() as folder:
+        kinds = {
+            kind: _together(rng, len(names), images, easy, Path(folder))
+            for kind, images, easy in (("test", 800, 7.0), ("adversarial", 300, 4.0))
+        }
+    orders = {
+        kind: {
+            "best_first": rng.uniform(0.9, 0.97, len(names)).tolist(),
+            "chosen": rng.uniform(0.9, 0.97, len(names)).tolist(),
+        }
+        for kind in kinds
+    }
+    return {**kinds, "selection": {**_selection(names), **orders}}
+
+
+def _together(
+    rng: np.random.Generator, versions: int, images: int, easy: float, folder: Path
+) -> dict[str, Any]:
+    labels = rng.integers(0, 10, images)
+    own = easy * rng.random(images) ** 0.5
+    answers = []
+    for place in range(versions):
+        logits = rng.normal(0.0, 1.0, (images, 10))
+        logits[np.arange(images), labels] += own
+        path = folder / f"{place}.safetensors"
+        write_tensors(path, {"logits": torch.from_numpy(logits.astype(np.float32))})
+        answers.append(MadeFrom(path, str(place)))
+    failing = MeasureFailures(
+        name="reliability",
+        answers=tuple(answers),
+        tensor="logits",
+        labels=labels,
+        originals=None,
+        data="",
+        resamples=20,
+        orders=5,
+        seed=0,
+        path=folder / "failures.json",
+        matrices=folder / "matrices.safetensors",
+    )
+    failing.run()
+    curves = [
+        {
+            "voter": voter,
+            "right": 0.97,
+            "decided": 1.0,
+            "area": area,
+            "coverage": [0.1, 0.5, 1.0],
+            "accuracy": [1.0, 0.999 * area, 0.97],
+        }
+        for voter, area in (("mean-logits", 0.997), ("mean-softmax", 0.996), ("plurality", 0.99))
+    ]
+    return {**read_object(failing.path), "voters": curves}
+
+
+def _selection(names: list[str]) -> dict[str, Any]:
+    def chosen(name: str, size: int) -> dict[str, Any]:
+        return {
+            "name": name,
+            "members": names[:size],
+            "train_accuracy": 0.998,
+            "test_accuracy": 0.987,
+            "adversarial_accuracy": 0.95,
+            "distance": 1.5,
+        }
+
+    criteria = ("accuracy", "coincident-failures", "white-box")
+    return {
+        "images": 2000,
+        "white_box_images": 100,
+        "mean_accuracy": 0.994,
+        "full": chosen("all", len(names)),
+        "chosen": [chosen(name, 1) for name in criteria],
+        "sized": [chosen(name, (len(names) + 1) // 2) for name in criteria],
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nversion.errors import InputError
-from nversion.measures.answers import ArrayLike, Doubles, Integers, as_answers
+from nversion.measures.answers import ArrayLike, Doubles, Integers, as_answers, as_array
 from nversion.measures.ensemble import NUMBERS
 from nversion.measures.pairwise import MATRICES, table_of
 from nversion.measures.patterns import Patterns, Sampling, quantiles
@@ -133,6 +133,7 @@ def diversity(
     resamples: int = 0,
     level: float = 0.95,
     seed: int = 0,
+    clusters: ArrayLike | None = None,
 ) -> Diversity:
     """Return how differently versions fail.
 
@@ -143,6 +144,8 @@ def diversity(
         resamples: samples of the images for bootstrap intervals (1,000 are usual); 0 for none.
         level: the share of the samples that an interval holds.
         seed: of the samples.
+        clusters: integers [count]; images of one cluster, such as all that attacks made of one
+            test image, are drawn together. By default each image stands for itself.
 
     Raises:
         InputError: malformed outputs, labels or options, or one version only.
@@ -158,7 +161,11 @@ def diversity(
     fails = np.diagonal(together)
     table = table_of(images, fails[:, None], fails[None, :], together)
     histogram = patterns.histogram(patterns.counts[None].astype(np.float64))[0]
-    intervals, pairs = _intervals(patterns, sampling) if resamples else ({}, {})
+    intervals: dict[str, tuple[float, float]] = {}
+    pairs: dict[str, tuple[Doubles, Doubles]] = {}
+    if resamples:
+        weights = _samples(patterns, sampling, clusters)
+        intervals, pairs = _intervals(patterns, weights, level)
     measures: dict[str, Any] = {name: measure(*table) for name, measure in MATRICES.items()}
     measures |= {name: float(measure(histogram)) for name, measure in NUMBERS.items()}
     return Diversity(
@@ -173,19 +180,31 @@ def diversity(
     )
 
 
+def _samples(patterns: Patterns, sampling: Sampling, clusters: ArrayLike | None) -> Doubles:
+    """Return how often each pattern was drawn, [samples, patterns]."""
+    if clusters is None:
+        return sampling.draw(patterns.counts)
+    given = as_array(clusters, "clusters")
+    if given.shape != patterns.kinds.shape or given.dtype.kind not in "iu":
+        raise InputError(
+            f"clusters must be integers [count], one for each of {patterns.images} images, not "
+            f"{given.dtype} {list(given.shape)}"
+        )
+    return sampling.draw_clusters(patterns.kinds, given)
+
+
 def _intervals(
-    patterns: Patterns, sampling: Sampling
+    patterns: Patterns, weights: Doubles, level: float
 ) -> tuple[dict[str, tuple[float, float]], dict[str, tuple[Doubles, Doubles]]]:
     """Return the intervals of all means and numbers, and of all pairs."""
-    weights = sampling.draw(patterns.counts)
     histograms = patterns.histogram(weights)
     found = {}
     for name, number in NUMBERS.items():
-        low, high = quantiles(number(histograms), sampling.level)
+        low, high = quantiles(number(histograms), level)
         found[name] = (float(low), float(high))
-    means, ends = _pair_intervals(patterns, weights, sampling.level)
+    means, ends = _pair_intervals(patterns, weights, level)
     for name in MATRICES:
-        low, high = quantiles(means[name], sampling.level)
+        low, high = quantiles(means[name], level)
         found[name] = (float(low), float(high))
     return found, ends
 
@@ -195,10 +214,11 @@ def _pair_intervals(
 ) -> tuple[dict[str, Doubles], dict[str, tuple[Doubles, Doubles]]]:
     """Return each matrix's mean over the pairs in every sample, and every pair's interval."""
     pairs = patterns.versions * (patterns.versions - 1) // 2
+    images = weights.sum(axis=1)
     totals = {name: np.zeros((2, len(weights))) for name in MATRICES}
     ends = {name: np.empty((2, pairs)) for name in MATRICES}
     for rows, first, second, together in patterns.samples_of_pairs(weights):
-        table = table_of(patterns.images, first, second, together)
+        table = table_of(images, first, second, together)
         for name, measure in MATRICES.items():
             values = measure(*table)
             ends[name][:, rows] = quantiles(values, level)

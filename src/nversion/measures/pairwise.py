@@ -22,11 +22,11 @@ Table: TypeAlias = tuple[Doubles, Doubles, Doubles, Doubles]
 """The counts a, b, c and d, of any one shape."""
 
 
-def table_of(images: float, first: Doubles, second: Doubles, together: Doubles) -> Table:
+def table_of(images: float | Doubles, first: Doubles, second: Doubles, together: Doubles) -> Table:
     """Return a, b, c and d.
 
     Args:
-        images: how many there are.
+        images: how many there are, or were drawn.
         first: on how many the first versions fail.
         second: on how many the second ones do.
         together: on how many both do.

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from nversion.errors import InputError
 from nversion.measures.answers import Bools, Doubles, Integers
@@ -51,6 +52,22 @@ class Sampling:
         drawn = randomness.multinomial(images, counts / images, size=self.resamples)
         return drawn.astype(np.float64)
 
+    def draw_clusters(self, kinds: Integers, clusters: Integers) -> Doubles:
+        """Return the same where images that belong together are drawn together.
+
+        Args:
+            kinds: of each image, from 0, [count].
+            clusters: which cluster each image belongs to, [count]; as many as there are are drawn.
+        """
+        found, places = np.unique(clusters, return_inverse=True)
+        randomness = numpy_generator("clustered bootstrap", self.seed)
+        equal = np.full(len(found), 1.0 / len(found))
+        drawn = randomness.multinomial(len(found), equal, size=self.resamples)
+        shape = (len(found), int(kinds.max()) + 1)
+        held = sparse.csr_array((np.ones(len(kinds)), (places, kinds)), shape=shape)
+        weights: Doubles = drawn.astype(np.float64) @ held
+        return weights
+
 
 @dataclasses.dataclass(frozen=True)
 class Patterns:
@@ -59,18 +76,22 @@ class Patterns:
     Attributes:
         wrong: bool [patterns, versions], each row once.
         counts: int64 [patterns]; how many images have each.
+        kinds: int64 [count]; the pattern of each image.
     """
 
     wrong: Bools
     counts: Integers
+    kinds: Integers
 
     @classmethod
     def of(cls, wrong: Bools) -> Patterns:
         """Return the patterns of bool [versions, count]."""
         packed = np.packbits(wrong.T, axis=1)
         rows = np.ascontiguousarray(packed).view(np.dtype((np.void, packed.shape[1])))[:, 0]
-        _, first, counts = np.unique(rows, return_index=True, return_counts=True)
-        return cls(wrong.T[first], counts.astype(np.int64))
+        _, first, kinds, counts = np.unique(
+            rows, return_index=True, return_inverse=True, return_counts=True
+        )
+        return cls(wrong.T[first], counts.astype(np.int64), kinds.astype(np.int64))
 
     @property
     def versions(self) -> int:
@@ -120,7 +141,7 @@ class Patterns:
         singles = np.ascontiguousarray((weights @ self.wrong.astype(np.float64)).T)
         first, second = np.triu_indices(self.versions, 1)
         # Counts below 2^24 are exact in float32; beyond, float64 is.
-        kind: Any = np.float32 if self.images < 2**24 else np.float64
+        kind: Any = np.float32 if weights.sum(axis=1).max() < 2**24 else np.float64
         several = self.failing > 1
         wrong = np.ascontiguousarray(self.wrong[several].T)
         drawn = np.ascontiguousarray(weights[:, several].T, dtype=kind)

@@ -21,7 +21,7 @@ from nversion.report.figures.drawing import NARROW, WIDE, Drawing
 from nversion.report.figures.palette import ROLES
 from nversion.report.figures.svg import inline_svg
 from nversion.report.reference import figure_note, reference_for
-from nversion.report.text import sentences, summary, tables, twins, votes, whole
+from nversion.report.text import reliability, sentences, summary, tables, twins, votes, whole
 from nversion.report.text.table_three import distillation_table
 from nversion.report.text.tables import Table
 from nversion.study.sections import Results
@@ -43,6 +43,10 @@ _SENTENCES: dict[str, Callable[[Results], str | None]] = {
     "figure-7-transfer": sentences.transfer,
     "figure-8-certified": twins.certified_radii,
     "figure-9-whole": whole.whole_program,
+    "figure-10-pairs": reliability.correlated,
+    "figure-11-coincident": reliability.coincident,
+    "figure-12-growth": reliability.predicted,
+    "figure-13-coverage": reliability.covered,
 }
 
 
@@ -195,6 +199,32 @@ def _sections(results: Results, drawings: Drawings) -> list[Section]:
                     "table-certified-votes",
                     votes.vote_table(results),
                     votes.certified_votes(results),
+                ),
+            ],
+        ),
+        Section(
+            "reliability",
+            "How the versions fail together",
+            [
+                *_table(
+                    "table-measures",
+                    reliability.measure_table(results),
+                    reliability.measured(results),
+                ),
+                *figure("figure-10-pairs"),
+                *figure("figure-11-coincident"),
+                *figure("figure-12-growth"),
+                *figure("figure-13-coverage"),
+                *_table(
+                    "table-voters",
+                    reliability.voter_table(results),
+                    None,
+                    folded="Show every voter",
+                ),
+                *_table(
+                    "table-choice",
+                    reliability.choice_table(results),
+                    reliability.chosen(results),
                 ),
             ],
         ),

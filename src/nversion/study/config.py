@@ -35,6 +35,7 @@ __all__ = [
     "EvaluationSection",
     "PerceptibilitySection",
     "ProgramSection",
+    "ReliabilitySection",
     "RunSection",
     "StudyConfig",
     "VersionsSection",
@@ -183,6 +184,24 @@ class WholeSection(_Section):
     checked_versions: int = Field(default=5, ge=1)
 
 
+class ReliabilitySection(_Section):
+    """How the versions fail together, and which of them would be enough.
+
+    Attributes:
+        resamples: of the bootstrap intervals over test images.
+        orders: random orders of the versions behind the band of a plurality's accuracy by n.
+        training_images: so many, drawn with the study's seed, are those on which the smallest
+            program is chosen; 0: none is.
+        white_box_images: of these, so many are asked for gradients, to choose against an attacker
+            who knows the program; 0: none.
+    """
+
+    resamples: int = Field(default=1000, ge=2)
+    orders: int = Field(default=200, ge=1)
+    training_images: int = Field(default=2000, ge=0)
+    white_box_images: int = Field(default=100, ge=0)
+
+
 class DistillationSection(_Section):
     """Student and baseline.
 
@@ -275,6 +294,7 @@ class StudyConfig(_Section):
     attacks: AttackSection = Field(default_factory=AttackSection)
     program: ProgramSection = Field(default_factory=ProgramSection)
     whole: WholeSection = Field(default_factory=WholeSection)
+    reliability: ReliabilitySection = Field(default_factory=ReliabilitySection)
     distillation: DistillationSection = Field(default_factory=DistillationSection)
     evaluation: EvaluationSection = Field(default_factory=EvaluationSection)
     certification: CertificationSection = Field(default_factory=CertificationSection)

@@ -84,6 +84,18 @@ class StudyFolder:
         """Program, best version, baseline and student against each other."""
         return self.root / "program" / "comparisons.json"
 
+    def reliability(self, part: str) -> Path:
+        """What was measured of failures: on "test" or "adversarial" images, of voters, choices."""
+        return self.root / "program" / "reliability" / f"{part}.json"
+
+    def diversity(self, kind: str) -> Path:
+        """The matrices of diversity of all pairs of versions on "test" or "adversarial" images."""
+        return self.root / "program" / f"diversity-{kind}.safetensors"
+
+    def training_outputs(self, version: str) -> Path:
+        """The file of a version's softmax outputs on the training images that are chosen on."""
+        return self.root / "program" / "training-outputs" / f"{version}.safetensors"
+
     @property
     def teacher(self) -> Path:
         """The teacher's labels: the program's mean softmax on the training images."""

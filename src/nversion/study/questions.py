@@ -235,6 +235,22 @@ def _does_voting_defend(results: Results) -> str:
         f"{percent(best.second)} ({_size(best, corrected[0])}); on all {baseline.images:,}, "
         f"the program {percent(baseline.first)} and the baseline {percent(baseline.second)} "
         f"({_size(baseline, corrected[1])}). {_on_clean_images(results)}"
+        f"{_failing_together(results)}"
+    )
+
+
+def _failing_together(results: Results) -> str:
+    """Return whether versions fail together more often than independence allows, if it is known."""
+    together = results.reliability.test
+    found = None if together is None else together.failures
+    if found is None or found.p_value is None or found.coincidences is None:
+        return ""
+    if found.p_value >= SIGNIFICANT:
+        return ""
+    return (
+        f" Its versions do not fail independently: two or more fail on {found.coincidences:,} of "
+        f"them, where independence predicts {found.expected_coincidences or 0.0:,.1f} "
+        f"({_p(found.p_value)})."
     )
 
 

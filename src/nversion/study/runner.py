@@ -1,8 +1,9 @@
 """A whole study, stage by stage: each receives values from the ones before it.
 
-versions -> attacks and the adversarial set -> program -> distillation -> evaluation -> whole ->
-certification -> results.json. Every stage keeps what is done and makes what is not, so that
-running a study again after an interruption, or with another setting, does only what is missing.
+versions -> attacks and the adversarial set -> program -> reliability -> distillation ->
+evaluation -> whole -> certification -> results.json. Every stage keeps what is done and makes what
+is not, so that running a study again after an interruption, or with another setting, does only what
+is missing.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from nversion.study.stages.certifying_votes import certify_vote
 from nversion.study.stages.comparing import compare
 from nversion.study.stages.distilling import distil
 from nversion.study.stages.evaluating import distillation_section, evaluate_networks
+from nversion.study.stages.failing import measure_reliability
 from nversion.study.stages.training import study_architectures, train_versions
 from nversion.study.stages.under_attack import measure_under_attack
 from nversion.study.stages.voting import measure_program, measure_transfer
@@ -141,6 +143,8 @@ def _run(study: Study) -> Results:
         built = build_set(study, study.attacks, runs)
     with study.units.stage("program"):
         voted = measure_program(study, versions, built.adversarial)
+    with study.units.stage("reliability"):
+        reliability = measure_reliability(study, versions, voted, built.adversarial)
     with study.units.stage("distillation"):
         networks = distil(study, versions)
     with study.units.stage("evaluation"):
@@ -162,6 +166,7 @@ def _run(study: Study) -> Results:
         under_attack=under_attack,
         transfer=transfer,
         program=_against_best(voted.program, compared).model_copy(update={"whole": whole}),
+        reliability=reliability,
         comparisons=compared.model_copy(update={"frequency": evaluated.frequency}),
         distillation=distillation_section(study, evaluated.networks, certification, accuracies),
         certification=certification,

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from nversion.report.figures import plots_example, plots_program, plots_versions, plots_whole
+from nversion.report.figures import (
+    plots_example,
+    plots_failures,
+    plots_program,
+    plots_versions,
+    plots_whole,
+)
 from nversion.report.figures.drawing import WIDE, Canvas, Drawing, house_style
 from nversion.study.sections import Results
 
@@ -59,6 +65,20 @@ FIGURES: Mapping[str, Entry] = {
         "Figure 9",
         "The program and its versions, attacked themselves",
         plots_whole.holding_accuracy,
+    ),
+    "figure-10-pairs": Entry(
+        "Figure 10", "How failures of two versions go together", plots_failures.pairs
+    ),
+    "figure-11-coincident": Entry(
+        "Figure 11",
+        "Versions that fail on the same test image, and independent ones",
+        plots_failures.coincident_failures,
+    ),
+    "figure-12-growth": Entry(
+        "Figure 12", "A plurality of n versions, predicted and measured", plots_failures.growth
+    ),
+    "figure-13-coverage": Entry(
+        "Figure 13", "Accuracy by coverage, for every voter", plots_failures.coverage
     ),
 }
 """By the name of the figure's files."""

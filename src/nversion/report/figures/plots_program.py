@@ -19,6 +19,7 @@ from matplotlib.patches import Patch
 from nversion.report.figures import palette
 from nversion.report.figures.drawing import (
     DASHED,
+    DOTTED,
     Canvas,
     Drawing,
     dots,
@@ -42,7 +43,7 @@ def accuracy_by_n(results: Results, canvas: Canvas) -> Drawing | None:
     """Draw the program's adversarial accuracy for N = 1, 2, ... over bars of the single versions.
 
     The line takes the versions in the given order; the dashed line and its band are the mean and
-    the middle 95 % over random orders.
+    the middle 95 % over random orders; the dotted one takes the best on test images first.
     """
     measured = enumerate(results.program.accuracy_by_n, start=1)
     curve = [(n, value) for n, value in measured if value is not None]
@@ -60,6 +61,7 @@ def accuracy_by_n(results: Results, canvas: Canvas) -> Drawing | None:
     if bars:
         handles.append(_bars(drawing, axes, bars, low))
     handles += _orders(results, axes)
+    handles += _best_first(results, axes)
     (line,) = axes.plot(
         *zip(*curve, strict=True),
         color=palette.PROGRAM,
@@ -273,6 +275,24 @@ def _orders(results: Results, axes: Axes) -> list[Artist]:
         zorder=3,
     )
     return [line, band]
+
+
+def _best_first(results: Results, axes: Axes) -> list[Artist]:
+    """Draw the program with the versions that are best on test images first, if it is known."""
+    selection = results.reliability.selection
+    orders = None if selection is None else selection.adversarial
+    if orders is None or not orders.best_first:
+        return []
+    (line,) = axes.plot(
+        range(1, len(orders.best_first) + 1),
+        orders.best_first,
+        color=palette.STUDENT,
+        linestyle=DOTTED,
+        linewidth=1.8,
+        label="the best on test images first",
+        zorder=3,
+    )
+    return [line]
 
 
 def _matrix(results: Results) -> Matrix | None:

@@ -19,6 +19,7 @@ from nversion.study.planning.calibration import Rates
 from nversion.study.stages.certifying import FEWEST_CLASSES
 from nversion.study.stages.certifying import PART as CERTIFIED_AT_ONCE
 from nversion.study.stages.certifying_votes import PART as VOTED_AT_ONCE
+from nversion.study.stages.failing import LEAST_VERSIONS
 from nversion.study.stages.whole import PART as ATTACKED_AT_ONCE
 from nversion.study.stages.whole import subject_count
 from nversion.study.units.teaching import PART as TAUGHT_AT_ONCE
@@ -34,6 +35,9 @@ VOTE_COST = 2
 
 WHOLE_COST = 1500
 """What attacking a vote on one image costs in one norm, in evaluations of all members."""
+
+MEASURED = 1e-5
+"""Seconds that measures, votes of all voters and their curves take for an image and version."""
 
 ROW = 220
 """Bytes of an adversarial image's provenance: its columns, and its line of text."""
@@ -89,6 +93,7 @@ class Work:
             self._versions(),
             self._attacks(),
             self._program(),
+            *self._reliability(),
             self._distillation(),
             self._evaluation(),
             self._whole(),
@@ -113,6 +118,23 @@ class Work:
         voting = self._rates.vote * self.images * versions * (orders + 1)
         evaluating = self._evaluating() * self.images
         return StageWork("program", versions + 1, evaluating + voting, voting)
+
+    def _reliability(self) -> tuple[StageWork, ...]:
+        """Return the work of measuring failures; none for a single version."""
+        versions, section = len(self._names), self._config.reliability
+        if versions < LEAST_VERSIONS:
+            return ()
+        measuring = MEASURED * (self.images + len(self._data.test)) * versions
+        units, seconds, longest = 4, measuring, measuring / 2
+        chosen_on = min(section.training_images, len(self._data.train))
+        if chosen_on:
+            asked = self._evaluating()
+            attacked = min(section.white_box_images, chosen_on)
+            gradients = asked * attacked * (1 + 2 * self._data.classes)
+            units += versions + 1
+            seconds += asked * chosen_on + gradients
+            longest = max(longest, gradients)
+        return (StageWork("reliability", units, seconds, longest),)
 
     def _distillation(self) -> StageWork:
         count = len(self._data.train)
@@ -201,6 +223,8 @@ class Work:
             * self._image()
         )
         outputs = 4 * classes * self.images * len(networks)
+        chosen_on = min(self._config.reliability.training_images, len(data.train))
+        outputs += 4 * classes * chosen_on * len(self._names)
         taught = 2 * 4 * classes * len(data.train)
         return weights + logits + runs + self.images * self._image() + outputs + taught
 

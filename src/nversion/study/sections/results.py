@@ -21,6 +21,7 @@ from nversion.study.sections.attacks import (
 from nversion.study.sections.base import Section
 from nversion.study.sections.networks import Certification, Distillation
 from nversion.study.sections.program import Comparisons, Program
+from nversion.study.sections.reliability import Reliability
 from nversion.study.sections.run import Example, Question, StudyFacts
 
 __all__ = ["Results"]
@@ -37,6 +38,7 @@ class Results(Section):
         under_attack: accuracy under attack at the usual radii; absent from older results.
         transfer: each version on the images made against each other one.
         program: what the program and its versions get right.
+        reliability: how the versions fail together; absent from older results.
         comparisons: who is better than whom; absent from older results.
         distillation: student and baseline.
         certification: certified radii.
@@ -51,6 +53,7 @@ class Results(Section):
     under_attack: list[UnderAttackRow] = Field(default_factory=list)
     transfer: TransferMatrix = TransferMatrix()
     program: Program = Program()
+    reliability: Reliability = Reliability()
     comparisons: Comparisons = Comparisons()
     distillation: Distillation = Distillation()
     certification: Certification = Certification()
