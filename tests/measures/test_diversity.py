@@ -224,3 +224,24 @@ def test_memory_is_flat_in_the_number_of_pairs() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 40e6
+
+
+def test_images_that_belong_together_are_drawn_together() -> None:
+    draws = np.random.default_rng(3)
+    predictions, labels = draws.integers(0, 3, (4, 60)), draws.integers(0, 3, 60)
+    alone = nv.diversity(predictions, labels, resamples=200, clusters=np.arange(60))
+    twice = nv.diversity(
+        predictions.repeat(2, axis=1), labels.repeat(2), resamples=200, clusters=np.arange(120) // 2
+    )
+    for name in ("correlation", "double_fault", "entropy", "difficulty"):
+        assert twice.interval(name) == pytest.approx(alone.interval(name))
+    several = nv.diversity(predictions.repeat(2, axis=1), labels.repeat(2), resamples=200).interval(
+        "disagreement"
+    )
+    low, high = twice.interval("disagreement")
+    assert high - low > several[1] - several[0]
+
+
+def test_clusters_are_one_number_for_each_image() -> None:
+    with pytest.raises(InputError, match=r"clusters must be integers \[count\], one for each of 4"):
+        nv.diversity([[0, 1, 1, 0], [0, 1, 0, 0]], [0, 1, 1, 1], resamples=9, clusters=[0, 1])

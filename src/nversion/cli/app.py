@@ -14,6 +14,7 @@ from nversion.cli import (
     certify,
     datasets,
     distil,
+    diversify,
     diversity,
     doctor,
     export,
@@ -51,6 +52,7 @@ app.command("distil", rich_help_panel=PARTS)(distil.distil)
 app.command("vote", rich_help_panel=PARTS)(vote.vote)
 app.command("shift", rich_help_panel=PARTS)(shift.shift)
 app.command("diversity", rich_help_panel=PARTS)(diversity.diversity)
+app.command("diversify", rich_help_panel=PARTS)(diversify.diversify)
 app.command("select", rich_help_panel=PARTS)(select.select)
 app.command("inject", rich_help_panel=PARTS)(inject.inject)
 app.command("certify", rich_help_panel=PARTS)(certify.certify)

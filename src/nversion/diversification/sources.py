@@ -20,7 +20,7 @@ from nversion.errors import InputError
 from nversion.randomness import derive_seed, generator
 from nversion.versions import Recipe, disjoint
 
-__all__ = ["EVERYTHING", "SOURCES", "Basis", "Making"]
+__all__ = ["EVERYTHING", "SOURCES", "Basis", "Making", "Source", "basic"]
 
 CORRUPTIONS = ("noise", "shift", "rotation", "blur", "contrast")
 """How training images are changed, at severity 1 first, and at each higher one after all five."""

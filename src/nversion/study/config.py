@@ -198,7 +198,7 @@ class ReliabilitySection(_Section):
 
     resamples: int = Field(default=1000, ge=2)
     orders: int = Field(default=200, ge=1)
-    training_images: int = Field(default=2000, ge=0)
+    training_images: int = Field(default=1500, ge=0)
     white_box_images: int = Field(default=100, ge=0)
 
 

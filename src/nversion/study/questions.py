@@ -250,7 +250,7 @@ def _failing_together(results: Results) -> str:
     return (
         f" Its versions do not fail independently: two or more fail on {found.coincidences:,} of "
         f"them, where independence predicts {found.expected_coincidences or 0.0:,.1f} "
-        f"({_p(found.p_value)})."
+        f"({p_value(found.p_value)})."
     )
 
 

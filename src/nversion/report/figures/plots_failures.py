@@ -91,7 +91,7 @@ def coverage(results: Results, canvas: Canvas) -> Drawing | None:
     shown = [value for one in curves for value in one.accuracy]
     axes.set_xlim(0.0, 1.02)
     axes.set_ylim(*limits(shown, top=1.002))
-    axes.set_xlabel("share of the images that are covered, the surest first")
+    axes.set_xlabel("share of images covered, the surest first")
     axes.set_ylabel("right of those")
     share_axis(axes, "x")
     share_axis(axes, "y")

@@ -77,7 +77,10 @@ def heat_map(matrix: Doubles, names: Sequence[str], measure: str, canvas: Canvas
     bar = drawing.figure.colorbar(image, ax=axes, shrink=0.8, pad=0.03, aspect=24)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0)
-    bar.set_label(measure)
+    if canvas.narrow:
+        axes.set_xlabel(measure)
+    else:
+        bar.set_label(measure)
     told = (
         f"from {defined.min():.3f} to {defined.max():.3f}, {defined.mean():.3f} in the mean"
         if len(defined)

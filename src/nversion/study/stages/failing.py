@@ -17,8 +17,9 @@ from nversion.randomness import derive_seed, numpy_generator
 from nversion.study.context import Study
 from nversion.study.sections import FailuresTogether, Reliability, Section, Selection, VoterCurve
 from nversion.study.stages.voting import Voted
+from nversion.study.units.asking import AskOnTraining
 from nversion.study.units.base import MadeFrom
-from nversion.study.units.choosing import AskOnTraining, ChooseVersions
+from nversion.study.units.choosing import ChooseVersions
 from nversion.study.units.covering import CoverImages
 from nversion.study.units.failing import MeasureFailures
 from nversion.study.units.trained import TrainedVersion

@@ -13,59 +13,20 @@ import torch
 from torch import Tensor
 
 from nversion.datasets.shared import SharedDataset
-from nversion.files import read_tensor, write_json, write_tensors
+from nversion.files import read_tensor, write_json
 from nversion.measures.answers import Doubles
 from nversion.program import accuracy_by_n, create_voter
 from nversion.program.white_box import white_box
 from nversion.selection import Accuracy, Coincidence, Criterion, WhiteBox, greedy
 from nversion.study.units.base import MadeFrom, Unit
 from nversion.study.units.loading import load_version
-from nversion.study.units.outputs import softmax_outputs
 from nversion.study.units.stored import StoredOutputs, read_outputs
 from nversion.study.units.trained import TrainedVersion
 
-__all__ = ["AskOnTraining", "ChooseVersions"]
+__all__ = ["ChooseVersions"]
 
 COUNTING = ("plurality", "majority", "k-of-n", "consensus")
 """Voters whose programs are chosen by a plurality, others by the mean softmax."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class AskOnTraining(Unit):
-    """Write one version's softmax outputs on some training images.
-
-    Attributes:
-        network: the version.
-        shared: the dataset.
-        rows: of the training images, int64 [count].
-        device: where it computes.
-        path: of the outputs ("probabilities").
-    """
-
-    network: TrainedVersion
-    shared: SharedDataset
-    rows: npt.NDArray[np.int64]
-    device: torch.device
-    path: Path
-
-    def run(self) -> None:
-        """Ask it."""
-        images = self.shared.open().train.images[torch.from_numpy(self.rows)]
-        outputs = softmax_outputs(load_version(self.network), images, self.device)
-        write_tensors(self.path, {"probabilities": outputs})
-
-    def inputs(self) -> Mapping[str, Any]:
-        """Return the weights, the images and the kind of device."""
-        return {
-            "weights": self.network.weights,
-            "data": self.shared.digest,
-            "rows": self.rows,
-            "device": self.device.type,
-        }
-
-    def outputs(self) -> tuple[Path, ...]:
-        """Return the outputs' file."""
-        return (self.path,)
 
 
 @dataclasses.dataclass(frozen=True)
