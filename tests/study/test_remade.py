@@ -100,7 +100,7 @@ REMADE: dict[str, Sequence[str]] = {
     "selection/accuracy.py": ("failures", "chosen"),
     "selection/search.py": ("chosen",),
     "selection/shapley.py": (),
-    "program/model.py": ("vote-radii",),
+    "program/model.py": ("vote-radii", "whole"),
     "program/certificates/certified.py": ("vote-radii",),
     "program/certificates/softmaxes.py": ("vote-radii",),
     "program/certificates/leads.py": ("vote-radii",),

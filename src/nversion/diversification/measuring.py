@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nversion.measures import diversity, gradient_cosines
+from nversion.measures import Diversity, diversity, gradient_cosines
 from nversion.models import frozen
 from nversion.program import vote_outputs
 from nversion.program.white_box import white_box
@@ -120,9 +120,7 @@ def measure(
         vote=float(voted.mean()),
         gain_over_mean=over[0],
         gain_over_best=over[1],
-        measures={
-            name: (_number(found.mean(name)), *map(_number, found.interval(name))) for name in KEPT
-        },
+        measures={name: _measured(found, name) for name in KEPT},
         coincidences=failures.coincidences,
         expected_coincidences=failures.expected_coincidences,
         z=_number(failures.knight_leveson_z),
@@ -156,6 +154,11 @@ def _interval(
     )
     low, high = np.quantile(drawn @ kinds / len(values), [0.025, 0.975])
     return float(values.mean()), float(low), float(high)
+
+
+def _measured(found: Diversity, name: str) -> tuple[float | None, float | None, float | None]:
+    low, high = found.interval(name)
+    return _number(found.mean(name)), _number(low), _number(high)
 
 
 def _number(value: float) -> float | None:

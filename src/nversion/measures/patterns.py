@@ -65,7 +65,7 @@ class Sampling:
         drawn = randomness.multinomial(len(found), equal, size=self.resamples)
         shape = (len(found), int(kinds.max()) + 1)
         held = sparse.csr_array((np.ones(len(kinds)), (places, kinds)), shape=shape)
-        weights: Doubles = drawn.astype(np.float64) @ held
+        weights: Doubles = np.asarray((held.T @ drawn.T.astype(np.float64)).T)
         return weights
 
 

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from nversion.measures.answers import Doubles
 from nversion.reliability import CoincidentFailures, Growth
+from nversion.report.failures import grown_on
 from nversion.report.figures import palette, plots_reliability
 from nversion.report.figures.drawing import (
     DASHED,
@@ -23,7 +24,7 @@ from nversion.report.figures.drawing import (
     share_axis,
 )
 from nversion.report.values import percent
-from nversion.study.sections import FailuresTogether, Results, VoterCurve
+from nversion.study.sections import Results, VoterCurve
 
 __all__ = ["coincident_failures", "coverage", "grown_on", "growth", "pairs"]
 
@@ -46,18 +47,6 @@ def coincident_failures(results: Results, canvas: Canvas) -> Drawing | None:
     found = together.failures
     counted = CoincidentFailures(np.array(found.histogram), np.array(found.by_version))
     return plots_reliability.failures_histogram(counted, canvas)
-
-
-def grown_on(results: Results) -> tuple[str, FailuresTogether] | None:
-    """Return the images on which figure 12 is drawn, by their name, if there are any."""
-    known = {
-        "adversarial images": results.reliability.adversarial,
-        "test images": results.reliability.test,
-    }
-    for name, together in known.items():
-        if together is not None and together.plurality is not None:
-            return name, together
-    return None
 
 
 def growth(results: Results, canvas: Canvas) -> Drawing | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from nversion.report.figures.plots_failures import grown_on
+from nversion.report.failures import grown_on
 from nversion.report.text.tables import Cell, Column, Table
 from nversion.report.values import MISSING, count, decimal, join, p_value, percent, plural
 from nversion.study.sections import (

@@ -183,9 +183,11 @@ class ChooseVersions(Unit):
         """Return the program as it grows: the best elsewhere first, and as versions were chosen."""
         if judged is None:
             return None
-        first = [] if ranked is None else np.argsort(-ranked.accuracies.numpy(), kind="stable")
+        first: list[int] = []
+        if ranked is not None:
+            first = np.argsort(-ranked.accuracies.numpy(), kind="stable").tolist()
         return {
-            "best_first": judged.along(list(first), self.voter) if len(first) else [],
+            "best_first": judged.along(first, self.voter) if first else [],
             "chosen": judged.along(chosen, self.voter),
         }
 
