@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
+import json
 import math
 import tempfile
 from collections.abc import Callable
@@ -95,7 +97,7 @@ def make_results(
             "test_accuracy": 0.9911,
             "whole": _whole(names, np.random.default_rng([seed, versions, 1])),
         },
-        "reliability": make_reliability(np.random.default_rng([9, versions]), names),
+        "reliability": json.loads(make_reliability(tuple(names))),
         **_distillation(rng, singles),
         "questions": _questions(good, float(given[-1])),
         "example": make_example(names[0] if names else "none"),
@@ -159,10 +161,12 @@ def _whole(names: list[str], rng: np.random.Generator) -> dict[str, Any] | None:
     }
 
 
-def make_reliability(rng: np.random.Generator, names: list[str]) -> dict[str, Any]:
-    """Return what is measured of versions for which some images are harder than others."""
+@functools.cache
+def make_reliability(names: tuple[str, ...]) -> str:
+    """Return what is measured of versions for which some images are harder than others, as JSON."""
+    rng = np.random.default_rng([9, len(names)])
     if len(names) < 2:
-        return {"test": None, "adversarial": None, "selection": None}
+        return json.dumps({"test": None, "adversarial": None, "selection": None})
     with tempfile.TemporaryDirectory() as folder:
         kinds = {
             kind: _together(rng, len(names), images, easy, Path(folder))
@@ -175,7 +179,7 @@ def make_reliability(rng: np.random.Generator, names: list[str]) -> dict[str, An
         }
         for kind in kinds
     }
-    return {**kinds, "selection": {**_selection(names), **orders}}
+    return json.dumps({**kinds, "selection": {**_selection(list(names)), **orders}})
 
 
 def _together(
