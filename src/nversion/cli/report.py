@@ -33,20 +33,14 @@ def report(
     ] = "",
 ) -> None:
     """Write the report of a study again, from its results.json, and say where it is."""
-    source = folder / "results.json"
-    if not source.is_file():
-        raise ArtefactError(
-            f"{source}: no such file; give the folder of a finished study, or make one with "
-            f"`nversion study --out {folder}`"
-        )
     # Imported here: matplotlib takes a second that other commands need not wait for.
-    from nversion.files import read_object
     from nversion.report import publish as publish_report
     from nversion.report import write_report
-    from nversion.study import Results
+    from nversion.study.finished import open_study
     from nversion.study.questions import with_answers
 
-    results = with_answers(Results.of(read_object(source), source))
+    source = folder / "results.json"
+    results = with_answers(open_study(folder).results)
     try:
         if publish is not None:
             typer.echo(str(publish_report(results, publish, command)))
