@@ -57,6 +57,20 @@ def test_the_python_of_faults_runs(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_the_python_of_evidence_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = tmp_path / "studies" / "digits"
+    study.mkdir(parents=True)
+    published = GUIDES.parent / "results" / "mnist-10" / "results.json"
+    (study / "results.json").write_bytes(published.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    exec(compile("\n".join(blocks("evidence.md", "python")), "evidence.md", "exec"), {})
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("program accuracy on the test images 0.9")
+    assert said[-1].startswith("# Evidence of the study mnist")
+
+
 def test_every_voter_is_in_the_guide() -> None:
     text = (GUIDES / "voting.md").read_text("utf-8")
     assert [name for name in voter_names() if f"| `{name}` |" not in text] == []
@@ -68,6 +82,8 @@ def test_every_voter_is_in_the_guide() -> None:
         ("certification.md", ("train", "certify", "vote")),
         ("voting.md", ("vote", "shift")),
         ("faults.md", ("inject", "vote")),
+        ("evidence.md", ("evidence",)),
+        ("study.md", ("gate", "study")),
     ],
 )
 def test_the_options_in_a_guide_exist(page: str, commands: tuple[str, ...]) -> None:

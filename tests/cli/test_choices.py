@@ -14,6 +14,7 @@ from nversion import attacks, datasets
 from nversion.certification import METHODS
 from nversion.cli import choices
 from nversion.device import Device
+from nversion.evidence.forms import FORMS
 from nversion.program import voter_names
 from nversion.program.abstention import MEASURES
 from nversion.program.voters.weights import WEIGHTINGS
@@ -29,6 +30,7 @@ def test_the_names_are_the_librarys() -> None:
     assert tuple(voter_names()) == choices.VOTERS
     assert choices.CONFIDENCES == MEASURES
     assert choices.WEIGHTINGS == WEIGHTINGS
+    assert tuple(FORMS) == choices.FORMS
     assert tuple(datasets.names()) == choices.DATASETS
     assert tuple(recipe_names()) == choices.RECIPES
     assert sorted(attacks.names()) == sorted(choices.ATTACKS)

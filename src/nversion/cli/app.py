@@ -18,6 +18,7 @@ from nversion.cli import (
     diversity,
     doctor,
     export,
+    evidence,
     gate,
     inject,
     report,
@@ -45,6 +46,7 @@ WHOLE, PARTS, MATERIAL = "The whole experiment", "Its parts", "What it is made o
 
 app.command("study", rich_help_panel=WHOLE)(study.study)
 app.command("report", rich_help_panel=WHOLE)(report.report)
+app.command("evidence", rich_help_panel=WHOLE)(evidence.evidence)
 app.command("gate", rich_help_panel=WHOLE)(gate.gate)
 app.command("train", rich_help_panel=PARTS)(train.train)
 app.command("attack", rich_help_panel=PARTS)(attack.attack)

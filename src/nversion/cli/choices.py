@@ -25,6 +25,7 @@ __all__ = [
     "DEVICES",
     "DISTANCES",
     "ENGINES",
+    "FORMS",
     "INJECTIONS",
     "METHODS",
     "MODEL_ENDINGS",
@@ -66,6 +67,7 @@ INJECTIONS = (
     *("raise", "nan", "infinite", "shape", "constant", "stuck", "bit-flips"),
     *("crash", "hang"),
 )
+FORMS = ("json", "cyclonedx", "spdx", "modelcard", "ltac", "junit")
 CORRUPTIONS = ("noise", "blur", "shift", "rotation", "contrast")
 DATASETS = ("digits", "mnist", "fashion-mnist", "kmnist")
 MODEL_ENDINGS = (".onnx", ".keras", ".h5", ".hdf5", ".pt2", ".pt", ".pth", ".ts", ".safetensors")

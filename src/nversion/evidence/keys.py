@@ -2,7 +2,7 @@
 
 A part of a key names a key of an object, an entry of a list by its name or by its place from 0
 (-1 is the last), or, as ``length``, how many entries a list has. A part with dots or blanks in it
-stands in double quotes, as in TOML.
+stands in double quotes, as in TOML, with a backslash before a quote or a backslash in it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from nversion.naming import did_you_mean
 from nversion.reading import shortened
 from nversion.study.sections import Results, Section
 
-__all__ = ["LENGTH", "found_at", "parts_of"]
+__all__ = ["LENGTH", "QUOTED", "found_at", "parts_of", "quoted"]
 
 LENGTH = "length"
 """The part of a key that is the length of a list."""
@@ -24,7 +24,10 @@ LENGTH = "length"
 NAMES = ("measure", "name", "unit", "question")
 """The keys by which entries of a list are called, the first that an entry has."""
 
-PART = re.compile(r'"([^"]*)"|([^".]+)')
+QUOTED = r'"(?:[^"\\]|\\.)*"'
+"""A part in quotes, as a regular expression."""
+
+PART = re.compile(rf'({QUOTED})|([^".]+)', re.DOTALL)
 
 SHOWN = 12
 """How many of the keys that there are a message lists."""
@@ -39,7 +42,7 @@ def parts_of(key: str) -> list[str]:
     parts, at = [], 0
     while True:
         match = PART.match(key, at)
-        part = "" if match is None else (match[1] or match[2] or "").strip()
+        part = "" if match is None else _unquoted(match[1]) or (match[2] or "").strip()
         if match is None or not part:
             raise InputError(
                 f"{key!r}: a part of the key is empty or badly quoted; it is written as in "
@@ -52,6 +55,18 @@ def parts_of(key: str) -> list[str]:
         if key[at] != ".":
             raise InputError(f"{key!r}: parts of a key have dots between them")
         at += 1
+
+
+def quoted(part: str) -> str:
+    """Return a part of a key as it is written, in quotes where it needs them."""
+    if re.fullmatch(r"[\w:+@-]+", part):
+        return part
+    escaped = part.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _unquoted(part: str | None) -> str:
+    return re.sub(r"\\(.)", r"\1", (part or "")[1:-1], flags=re.DOTALL)
 
 
 def found_at(values: Mapping[str, Any], key: str) -> Any:
@@ -138,10 +153,6 @@ def _labels(entry: Any) -> Iterator[str]:
         yield f"{norm}@{radius:g}" if norm is not None else f"{radius:g}"
 
 
-def _quoted(part: str) -> str:
-    return f'"{part}"' if "." in part else part
-
-
 def _section_at(known: type[Section] | None, part: str) -> type[Section] | None:
     """Return the section that a key of another holds; None if it is no section, or not known."""
     field = known.model_fields.get(part) if known else None
@@ -153,7 +164,7 @@ def _section_at(known: type[Section] | None, part: str) -> type[Section] | None:
 
 def _unknown(part: str, walked: Sequence[str], there_are: Sequence[str]) -> InputError:
     where = f"{'.'.join(walked)}: " if walked else "results.json: "
-    listed = ", ".join(_quoted(one) for one in there_are[:SHOWN]) + (
+    listed = ", ".join(quoted(one) for one in there_are[:SHOWN]) + (
         ", ..." if len(there_are) > SHOWN else ""
     )
     return InputError(

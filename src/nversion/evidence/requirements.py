@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from nversion.errors import InputError
-from nversion.evidence.keys import LENGTH, found_at
+from nversion.evidence.keys import LENGTH, QUOTED, found_at
 from nversion.reading import shortened
 
 __all__ = ["OPERATORS", "Judgement", "Requirement", "judge", "requirements_in"]
@@ -30,7 +30,7 @@ OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = MappingProxyType(
     }
 )
 
-FORM = re.compile(r'\s*((?:"[^"]*"|[^"<>=!])+?)\s*([<>=!]+)\s*(.*?)\s*', re.DOTALL)
+FORM = re.compile(rf'\s*((?:{QUOTED}|[^"<>=!])+?)\s*([<>=!]+)\s*(.*?)\s*', re.DOTALL)
 
 EXAMPLE = "program.whole.l2_median>=1.5"
 

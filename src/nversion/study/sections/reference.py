@@ -31,11 +31,15 @@ and radii in pixels of [0, 1], times in wall-clock seconds; all numbers are fini
 """
 
 
-def schema() -> dict[str, Any]:
-    """Return the JSON Schema of ``results.json``, with a description of each key."""
-    found = Results.model_json_schema()
-    parts = {"Results": found, **found["$defs"]}
-    for kind in _sections(Results):
+def schema(whole: type[Section] = Results) -> dict[str, Any]:
+    """Return the JSON Schema of ``results.json``, with a description of each key.
+
+    Args:
+        whole: the type of another file, to return its schema instead.
+    """
+    found = whole.model_json_schema()
+    parts = {whole.__name__: found, **found["$defs"]}
+    for kind in _sections(whole):
         part, (summary, keys) = parts[kind.__name__], _described(kind)
         part["description"] = summary
         for key, entry in part["properties"].items():
@@ -46,12 +50,17 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
 
 
-def page() -> str:
-    """Return the page that lists all keys, as Markdown."""
-    parts = [_INTRODUCTION]
-    for kind in _sections(Results):
+def page(whole: type[Section] = Results, introduction: str = _INTRODUCTION) -> str:
+    """Return the page that lists all keys, as Markdown.
+
+    Args:
+        whole: the type of the file.
+        introduction: what stands above the keys.
+    """
+    parts = [introduction]
+    for kind in _sections(whole):
         summary, keys = _described(kind)
-        title = "The whole file" if kind is Results else kind.__name__
+        title = "The whole file" if kind is whole else kind.__name__
         rows = [
             f"| `{key}` | {_in_words(entry)} | {keys[key]} |"
             for key, entry in kind.model_json_schema()["properties"].items()
