@@ -83,7 +83,7 @@ def test_every_voter_is_in_the_guide() -> None:
         ("voting.md", ("vote", "shift")),
         ("faults.md", ("inject", "vote")),
         ("evidence.md", ("evidence",)),
-        ("study.md", ("gate", "study")),
+        ("study.md", ("compare", "gate", "study")),
     ],
 )
 def test_the_options_in_a_guide_exist(page: str, commands: tuple[str, ...]) -> None:

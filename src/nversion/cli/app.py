@@ -12,6 +12,7 @@ from nversion.cli import (
     architectures,
     attack,
     certify,
+    compare,
     datasets,
     distil,
     diversify,
@@ -46,6 +47,7 @@ WHOLE, PARTS, MATERIAL = "The whole experiment", "Its parts", "What it is made o
 
 app.command("study", rich_help_panel=WHOLE)(study.study)
 app.command("report", rich_help_panel=WHOLE)(report.report)
+app.command("compare", rich_help_panel=WHOLE)(compare.compare)
 app.command("evidence", rich_help_panel=WHOLE)(evidence.evidence)
 app.command("gate", rich_help_panel=WHOLE)(gate.gate)
 app.command("train", rich_help_panel=PARTS)(train.train)

@@ -13,18 +13,17 @@ from nversion.evidence.record import (
     Environment,
     Evidence,
     Limit,
+    Metric,
     NetworkEvidence,
     StudyEvidence,
     ThreatModel,
 )
 from nversion.evidence.whole import failure_metrics, whole_metrics, whole_of, whole_per_image
-from nversion.files import digest_of, sha256_of_file
+from nversion.files import sha256_of_file
 from nversion.study.finished import FinishedStudy
+from nversion.study.former import settings_digest
 
-__all__ = ["gather", "settings_digest"]
-
-IDLE = ("run", "name", "data_dir")
-"""Sections of the configuration that change no result."""
+__all__ = ["gather", "metrics_of"]
 
 
 def gather(study: FinishedStudy, made: datetime | None = None) -> Evidence:
@@ -38,12 +37,7 @@ def gather(study: FinishedStudy, made: datetime | None = None) -> Evidence:
         ArtefactError: weights are not those of their record, or versions are of different data.
     """
     moment = (made or datetime.now(UTC)).astimezone(UTC)
-    told = [
-        *accuracy_metrics(study),
-        *certified_metrics(study),
-        *whole_metrics(study),
-        *failure_metrics(study),
-    ]
+    told = metrics_of(study)
     threats: dict[str, ThreatModel] = {}
     for _, threat in told:
         if threat is not None:
@@ -73,12 +67,14 @@ def gather(study: FinishedStudy, made: datetime | None = None) -> Evidence:
     )
 
 
-def settings_digest(study: FinishedStudy) -> str | None:
-    """Return the SHA-256 of the settings that change results; None where they are not known."""
-    settings = study.results.study.config
-    if settings is None:
-        return None
-    return digest_of({key: value for key, value in settings.items() if key not in IDLE})
+def metrics_of(study: FinishedStudy) -> list[tuple[Metric, ThreatModel | None]]:
+    """Return every number of a study that stands for a property, with its threat model."""
+    return [
+        *accuracy_metrics(study),
+        *certified_metrics(study),
+        *whole_metrics(study),
+        *failure_metrics(study),
+    ]
 
 
 def _study(study: FinishedStudy) -> StudyEvidence:
@@ -86,7 +82,7 @@ def _study(study: FinishedStudy) -> StudyEvidence:
     return StudyEvidence(
         name=facts.name or study.folder.root.name,
         results_sha256=sha256_of_file(study.folder.results),
-        settings_sha256=settings_digest(study),
+        settings_sha256=None if facts.config is None else settings_digest(facts.config),
         settings=facts.config,
         seed=facts.seed,
         dataset=facts.dataset,

@@ -55,6 +55,11 @@ class StudyFolder:
         return self.root / "report"
 
     @property
+    def former(self) -> Path:
+        """Reports of this study with other settings, each in a folder named by their digest."""
+        return self.report / "former"
+
+    @property
     def attack_table(self) -> Path:
         """The table of attacks, and the image to show them on."""
         return self.root / ".units" / "attacks.json"

@@ -20,6 +20,7 @@ from nversion.study.config import StudyConfig, load_config, make_config, save_co
 from nversion.study.context import AttackPlan, Study
 from nversion.study.facts import study_section, version_rows
 from nversion.study.folder import StudyFolder
+from nversion.study.former import keep_former
 from nversion.study.questions import answer_questions
 from nversion.study.sections import (
     AdversarialSetFacts,
@@ -130,6 +131,8 @@ def _claim(place: StudyFolder, config: StudyConfig, say: Callable[[str], None]) 
             before = make_config(load_config(place.config))
             if before.what_matters() == config.what_matters():
                 say("this study is finished; what it made is checked, and kept where it is whole")
+    if kept := keep_former(place, config):
+        say(f"the report of the settings before is kept in {place.relative(kept)}")
     save_config(config, place.config)
 
 
