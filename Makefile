@@ -3,15 +3,18 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Two stamps: what a study needs, and the tools of who develops beside it.
+STUDY  := $(VENV)/.installed-study
 STAMP  := $(VENV)/.installed
+DIST   := dist
 
 # One thread per process: the processes themselves are what runs in parallel, and the results
 # do not depend on how many there are.
 export OMP_NUM_THREADS := 1
 
-.PHONY: study test test-fast test-slow coverage check format clean
+.PHONY: study test test-fast test-slow coverage check format site wheel clean
 
-study: $(STAMP)
+study: $(STUDY)
 	$(BIN)/nversion study --out studies/digits
 
 test: check
@@ -38,11 +41,24 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-$(STAMP): pyproject.toml constraints.txt
+# The site, in site/; a page that is left out or a link that leads nowhere is an error.
+site: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# Wheel and source archive, installed where there is nothing else, and a study run from there.
+wheel: $(STAMP)
+	scripts/check_wheel.sh $(BIN)/python $(DIST)
+
+$(STUDY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "nversion needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(STAMP): $(STUDY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,keras,onnx,pandas,parquet,ray]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DIST) site .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -33,6 +33,7 @@ LONG = (
     "test_guides.py",
     "test_modes.py",
     "test_reliability_guide.py",
+    "test_site.py",
 )
 """Folders and files whose tests take long."""
 

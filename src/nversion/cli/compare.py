@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nversion.cli.options import check_study
 from nversion.cli.printing import print_table
 from nversion.errors import InputError
 
@@ -44,19 +45,20 @@ def compare(
     A study that is run again with other settings keeps its former report in report/former, which
     can be compared like a study.
 
-    Examples:
-    nversion compare studies/digits studies/digits/report/former/*
+    - `nversion compare studies/digits studies/digits/report/former/*`
 
-    nversion compare studies/digits studies/mnist --out page.html
+    - `nversion compare studies/digits studies/mnist --out page.html`
     """
+    if len(folders) < 2:
+        raise InputError("a comparison takes the folders of two studies or more")
+    names = _names(folders)
+    for folder in folders:
+        check_study(folder)
     from nversion.comparison import compare as compare_studies
     from nversion.comparison.page import page
     from nversion.files import write_text
     from nversion.study.finished import open_study
 
-    if len(folders) < 2:
-        raise InputError("a comparison takes the folders of two studies or more")
-    names = _names(folders)
     compared = compare_studies(
         {name: open_study(folder) for name, folder in zip(names, folders, strict=True)}
     )

@@ -25,7 +25,12 @@ def datasets(
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the datasets, or load one (a name, an .npz file, a folder of images) and describe it."""
+    """List the datasets, or load one (a name, an .npz file, a folder of images) and describe it.
+
+    - `nversion datasets`
+
+    - `nversion datasets mnist --data-dir data`
+    """
     from nversion.datasets import load_dataset, names
 
     if name is None:

@@ -71,8 +71,7 @@ def distil(
     the versions that teach are drawn anew for every pair. What is finished is kept; the same
     command goes on where it stopped.
 
-    Example:
-    nversion distil studies/digits --objectives label-smoothing,one-teacher,vote --repeats 10
+    - `nversion distil studies/digits --objectives label-smoothing,one-teacher,vote --repeats 10`
     """
     check_address(address, engine)
     from nversion.replication import DEFAULT_ATTACKS, Settings, find_arm, replicate

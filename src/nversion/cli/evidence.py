@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from nversion.cli import choices
+from nversion.cli.options import check_study
 
 __all__ = ["evidence"]
 
@@ -38,11 +39,11 @@ def evidence(
     Weights and data by their SHA-256, threat models, each number with its interval and method,
     results image by image, and limits.
 
-    Examples:
-    nversion evidence studies/digits --as json --out evidence.json
+    - `nversion evidence studies/digits --as json --out evidence.json`
 
-    nversion evidence studies/digits --as cyclonedx
+    - `nversion evidence studies/digits --as cyclonedx`
     """
+    check_study(folder)
     from nversion.evidence.forms import FORMS
     from nversion.evidence.gather import gather
     from nversion.files import write_text

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nversion.cli.options import check_study
 from nversion.cli.printing import print_table
 from nversion.errors import InputError
 
@@ -52,11 +53,11 @@ def gate(
 
     Lists are entered by name or place, from 0. What was not measured never passes.
 
-    Examples:
-    nversion gate studies/digits --require 'program.accuracy>=0.9'
+    - `nversion gate studies/digits --require 'program.accuracy>=0.9'`
 
-    nversion gate studies/digits --require 'attacks.deepfool.median_l2>=0.5' --junit gate.xml
+    - `nversion gate studies/digits --require 'attacks.deepfool.median_l2>=0.5' --junit gate.xml`
     """
+    check_study(folder)
     from nversion.evidence import judge
     from nversion.evidence.junit import to_junit
     from nversion.files import write_text

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from nversion.cli import choices
-from nversion.errors import DatasetError, InputError
+from nversion.errors import ArtefactError, DatasetError, InputError
 from nversion.naming import did_you_mean
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ __all__ = [
     "check_address",
     "check_place",
     "check_settings",
+    "check_study",
     "check_version",
     "confirmed",
     "data_option",
@@ -233,6 +234,20 @@ def load_version(
             err=True,
         )
     return version
+
+
+def check_study(folder: Path) -> None:
+    """Raise unless a folder holds a study's results; before anything that takes time is imported.
+
+    Raises:
+        ArtefactError: it does not.
+    """
+    source = folder / "results.json"
+    if not source.is_file():
+        raise ArtefactError(
+            f"{source}: no such file; give the folder of a finished study, or make one with "
+            f"`nversion study --out {folder}`"
+        )
 
 
 def feed_for(path: Path, inputs: Sequence[str]) -> Feed:

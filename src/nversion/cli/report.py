@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from nversion.cli.options import check_study
 from nversion.errors import ArtefactError, InputError
 
 __all__ = ["report"]
@@ -32,7 +33,13 @@ def report(
         str, typer.Option(help="With --publish: what made the study, for the README.")
     ] = "",
 ) -> None:
-    """Write the report of a study again, from its results.json, and say where it is."""
+    """Write the report of a study again, from its results.json, and say where it is.
+
+    - `nversion report studies/digits --open`
+
+    - `nversion report studies/digits --publish results --command 'nversion study'`
+    """
+    check_study(folder)
     # Imported here: matplotlib takes a second that other commands need not wait for.
     from nversion.report import publish as publish_report
     from nversion.report import write_report

@@ -146,14 +146,13 @@ def study(
     the student is certified and compared with its baseline. Interrupt it at any time; the same
     command goes on where it stopped.
 
-    Examples:
-    nversion study
+    - `nversion study`
 
-    nversion study --data mnist --data-dir data --versions 10 --recipe fast
+    - `nversion study --data mnist --data-dir data --versions 10 --recipe fast`
 
-    nversion study --config study.toml --workers 4
+    - `nversion study --config study.toml --workers 4`
 
-    nversion study --data mnist --versions 100 --plan
+    - `nversion study --data mnist --versions 100 --plan`
     """
     settings = check_settings(setting or [])
     from nversion.study.config import config_text, load_config, make_config

@@ -63,8 +63,7 @@ def train(
 ) -> None:
     """Train one version of each architecture, several at the same time.
 
-    Example:
-    nversion train student v001 v002 --data mnist --data-dir data --out versions
+    - `nversion train student v001 v002 --data mnist --data-dir data --out versions`
     """
     check_address(address, engine)
     from nversion.architectures import find_architecture
@@ -142,7 +141,11 @@ def recipes(
 ) -> None:
     """List the recipes that versions can be trained with, or show one.
 
-    A file of your own with the same keys is a recipe too: nversion study --recipe mine.toml
+    A file of your own with the same keys is a recipe too.
+
+    - `nversion recipes small`
+
+    - `nversion study --recipe mine.toml`
     """
     import tomli_w
 

@@ -146,7 +146,7 @@ class TransferMatrix(Section):
     Attributes:
         sources: versions that images were made against.
         targets: versions that they were tested on.
-        accuracy: [sources][targets], null where there is no image.
+        accuracy: ``[sources][targets]``, null where there is no image.
     """
 
     sources: list[str] = Field(default_factory=list)
