@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
-from nversion.cli.printing import size, span, stage_times
+from nversion.cli.printing import size, span, stage_times, working
 
 
 @pytest.mark.parametrize(
@@ -36,3 +40,20 @@ def test_lost_work_stands_beside_the_time_that_counts_and_only_if_there_is_some(
     lines = stage_times({"versions": 75.0, "total": 75.0}, 83.0).splitlines()
     assert "thrown away: 1 min 23 s" in lines[3]
     assert len(stage_times({"versions": 75.0, "total": 75.0}, 0.2).splitlines()) == 3
+
+
+def test_without_a_terminal_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with working("measuring"):
+        pass
+    assert capsys.readouterr() == ("", "")
+
+
+def test_on_a_terminal_work_is_shown_at_once_and_goes_away() -> None:
+    code = "from nversion.cli.printing import working\nwith working('measuring'):\n    pass\n"
+    read, write = os.openpty()
+    done = subprocess.run([sys.executable, "-c", code], stderr=write, check=True, timeout=60)
+    os.close(write)
+    shown = os.read(read, 10_000).decode()
+    os.close(read)
+    assert done.returncode == 0
+    assert "measuring" in shown

@@ -11,7 +11,7 @@ import typer
 
 from nversion.cli import choices
 from nversion.cli.options import DataDirOption, JsonOption, data_option, picture_file
-from nversion.cli.printing import print_table
+from nversion.cli.printing import print_table, working
 from nversion.cli.sources import SourcesArgument, check_sources, read_sources
 
 if TYPE_CHECKING:
@@ -96,11 +96,14 @@ def diversity(
     from nversion.reliability import coincident_failures, plurality_growth
 
     answers = table.answers
-    measures = measure(table.outputs, table.labels, resamples=resamples, seed=seed)
-    failures = coincident_failures(answers.wrong, answers.labels)
-    growth = plurality_growth(answers.predictions, answers.labels, resamples=resamples, seed=seed)
-    if figure is not None:
-        _draw(figure, draw, table, measures, failures, growth)
+    with working("measuring ..."):
+        measures = measure(table.outputs, table.labels, resamples=resamples, seed=seed)
+        failures = coincident_failures(answers.wrong, answers.labels)
+        growth = plurality_growth(
+            answers.predictions, answers.labels, resamples=resamples, seed=seed
+        )
+        if figure is not None:
+            _draw(figure, draw, table, measures, failures, growth)
     if as_json:
         typer.echo(json.dumps(_facts(table, measures, failures, growth), indent=2))
     else:

@@ -1,11 +1,12 @@
-"""Tables of plain text, as every command prints them."""
+"""Tables of plain text, as every command prints them, and what is shown while one works."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
-__all__ = ["print_table", "size", "span", "stage_times"]
+__all__ = ["print_table", "size", "span", "stage_times", "working"]
 
 # Without a terminal there is no width to keep to, and a script wants one line per row.
 WIDTH_WITHOUT_TERMINAL = 10_000
@@ -50,6 +51,26 @@ def print_table(
     # A table that is broken by a narrow terminal is ugly; one with numbers cut off is wrong.
     console.width = max(console.width, console.measure(table).minimum)
     console.print(table)
+
+
+@contextlib.contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show on a terminal, while the block runs, that something goes on.
+
+    For work whose pieces cannot be counted; what can is shown by a bar
+    (:func:`nversion.progress.progress_bar`), which must not be inside the block.
+
+    Args:
+        what: is done, in a few words.
+    """
+    from rich.console import Console
+
+    console = Console(file=sys.stderr)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
 
 
 def stage_times(seconds: Mapping[str, float], discarded: float = 0.0) -> str:

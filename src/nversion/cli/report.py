@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from nversion.cli.options import check_study
+from nversion.cli.printing import working
 from nversion.errors import ArtefactError, InputError
 
 __all__ = ["report"]
@@ -50,9 +51,12 @@ def report(
     results = with_answers(open_study(folder).results)
     try:
         if publish is not None:
-            typer.echo(str(publish_report(results, publish, command)))
+            with working("drawing ..."):
+                readme = publish_report(results, publish, command)
+            typer.echo(str(readme))
             return
-        page = write_report(results, folder / "report")
+        with working("drawing ..."):
+            page = write_report(results, folder / "report")
     except InputError as error:
         raise ArtefactError(f"{source}: holds numbers that cannot be: {error}") from error
     typer.echo(str(page))

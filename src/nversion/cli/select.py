@@ -13,7 +13,7 @@ import typer
 from nversion.cli import choices
 from nversion.cli.diversity import OnOption
 from nversion.cli.options import DataDirOption, JsonOption, data_option, picture_file
-from nversion.cli.printing import print_table
+from nversion.cli.printing import print_table, working
 from nversion.cli.sources import SourcesArgument, check_sources, is_table, read_sources
 from nversion.errors import InputError
 
@@ -151,7 +151,8 @@ def select(
         part, other = _parts(table, judge, seed)
         chosen_by = _criterion(criterion, part)
         chosen_on = f"{len(part.labels):,} images of {part.source}"
-    judged = _judge(chosen_by, other, search, tolerance, size, contributions, seed)
+    with working("choosing ..."):
+        judged = _judge(chosen_by, other, search, tolerance, size, contributions, seed)
     judged = dataclasses.replace(judged, chosen_on=chosen_on)
     if weights:
         judged = dataclasses.replace(judged, weights=_weights(chosen_by, judged.choice))
