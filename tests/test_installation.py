@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from nversion import installation
-from nversion.installation import KNOWN_ANSWERS, Check, check_installation
+from nversion.installation import EXTRAS, KNOWN_ANSWERS, Check, check_installation
 from nversion.program.dispatch import certify
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_this_installation_is_good(tmp_path: Path) -> None:
@@ -18,7 +21,7 @@ def test_this_installation_is_good(tmp_path: Path) -> None:
     assert [check for check in found.values() if check.status == "bad"] == []
     assert {f"known answer: {name}" for name in KNOWN_ANSWERS} <= set(found)
     assert found["dataset mnist"].status == "absent"
-    assert found["dataset mnist"].remedy
+    assert "no files of mnist" in found["dataset mnist"].found
     assert "torch" in found["libraries"].found
 
 
@@ -33,6 +36,14 @@ def test_a_wrong_radius_is_noticed(monkeypatch: pytest.MonkeyPatch, wrong: float
     said = KNOWN_ANSWERS["a linear network's certified radius"]()
     assert said is not None
     assert "exact one" in said
+
+
+def test_every_extra_is_one_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    assert set(EXTRAS) == set(extras) - {"benchmarks", "dev", "docs"}
+    for extra, distribution in EXTRAS.items():
+        assert any(wanted.startswith(distribution) for wanted in extras[extra])
 
 
 def test_what_raises_is_bad_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

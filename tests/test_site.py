@@ -29,6 +29,8 @@ RUN_BY = {
     "guide/evidence.md": "test_guides.py",
     "guide/faults.md": "test_guides.py",
     "guide/objectives.md": "test_guides.py",
+    "guide/own-networks.md": "test_own_networks_guide.py",
+    "guide/programs.md": "test_guides.py",
     "guide/plugins.md": "test_plugins_guide.py",
     "guide/reliability.md": "test_reliability_guide.py",
     "guide/voting.md": "test_guides.py",

@@ -32,7 +32,15 @@ from nversion.workers.number import resolve_workers
 __all__ = ["Check", "check_installation"]
 
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "safetensors", "matplotlib", "pydantic")
-EXTRAS = {"foolbox": "foolbox", "ray": "ray", "parquet": "pyarrow"}
+EXTRAS = {
+    "foolbox": "foolbox",
+    "keras": "h5py",
+    "onnx": "onnx",
+    "pandas": "pandas",
+    "parquet": "pyarrow",
+    "ray": "ray",
+    "transformers": "transformers",
+}
 """The distributions that extras bring, by the extra's name."""
 
 PUBLISHED = ("mnist", "fashion-mnist", "kmnist")
@@ -140,8 +148,8 @@ def _dataset(name: str, data_dir: str | Path | None) -> Check:
     try:
         data = load_dataset(name, root=data_dir, download=False)
     except NVersionError as error:
-        remedy = "it is downloaded when it is first used, or name its folder with --data-dir"
-        return Check(f"dataset {name}", "absent", str(error), remedy)
+        # It is downloaded when it is first used; the message says where else it may be put.
+        return Check(f"dataset {name}", "absent", str(error))
     found = f"{len(data.train):,} training and {len(data.test):,} test images"
     return Check(f"dataset {name}", "good", found)
 

@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
+from nversion import installation
 from nversion.cli.app import app
 
 
@@ -31,3 +33,20 @@ def test_one_version_does_not_vote(versions: Path) -> None:
     folder = str(sorted(versions.iterdir())[0])
     result = CliRunner().invoke(app, ["doctor", folder, "--voter", "majority"])
     assert "one version does not vote" in str(result.exception)
+
+
+def test_without_a_model_it_checks_the_installation(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["doctor", "--data-dir", str(tmp_path)])
+    assert result.exit_code == 0
+    assert "good    known answer: votes: as it must be" in result.stdout
+    assert "absent  dataset mnist" in result.stdout
+
+
+def test_a_bad_installation_ends_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = installation.Check("libraries", "bad", "none", "install them")
+    monkeypatch.setattr(installation, "check_installation", lambda _: iter([bad]))
+    result = CliRunner().invoke(app, ["doctor"])
+    assert result.exit_code == 1
+    assert "bad     libraries: none; install them" in result.stdout
+    (found,) = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)
+    assert found["status"] == "bad"

@@ -1,4 +1,4 @@
-"""``nversion doctor``: whether attacks on a network, or on a program, can be believed."""
+"""``nversion doctor``: whether attacks, or without a model this installation, can be believed."""
 
 from __future__ import annotations
 
@@ -33,12 +33,14 @@ SAID = {True: "passed", False: "FAILED", None: "-"}
 
 def doctor(
     models: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
-            metavar="MODELS...",
-            help="Folders of versions: one is a network, several are a program that votes.",
+            metavar="[MODELS...]",
+            help="Folders of versions: one is a network, several are a program that votes. "
+            "Without any, the installation is checked.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     norm: Annotated[
         str, typer.Option(callback=choices.one_of("2", "inf"), help="2 or inf, of the attacks.")
     ] = "inf",
@@ -58,16 +60,22 @@ def doctor(
     seed: Annotated[int, typer.Option(min=0, help="Of the attacks.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Check whether an evaluation by attacks can be believed.
+    """Check whether an evaluation by attacks can be believed; without models, the installation.
 
     An attack that is hindered looks like a defence that works: gradients that are zero, a model
     that draws at random, an attack that finds less with more steps, or less than one that knows
-    less. Exit code 1 if a check fails.
+    less. The installation is checked by what it finds, and by tests with known answers. Exit code 1
+    if a check fails.
+
+    - `nversion doctor`
 
     - `nversion doctor versions/v001`
 
     - `nversion doctor versions/v001 versions/v002 versions/v003 --voter majority --norm 2`
     """
+    if not models:
+        _installation(data_dir, as_json)
+        return
     for folder in models:
         check_version(folder)
     from nversion.attacks.doctor import examine
@@ -82,6 +90,26 @@ def doctor(
     else:
         _print(name, dataset.name, found)
     if found.failed:
+        raise typer.Exit(1)
+
+
+def _installation(data_dir: Path | None, as_json: bool) -> None:
+    """Check what is installed, and say so check by check; exit code 1 if one is bad."""
+    import dataclasses
+
+    if not as_json:
+        typer.echo("checking this installation, a quarter of a minute ...", err=True)
+    from nversion.installation import check_installation
+
+    checks = []
+    for check in check_installation(data_dir):
+        checks.append(check)
+        if not as_json:
+            remedy = f"; {check.remedy}" if check.remedy and check.status != "good" else ""
+            typer.echo(f"{check.status:7} {check.name}: {check.found}{remedy}")
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(check) for check in checks], indent=2))
+    if any(check.status == "bad" for check in checks):
         raise typer.Exit(1)
 
 
