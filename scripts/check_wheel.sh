@@ -52,7 +52,7 @@ unset PYTHONPATH
 "$nversion" study --versions 2 --images 2 --attacks gradient,deepfool --workers 1 \
     --set evaluation.frequency_images=2 --set certification.images=2 \
     --set certification.method=interval --set certification.random_target_images=0 \
-    --set certification.program_images=0 --set program.orders=10 2> study.log \
+    --set certification.program_images=0 --set program.orders=10 --set whole.images=0 2> study.log \
     || { cat study.log; exit 1; }
 test -s studies/digits/report/index.html
 "$nversion" report studies/digits

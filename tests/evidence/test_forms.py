@@ -20,6 +20,13 @@ from nversion.evidence.forms import FORMS
 from nversion.evidence.record import Evidence
 
 
+def _metrics_of(component: dict[str, Any]) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = component["modelCard"]["quantitativeAnalysis"][
+        "performanceMetrics"
+    ]
+    return found
+
+
 def test_cyclonedx_keeps_to_its_schema(evidence: Evidence) -> None:
     text = FORMS["cyclonedx"](evidence)
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
@@ -29,6 +36,9 @@ def test_cyclonedx_keeps_to_its_schema(evidence: Evidence) -> None:
     assert metrics[0]["value"] == "0.9"
     assert set(metrics[0]["confidenceInterval"]) == {"lowerBound", "upperBound"}
     assert any("not evaluated" in one for one in card["considerations"]["technicalLimitations"])
+    shown = [metrics, *(_metrics_of(one) for one in bom["components"] if "modelCard" in one)]
+    told = {(one["slice"].partition(";")[0], one["type"]) for each in shown for one in each}
+    assert told == {(one.subject, one.name) for one in evidence.metrics}
     refs = [one["bom-ref"] for one in bom["components"]]
     assert len(set(refs)) == len(refs)
     assert set(bom["dependencies"][0]["dependsOn"]) <= set(refs)

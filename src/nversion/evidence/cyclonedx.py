@@ -76,9 +76,7 @@ def _program(evidence: Evidence) -> dict[str, Any]:
                 "inputs": [{"format": "image, float32 in [0, 1]"}],
                 "outputs": [{"format": "class, or an abstention"}],
             },
-            "quantitativeAnalysis": {
-                "performanceMetrics": _metrics(evidence, "program", "versions")
-            },
+            "quantitativeAnalysis": {"performanceMetrics": _metrics(evidence)},
             "considerations": {
                 "technicalLimitations": [
                     f"{limit.status}: {limit.what} ({limit.reason})" for limit in evidence.limits
@@ -119,7 +117,7 @@ def _network(evidence: Evidence, network: NetworkEvidence) -> dict[str, Any]:
                 "modelArchitecture": network.architecture or "not known",
                 "datasets": [{"ref": "dataset"}],
             },
-            "quantitativeAnalysis": {"performanceMetrics": _metrics(evidence, network.name)},
+            "quantitativeAnalysis": {"performanceMetrics": _metrics(evidence, network)},
         },
         "properties": _properties(
             {
@@ -136,8 +134,14 @@ def _network(evidence: Evidence, network: NetworkEvidence) -> dict[str, Any]:
     return component
 
 
-def _metrics(evidence: Evidence, *subjects: str) -> list[dict[str, Any]]:
-    return [_metric(one) for one in evidence.metrics if one.subject in subjects]
+def _metrics(evidence: Evidence, network: NetworkEvidence | None = None) -> list[dict[str, Any]]:
+    """Return the metrics of one network; without one, those of the program and of all versions."""
+    names = {one.name for one in evidence.networks}
+    return [
+        _metric(one)
+        for one in evidence.metrics
+        if (one.subject not in names if network is None else one.subject == network.name)
+    ]
 
 
 def _metric(metric: Metric) -> dict[str, Any]:
