@@ -84,8 +84,9 @@ def test_the_python_of_a_concept_runs(path: Path, capsys: pytest.CaptureFixture[
     exec(compile(code, path.name, "exec"), {})
     said = capsys.readouterr().out.splitlines()
     if path.stem == "coincident-failures":
-        alike, apart = (float(line.rpartition(" ")[2]) for line in said)
-        assert alike > 20 * apart
+        alike, together, apart, seldom = (float(line.rpartition(" ")[2]) for line in said)
+        assert alike > 50 > 3 > abs(apart)
+        assert together > 20 * seldom
     if path.stem == "certificates":
         pairs = [tuple(map(float, re.findall(r"\d\.\d+", line))) for line in said]
         assert len(pairs) == 5
