@@ -31,11 +31,17 @@ def results(name: str = "mine", *, accuracy: float = 0.9, verdict: str = "level"
         **dict.fromkeys(("student", "baseline", "difference", "low", "high", "p_value"), 0.5),
         **dict.fromkeys(("images", "source_images"), 100),
     }
-    gain = {"name": "v001", "kind": "version", "norm": "l2", "verdict": verdict}
-    whole = {
-        "subjects": [{"name": "v001", "kind": "version", "norms": {"l2": {"median": 1.0}}}],
-        "gains": [gain],
+    known = ("first", "second", "difference", "low", "high", "p_value")
+    gain = {
+        "name": "v001",
+        "kind": "version",
+        "norm": "2",
+        "verdict": verdict,
+        **dict.fromkeys(known, 0.5),
+        **dict.fromkeys(("images", "clusters"), 100),
     }
+    subject = {"name": "v001", "kind": "version", "versions": 1, "norms": {"2": {"median": 1.0}}}
+    whole = {"subjects": [subject], "gains": [gain]}
     return {
         "study": {
             "name": name,
