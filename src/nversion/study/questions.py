@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from nversion.errors import InputError, StudyError
 from nversion.evaluation.clustered import FEWEST, holm
+from nversion.study.attack_answer import ATTACK_RULE, which_attack
 from nversion.study.sections import (
-    AttackRow,
     Comparison,
     Question,
     Results,
@@ -70,9 +70,7 @@ def answer_questions(results: Results) -> list[Question]:
         Question(
             question="Which type of adversarial attack is most successful?",
             answer=_which_attack(results),
-            rule="By the share of runs that succeed, however large the change. An attack can be "
-            "told from the best if the 95 % intervals of the two lie apart; an interval counts "
-            "each test image as one try.",
+            rule=ATTACK_RULE,
             rests_on=["attacks"],
         ),
         Question(
@@ -94,9 +92,9 @@ def answer_questions(results: Results) -> list[Question]:
         Question(
             question="Can N-version programming make one more robust network?",
             answer=_does_distilling_transfer(results),
-            rule="Yes if the student beats the baseline in every measure of robustness in table "
-            "III and does not lose test accuracy; no if it loses in some of them and wins in none; "
-            f"in part if it wins in some. {_TEST}",
+            rule="Yes if the student beats the baseline in every measure of robustness in the "
+            "table that compares the two and does not lose test accuracy; no if it loses in some "
+            f"of them and wins in none; in part if it wins in some. {_TEST}",
             rests_on=["distillation.comparison", "distillation.student_rank"],
         ),
     ]
@@ -185,29 +183,7 @@ def _which_attack(results: Results) -> str:
         for row in results.attacks
         if row.tried
     ]
-    if not rows:
-        return "No attack was run."
-    best = max(share for _, share, _ in rows)
-    winners = [name for name, share, _ in rows if share == best]
-    floor = max(_ends(row)[0] for _, share, row in rows if share == best)
-    each = ", each" if len(winners) > 1 else ""
-    text = f"{in_a_row(winners)}{each} with {percent(best)} of its runs"
-    if len(winners) == len(rows):
-        return text + "; no attack did worse."
-    worst, least, _ = min(rows, key=lambda row: row[1])
-    level = [name for name, share, row in rows if share < best and _ends(row)[1] >= floor]
-    text += f"; {worst} did worst with {percent(least)}"
-    if level:
-        text += f"; {in_a_row(level)} cannot be told from the best by these images"
-    return text + "."
-
-
-def _ends(attack: AttackRow) -> tuple[float, float]:
-    """Return an attack's interval; all there is where it is not known by test image."""
-    if attack.test_images is None:
-        return 0.0, 1.0
-    low = _known(attack.effectiveness_low, "attacks.effectiveness_low")
-    return low, _known(attack.effectiveness_high, "attacks.effectiveness_high")
+    return which_attack(rows) if rows else "No attack was run."
 
 
 def _does_voting_defend(results: Results) -> str:
