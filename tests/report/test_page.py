@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import base64
+import csv
+import hashlib
 import itertools
 import json
 import re
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,9 +17,14 @@ import pytest
 
 from nversion.errors import ArtefactError
 from nversion.report import write_report
+from nversion.report.blocks import row_ids
 from nversion.report.figures import FIGURES, draw
+from nversion.report.figures.data import csv_text
+from nversion.report.figures.overview import boxes, overview
 from nversion.report.page import draw_all, render
 from nversion.report.text import summary
+from nversion.report.text.intro import scant
+from nversion.report.values import percent
 from nversion.study.sections import Results
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -58,7 +67,7 @@ class Page(HTMLParser):
             self.faults.append(f"</{tag}> closes something else")
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.text.append(data)
 
     @property
@@ -92,8 +101,14 @@ def check(source: str) -> Page:
     targets = {link[1:] for link in page.links if link.startswith("#")}
     assert targets <= set(page.ids)
     for link in page.links:
-        assert link.startswith(("#", "data:", "figures/")), link
-    assert not re.search(r"https?:|@import|<script|javascript:|\son\w+=", source)
+        assert link.startswith(("#", "data:")), link
+    # One script, the page's own, which its content policy knows by its hash.
+    before, *scripts = source.split("<script>")
+    assert len(scripts) == 1
+    script, after = scripts[0].split("</script>")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in before
+    assert not re.search(r"https?:|@import|<script|javascript:|\son\w+=", before + after)
     for tag, values in page.tags:
         if tag == "html":
             assert values["lang"]
@@ -123,8 +138,10 @@ def test_every_figure_is_on_the_page_and_on_disk(
         assert key in page.ids
         assert (folder / "figures" / f"{key}.png").read_bytes().startswith(b"\x89PNG")
         assert (folder / "figures" / f"{key}.svg").read_text("utf-8").startswith("<?xml")
-    links = {link for link in page.links if link.startswith("figures/")}
-    assert links == {f"figures/{key}.{kind}" for key in FIGURES for kind in ("svg", "png")}
+    saved = {values["download"] for tag, values in page.tags if "download" in values}
+    assert saved >= {f"{key}.svg" for key in FIGURES}
+    pictures = {"figure-3-attacks.csv"}
+    assert saved >= {f"{key}.csv" for key in FIGURES} - pictures
     assert {path.name for path in folder.iterdir()} == {"index.html", "figures"}
 
 
@@ -152,9 +169,82 @@ def test_numbers_and_answers_are_those_of_the_results(
 
 def test_order_is_what_was_run_then_answers_then_numbers_then_figures(page: Page) -> None:
     words = page.words
-    marks = ["Recipe", "How robust are neural networks?", "Mean effectiveness", "Figure 2 Test"]
+    marks = ["Recipe", "How robust are neural networks?", "of the single versions", "Figure 2 Test"]
     places = [words.index(mark) for mark in marks]
     assert places == sorted(places)
+
+
+def test_figures_and_tables_are_numbered_in_the_order_of_the_page(page: Page) -> None:
+    for kind in ("Figure", "Table"):
+        found = [
+            int(n) for n in re.findall(rf"{kind} (\d+) [A-Z]", page.words.split("Key numb")[-1])
+        ]
+        first = 2 if kind == "Figure" else 1  # The picture of the study is figure 1.
+        assert found == list(range(first, first + len(found)))
+        assert len(found) >= 5
+    assert "Figure 1 \u00b7 This study in one picture" in page.words
+    assert "Study of 2019: figure 3 there: ten attacks" in page.words
+    assert "In the study of 2019 this is table II." in page.words
+
+
+def test_the_page_opens_with_what_the_method_is_and_says_each_word_where_it_is_first_used(
+    page: Page,
+) -> None:
+    words = page.words
+    assert words.index("In N-version programming, several programs") < words.index("Questions and")
+    linked = [link for link in page.links if link.startswith("#word-")]
+    assert linked[:2] == ["#word-version", "#word-program"]
+    assert len(linked) == len(set(linked)) >= 6
+
+
+def test_the_picture_of_the_study_has_its_numbers(
+    example: Callable[..., dict[str, Any]],
+) -> None:
+    results = example(10, failed=1)
+    results["study"] |= {"train_images": 60_000, "test_images": 10_000, "class_names": ["a", "b"]}
+    known = Results.of(results)
+    written = {box.key: " ".join((box.title, *box.lines)) for box in boxes(known)}
+    assert "60,000 to learn from 10,000 to test on 2 classes" in written["images"]
+    assert written["versions"].startswith("9 versions")
+    assert f"adversarial {percent(results['program']['accuracy'])}" in written["program"]
+    assert "10 attacks" in written["attacks"]
+    for narrow in (False, True):
+        picture = ET.fromstring(overview(known, narrow=narrow))
+        shown = [text.text or "" for text in picture.iter("text")]
+        assert {line for box in boxes(known) for line in (box.title, *box.lines)} <= set(shown)
+    assert overview(Results.of({}), narrow=True)
+
+
+def test_few_data_are_said_to_be_few(example: Callable[..., dict[str, Any]]) -> None:
+    results = example(3)
+    results["adversarial_set"]["source_images"] = 12
+    said = " ".join(scant(Results.of(results)))
+    assert "from 12 test images, and below 30 no comparison" in said
+    assert "3 versions cannot outvote much" in said
+    assert "program itself" not in said  # 30 images
+    assert scant(Results.of(example(10))) == []
+    assert scant(Results.of({})) == []
+
+
+def test_rows_of_tables_have_places_of_their_own(page: Page) -> None:
+    assert "table-2-attacks-carlini-wagner" in page.ids
+    assert "#table-2-attacks-carlini-wagner" in page.links
+    assert row_ids("t", ["a", "A b", "\u043a\u043b", "a", '"><'])[:4] == [
+        "t-a",
+        "t-a-b",
+        "t-3",
+        "t-a--4",
+    ]
+
+
+def test_tables_and_figures_can_be_had_as_csv(page: Page) -> None:
+    files = {v["download"]: v["href"] for tag, v in page.tags if "download" in v}
+    text = base64.b64decode(files["figure-5-program.csv"].split(",")[1]).decode()
+    rows = list(csv.DictReader(text.splitlines()))
+    assert {"N = 1", "N = 9"} <= {row["mark"].partition(":")[0] for row in rows}
+    text = base64.b64decode(files["table-2-attacks.csv"].split(",")[1]).decode()
+    assert len(list(csv.reader(text.splitlines()))) == 11
+    assert csv_text(["a"], [["=1+1"], ["-2"], [-2.0]]) == "a\n'=1+1\n'-2\n-2.0\n"
 
 
 def test_the_study_of_2019_is_named_on_mnist_only(example: Callable[..., dict[str, Any]]) -> None:
@@ -202,7 +292,8 @@ def test_hostile_names_stay_text(example: Callable[..., dict[str, Any]]) -> None
     source = render(known, draw_all(known))
     page = Page(source)
     assert page.faults == []
-    assert "<script" not in source
+    assert source.count("<script") == source.count("</script>") == 1
+    assert "alert(1)" not in source.split("<script>")[1]
     assert "</style>" in source
     assert source.count("</style>") == 1
     assert "49" not in page.words.split()

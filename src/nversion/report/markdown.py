@@ -88,13 +88,12 @@ def render_markdown(
         parts.append("## Figures")
         for key in figures:
             entry = FIGURES[key]
-            title = ": ".join(word for word in (entry.number, entry.title) if word)
-            parts += [f"### {title}", f"![{title}]({FIGURE_FOLDER}/{key}.svg)"]
+            parts += [f"### {entry.title}", f"![{entry.title}]({FIGURE_FOLDER}/{key}.svg)"]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _section(table: Table, finding: str | None) -> list[str]:
-    title = ": ".join(word for word in (table.number, table.title) if word)
+    title = table.title
     heads = [
         " ".join(word for word in (_plain(column.title), _group(column.group)) if word)
         for column in table.columns

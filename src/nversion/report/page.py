@@ -1,13 +1,15 @@
 """The report as one HTML page: what stands where, and the files it is written to.
 
-The page needs nothing but itself: style and figures are inside, there are no scripts, and a
-content policy forbids the browser to load anything. All text from results is escaped.
+The page needs nothing but itself: style, figures, their data and one small script are inside, and a
+content policy forbids the browser to load anything and to run any other script. It reads and prints
+the same without scripts. All text from results is escaped.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import TypeAlias
@@ -16,12 +18,24 @@ import jinja2
 from markupsafe import Markup
 
 from nversion.files import replacing, write_text
+from nversion.report.blocks import FigureBlock, Section, TableBlock, data_link, numbered
 from nversion.report.figures import FIGURES, draw
+from nversion.report.figures.data import figure_csv
 from nversion.report.figures.drawing import NARROW, WIDE, Drawing
+from nversion.report.figures.overview import overview
 from nversion.report.figures.palette import ROLES
 from nversion.report.figures.svg import inline_svg
 from nversion.report.reference import figure_note, reference_for
-from nversion.report.text import reliability, sentences, summary, tables, twins, votes, whole
+from nversion.report.text import (
+    intro,
+    reliability,
+    sentences,
+    summary,
+    tables,
+    twins,
+    votes,
+    whole,
+)
 from nversion.report.text.table_three import distillation_table
 from nversion.report.text.tables import Table
 from nversion.study.sections import Results
@@ -48,46 +62,6 @@ _SENTENCES: dict[str, Callable[[Results], str | None]] = {
     "figure-12-growth": reliability.predicted,
     "figure-13-coverage": reliability.covered,
 }
-
-
-@dataclass(frozen=True)
-class FigureBlock:
-    """A figure on the page, drawn for a wide and for a narrow screen."""
-
-    key: str
-    number: str
-    title: str
-    finding: str | None
-    then: str | None
-    wide: Markup
-    narrow: Markup
-    kind: str = "figure"
-
-
-@dataclass(frozen=True)
-class TableBlock:
-    """A table on the page; folded away where `folded` names what the fold holds."""
-
-    key: str
-    table: Table
-    finding: str | None
-    folded: str = ""
-    open: bool = False
-    kind: str = "table"
-
-    @property
-    def number(self) -> str:
-        """The table's number, such as "Table II", empty if it has none."""
-        return self.table.number
-
-
-@dataclass
-class Section:
-    """A section of the page."""
-
-    key: str
-    title: str
-    blocks: list[FigureBlock | TableBlock] = field(default_factory=list)
 
 
 def write_report(results: Results, folder: Path) -> Path:
@@ -136,18 +110,26 @@ def render(results: Results, drawings: Drawings) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    script = _script()
+    link = intro.Linker()
     return environment.get_template("report.html").render(
+        introduction=link(intro.INTRODUCTION) if results.versions else "",
+        pictures=[Markup(overview(results, narrow=narrow)) for narrow in (False, True)],
+        scant=intro.scant(results),
+        glossary=intro.WORDS,
+        link=link,
+        script=script,
+        script_hash=_hash(script),
         title=summary.title(results),
         lede=summary.lede(results),
         facts=summary.facts(results),
         failures=summary.failures(results),
         questions=summary.questions(results),
         tiles=summary.key_numbers(results),
-        sections=[section for section in _sections(results, drawings) if section.blocks],
+        sections=numbered(_sections(results, drawings), figures=1 if results.versions else 0),
         networks=summary.networks(results),
         config=summary.config(results),
         with_2019=reference_for(results) is not None,
-        figure_folder=FIGURE_FOLDER,
         styles=_styles(),
     )
 
@@ -177,6 +159,7 @@ def _sections(results: Results, drawings: Drawings) -> list[Section]:
             "adversarial-images",
             "The adversarial images",
             [
+                *_table("table-what-attacks-do", tables.described_attacks(results), None),
                 *figure("figure-3-attacks"),
                 *_table(
                     "table-2-attacks",
@@ -259,12 +242,13 @@ def _figure(results: Results, key: str, wide: Drawing, narrow: Drawing) -> Figur
     entry = FIGURES[key]
     return FigureBlock(
         key,
-        entry.number,
         entry.title,
         _SENTENCES[key](results),
         figure_note(results, key),
         Markup(inline_svg(wide, f"{key}-w", "wide")),
         Markup(inline_svg(narrow, f"{key}-n", "narrow")),
+        data_link("image/svg+xml", wide.svg),
+        data_link("text/csv", figure_csv(wide)),
     )
 
 
@@ -285,3 +269,14 @@ def _styles() -> Markup:
         f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
         + source.read_text(encoding="utf-8")
     )
+
+
+def _script() -> Markup:
+    """Return the page's script."""
+    source = resources.files("nversion.report").joinpath("templates", "report.js")
+    return Markup(source.read_text(encoding="utf-8"))
+
+
+def _hash(script: str) -> str:
+    """Return the hash by which the page's content policy knows its script."""
+    return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode()

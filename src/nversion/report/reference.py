@@ -129,4 +129,7 @@ def figure_note(results: Results, key: str) -> str | None:
         f"{percent(then.baseline['adversarial_accuracy'])}; the student would have been the "
         f"{ordinal(then.student_rank)} most robust of {then.rank_of}.",
     }
-    return notes.get(key)
+    note = notes.get(key)
+    number = key.removeprefix("figure-").partition("-")[0]
+    there = f"figure {number} there" if number.isdigit() else "in its text"
+    return None if note is None else f"{there}: {note}"

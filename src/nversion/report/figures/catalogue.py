@@ -1,7 +1,7 @@
 """The report's figures: which there are, and how to draw them.
 
-Figures 2 to 6 carry the numbers that they have in the study of 2019; figure 1 there is a diagram.
-The others are ours.
+The keys of figures 2 to 6 carry the numbers that they have in the study of 2019, where figure 1 is
+a diagram; the others are ours. On the page they are numbered in its order.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["FIGURES", "Entry", "draw", "figures"]
 
 @dataclass(frozen=True)
 class Entry:
-    """One figure of the report: its number, its title, and the function that draws it.
+    """One figure of the report: the number in its key, its title, and the function that draws it.
 
     The function returns None where the results lack what the figure shows.
     """

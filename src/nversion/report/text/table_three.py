@@ -110,9 +110,10 @@ def distillation_table(results: Results) -> Table | None:
         )
     if then:
         notes.append(
-            "The radii of 2019 are CNN-Cert's, for one random target class an image, misclassified "
-            "images left out. Its script fed CNN-Cert images shifted to [-0.5, 0.5] while the "
-            "networks had learnt [0, 1], so they bound another function than the one that was "
+            "In the study of 2019 this is table III. Its radii are CNN-Cert's, for one random "
+            "target class an image, misclassified images left out. Its script fed CNN-Cert images "
+            "shifted to [-0.5, 0.5] while the networks had learnt [0, 1], so they bound another "
+            "function than the one that was "
             "deployed."
         )
     return Table("Table III", "Baseline and student", columns, body, notes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from nversion.attacks.kinds import KINDS, about, paper_of
 from nversion.report.reference import Study2019, reference_for
 from nversion.report.text.sentences import effectiveness_interval
 from nversion.report.values import (
@@ -30,6 +31,7 @@ __all__ = [
     "Table",
     "attack_table",
     "certificate_method",
+    "described_attacks",
     "frequency_table",
     "one_line",
     "stage_table",
@@ -62,7 +64,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; the first cell of each row is its heading."""
+    """A table; the first cell of each row is its heading.
+
+    Its number is the one that it has in the study of 2019, "" if it is not there.
+    """
 
     number: str
     title: str
@@ -104,7 +109,8 @@ def attack_table(results: Results) -> Table | None:
     ]
     body = [_attack_row(attack, distances, then) for attack in attacks]
     notes = [
-        "Effectiveness is the share of runs that succeeded, with its 95\u202f% Wilson interval, in "
+        "The norm is what an attack makes small. Effectiveness is the share of runs that "
+        "succeeded, with its 95\u202f% Wilson interval, in "
         "which a test image that several versions were attacked on counts once; an image that the "
         "version already gets wrong is no success. Distances are in pixels of [0, 1]; RMS is the "
         "root mean square change per pixel, SSIM the structural similarity to the original."
@@ -114,7 +120,8 @@ def attack_table(results: Results) -> Table | None:
         notes.append(f"Rule of the adversarial set: {rule.rstrip('.')}.")
     if then:
         notes.append(
-            "The 2019 study tried each attack 1,300 times. It prints 73.23\u202f% for the gradient "
+            "In the study of 2019 this is table II. It tried each attack 1,300 times. It prints "
+            "73.23\u202f% for the gradient "
             "attack beside 939 successes, which are 72.23\u202f%. It left slsqp out because people "
             "saw the perturbation."
         )
@@ -138,9 +145,9 @@ def _attack_row(attack: AttackRow, distances: Sequence[str], then: Study2019 | N
     low, high = effectiveness_interval(attack)
     name = attack.name or MISSING
     norm, seconds = attack.norm, attack.seconds
-    about = (norm_name(norm) if norm else "", "" if seconds is None else duration(seconds))
+    facts = (norm_name(norm) if norm else "", "" if seconds is None else duration(seconds))
     cells = [
-        Cell(name, ", ".join(part for part in about if part)),
+        Cell(name, ", ".join(part for part in facts if part)),
         Cell(percent(share), interval(low, high) if low is not None else "", bar=share),
     ]
     if then:
@@ -154,6 +161,28 @@ def _attack_row(attack: AttackRow, distances: Sequence[str], then: Study2019 | N
         *(Cell(decimal(_distances(attack)[title])) for title in distances),
         _membership(attack),
     ]
+
+
+def described_attacks(results: Results) -> Table | None:
+    """Return what each attack is: its type, its norm, what it does, and where it was published."""
+    listed = [attack for attack in results.attacks if attack.name]
+    if not listed:
+        return None
+    columns = [
+        Column(title, numeric=False) for title in ("Attack", "Type", "Norm", "It ...", "Paper")
+    ]
+    body = [
+        [
+            Cell(name),
+            Cell(about(name).kind, KINDS[about(name).kind]),
+            Cell(norm_name(attack.norm) if attack.norm else MISSING),
+            Cell(about(name).line or MISSING),
+            Cell(paper_of(name) or MISSING),
+        ]
+        for attack in listed
+        for name in [attack.name or ""]
+    ]
+    return Table("", "What the attacks do", columns, body)
 
 
 def _membership(attack: AttackRow) -> Cell:
