@@ -12,7 +12,7 @@ DIST   := dist
 # do not depend on how many there are.
 export OMP_NUM_THREADS := 1
 
-.PHONY: study test test-fast test-slow coverage check format site wheel clean
+.PHONY: study test test-fast test-slow test-browser coverage check format site wheel clean
 
 study: $(STUDY)
 	$(BIN)/nversion study --out studies/digits
@@ -22,10 +22,16 @@ test: check
 
 # What trains, attacks and starts little: for the minute after an edit.
 test-fast: $(STAMP)
-	$(BIN)/pytest -n 2 -m 'not slow and not long'
+	$(BIN)/pytest -n 2 -m 'not slow and not browser and not long'
 
 test-slow: $(STAMP)
 	$(BIN)/pytest -n 2 -m slow
+
+# The report in Chromium, where there is one; with npm, axe-core looks at it too.
+test-browser: $(STAMP)
+	cd $(VENV) && { test -f package/axe.min.js || ! command -v npm >/dev/null \
+	    || tar -xzf "$$(npm pack --silent axe-core@4.10.3)" package/axe.min.js || true; }
+	NVERSION_AXE="$$(ls $(CURDIR)/$(VENV)/package/axe.min.js 2>/dev/null)" $(BIN)/pytest -m browser
 
 coverage: $(STAMP)
 	$(BIN)/pytest -n 2 --cov --cov-report term
