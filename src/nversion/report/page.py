@@ -27,6 +27,7 @@ from nversion.report.figures.palette import ROLES
 from nversion.report.figures.svg import inline_svg
 from nversion.report.reference import figure_note, reference_for
 from nversion.report.text import (
+    classes,
     intro,
     reliability,
     sentences,
@@ -182,6 +183,12 @@ def _sections(results: Results, drawings: Drawings) -> list[Section]:
                     "table-certified-votes",
                     votes.vote_table(results),
                     votes.certified_votes(results),
+                ),
+                *_table("table-classes", classes.class_table(results), classes.hardest(results)),
+                *(
+                    block
+                    for key, table in classes.confusion_tables(results)
+                    for block in _table(f"table-{key}", table, None, folded="Show the confusions")
                 ),
             ],
         ),

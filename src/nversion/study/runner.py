@@ -36,6 +36,7 @@ from nversion.study.stages.attacking import (
     build_set,
     correct_on_test_images,
 )
+from nversion.study.stages.by_class import answers_by_class
 from nversion.study.stages.certifying import certify_networks
 from nversion.study.stages.certifying_votes import certify_vote
 from nversion.study.stages.comparing import compare
@@ -153,6 +154,7 @@ def _run(study: Study) -> Results:
     with study.units.stage("evaluation"):
         evaluated = evaluate_networks(study, networks, built.adversarial)
         under_attack = measure_under_attack(study, runs)
+        by_class = answers_by_class(study, voted.verdicts, voted.outputs, evaluated.outputs)
         compared = compare(study, voted, evaluated.outputs, built.adversarial)
     accuracies, transfer = measure_transfer(voted.outputs, built.adversarial)
     with study.units.stage("whole"):
@@ -170,6 +172,7 @@ def _run(study: Study) -> Results:
         transfer=transfer,
         program=_against_best(voted.program, compared).model_copy(update={"whole": whole}),
         reliability=reliability,
+        by_class=by_class,
         comparisons=compared.model_copy(update={"frequency": evaluated.frequency}),
         distillation=distillation_section(study, evaluated.networks, certification, accuracies),
         certification=certification,

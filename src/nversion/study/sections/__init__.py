@@ -17,6 +17,7 @@ from nversion.study.sections.attacks import (
     VersionRow,
 )
 from nversion.study.sections.base import Section
+from nversion.study.sections.classes import ClassAnswers
 from nversion.study.sections.compared import Comparison, ShareOfImages
 from nversion.study.sections.networks import (
     BestRadii,
@@ -72,6 +73,7 @@ __all__ = [
     "Certification",
     "CertifiedVotes",
     "ChosenVersions",
+    "ClassAnswers",
     "Coincidences",
     "Comparison",
     "Comparisons",

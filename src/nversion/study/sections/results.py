@@ -19,6 +19,7 @@ from nversion.study.sections.attacks import (
     VersionRow,
 )
 from nversion.study.sections.base import Section
+from nversion.study.sections.classes import ClassAnswers
 from nversion.study.sections.networks import Certification, Distillation
 from nversion.study.sections.program import Comparisons, Program
 from nversion.study.sections.reliability import Reliability
@@ -40,6 +41,7 @@ class Results(Section):
         program: what the program and its versions get right.
         reliability: how the versions fail together; absent from older results.
         comparisons: who is better than whom; absent from older results.
+        by_class: answers to the test images class by class; absent from older results.
         distillation: student and baseline.
         certification: certified radii.
         questions: the study's questions, with their answers.
@@ -55,6 +57,7 @@ class Results(Section):
     program: Program = Program()
     reliability: Reliability = Reliability()
     comparisons: Comparisons = Comparisons()
+    by_class: list[ClassAnswers] = Field(default_factory=list)
     distillation: Distillation = Distillation()
     certification: Certification = Certification()
     questions: list[Question] = Field(default_factory=list)
