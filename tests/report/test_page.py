@@ -103,12 +103,12 @@ def check(source: str) -> Page:
     for link in page.links:
         assert link.startswith(("#", "data:")), link
     # One script, the page's own, which its content policy knows by its hash.
-    before, *scripts = source.split("<script>")
+    head, *scripts = source.split("<script>")
     assert len(scripts) == 1
-    script, after = scripts[0].split("</script>")
+    script, tail = scripts[0].split("</script>")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    assert f"script-src 'sha256-{digest}'" in before
-    assert not re.search(r"https?:|@import|<script|javascript:|\son\w+=", before + after)
+    assert f"script-src 'sha256-{digest}'" in head
+    assert not re.search(r"https?:|@import|<script|javascript:|\son\w+=", head + tail)
     for tag, values in page.tags:
         if tag == "html":
             assert values["lang"]

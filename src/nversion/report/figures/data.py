@@ -56,8 +56,7 @@ def _rows(axes: Axes, drawing: Drawing) -> Iterator[Row]:
     """Yield the series, mark, x, y and value of all that axes hold."""
     for line in axes.lines:
         names = drawing.tips.get(line.get_gid() or "", [])
-        points = zip(line.get_xdata(orig=False), line.get_ydata(orig=False), strict=True)
-        for place, (x, y) in enumerate(points):
+        for place, (x, y) in enumerate(np.asarray(line.get_xydata(), dtype=float)):
             name = names[place] if place < len(names) else ""
             yield _series(line.get_label()), name, float(x), float(y), ""
     for bars in axes.containers:
@@ -70,7 +69,7 @@ def _rows(axes: Axes, drawing: Drawing) -> Iterator[Row]:
     for collection in axes.collections:
         yield from _collected(collection)
     for image in axes.images if axes.axison else []:
-        cells = np.ma.getdata(image.get_array()).astype(float)  # type: ignore[no-untyped-call]
+        cells = np.asarray(image.get_array(), dtype=float)
         if cells.ndim == 2:
             for (row, column), value in np.ndenumerate(cells):
                 yield "", "", float(column + 1), float(row + 1), float(value)
