@@ -31,7 +31,7 @@ test-slow: $(STAMP)
 test-browser: $(STAMP)
 	cd $(VENV) && { test -f package/axe.min.js || ! command -v npm >/dev/null \
 	    || tar -xzf "$$(npm pack --silent axe-core@4.10.3)" package/axe.min.js || true; }
-	NVERSION_AXE="$$(ls $(CURDIR)/$(VENV)/package/axe.min.js 2>/dev/null)" $(BIN)/pytest -m browser
+	NVERSION_AXE="$$(ls $(CURDIR)/$(VENV)/package/axe.min.js 2>/dev/null)" $(BIN)/pytest -m browser tests/report
 
 coverage: $(STAMP)
 	$(BIN)/pytest -n 2 --cov --cov-report term

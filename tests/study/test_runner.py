@@ -146,6 +146,26 @@ def test_what_the_page_says_of_the_data_is_in_the_results(
     assert section["class_names"] == [str(digit) for digit in range(10)]
 
 
+def test_what_is_right_by_class_adds_up_to_the_accuracies(
+    study: tuple[Path, dict[str, Any]],
+) -> None:
+    _, results = study
+    listed = {row["kind"]: row for row in results["by_class"]}
+    twins = results["distillation"]
+    best = max(results["versions"], key=lambda version: version["test_accuracy"])
+    assert listed["version"]["name"] == best["name"]
+    for kind, accuracy in (
+        ("program", results["program"]["test_accuracy"]),
+        ("version", best["test_accuracy"]),
+        ("baseline", twins["baseline"]["test_accuracy"]),
+        ("student", twins["student"]["test_accuracy"]),
+    ):
+        confusion = listed[kind]["confusion"]
+        images = sum(map(sum, confusion)) + sum(listed[kind]["abstained"])
+        assert images == results["study"]["test_images"]
+        assert sum(row[n] for n, row in enumerate(confusion)) / images == pytest.approx(accuracy)
+
+
 def test_student_and_baseline_are_compared_in_every_row(
     study: tuple[Path, dict[str, Any]],
 ) -> None:
