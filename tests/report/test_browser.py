@@ -109,7 +109,11 @@ def test_tables_sort_and_filter_and_marks_say_their_names(page: Path) -> None:
           picture.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight", bubbles: true}));
           const tip = document.querySelector(".tip");
           const named = [tip.hidden, tip.textContent, picture.tabIndex];
-          return {down, up, left, named};
+          const mark = document.querySelector("#figure-2-test-accuracy svg.wide title").parentNode;
+          mark.dispatchEvent(new MouseEvent("click", {bubbles: true}));
+          const touched = [tip.textContent, mark.querySelector("title").textContent];
+          document.body.click();
+          return {down, up, left, named, touched, gone: tip.hidden};
         })()""",
         "--window-size=1280,900",
     )
@@ -120,6 +124,8 @@ def test_tables_sort_and_filter_and_marks_say_their_names(page: Path) -> None:
     hidden, named, tab = found["named"]
     assert (hidden, tab) == (False, 0)
     assert re.search(r"\d", named)
+    assert found["touched"][0] == found["touched"][1] != named
+    assert found["gone"]
 
 
 @pytest.mark.parametrize("width", [1280, 390])
