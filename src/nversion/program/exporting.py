@@ -180,11 +180,11 @@ class _Facts:
     def _output(self) -> str:
         voter = self.model.voter if isinstance(self.model, Program) else None
         if isinstance(voter, VoteCounter):
-            least = voter.threshold(len(self.model.models))  # type: ignore[arg-type]
+            count = len(self.model.models)  # type: ignore[arg-type]
             kind = (
                 "the share of the votes that each class has. The verdict is the class with the "
-                f"largest, if it has at least {least:g} of {len(self.model.models)} votes"  # type: ignore[arg-type]
-                " and no other has as many; else the program abstains"
+                f"largest; where several share it: {voter.tie_rule}; the program abstains "
+                f"{voter.abstention_rule(count)}"
             )
         elif voter is not None:
             kind = "the program's log-probabilities; the verdict is the class with the largest"

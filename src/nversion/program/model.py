@@ -25,7 +25,7 @@ from nversion.program.faults import Fault, constant_faults, default_quorum, said
 from nversion.program.isolation import IsolatedVersions, Isolation, create_isolation
 from nversion.program.verdict import Verdict, blocks, check_weights, join, vote
 from nversion.program.voters import Outputs, Voter, create_voter
-from nversion.program.voters.base import MOST_VERSIONS
+from nversion.program.voters.base import MOST_VERSIONS, VoteCounter, worths
 from nversion.recognition import reader
 
 __all__ = ["Program"]
@@ -102,6 +102,11 @@ class Program(nn.Module):
         return self._weights
 
     @property
+    def worths(self) -> Tensor:
+        """What each version's vote is worth where votes are counted, float64 [versions]."""
+        return worths(self._weights, len(self.models))
+
+    @property
     def shares(self) -> Tensor:
         """Each version's share of the weight, float64 [versions], summing to 1."""
         weights = self._weights
@@ -161,15 +166,16 @@ class Program(nn.Module):
     def rule(self) -> VoteRule:
         """How the verdict is made, as attacks on it need to know."""
         count, voter = len(self.models), self.voter
-        weights = [1.0] * count if self._weights is None else self._weights.tolist()
         smooth = voter.additive and not voter.hard
         # A median follows the side on which more than half of the versions are.
         half = -math.inf if voter.hard or smooth else count // 2 + 1.0
-        asked_for = voter.threshold(count)
-        abstains = voter.abstains_on_ties or asked_for > 0 or self.abstention is not None
-        return VoteRule(
-            tuple(weights), smooth, max(asked_for, half), voter.abstains_on_ties, abstains
-        )
+        worth = self.worths
+        if isinstance(voter, VoteCounter):
+            needed = voter.votes_needed(worth)
+        else:
+            needed = max(voter.threshold(count), half)
+        abstains = voter.abstains_on_ties or needed > half or self.abstention is not None
+        return VoteRule(tuple(worth.tolist()), smooth, needed, voter.abstains_on_ties, abstains)
 
     def combine(self, logits: Tensor) -> Tensor:
         """Return the program's log-probabilities [count, classes] from its versions' logits.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from linear_members import equal_members, grey, unequal_members
@@ -13,6 +14,7 @@ import nversion as nv
 from nversion.attacks.doctor import examine
 from nversion.attacks.votes import cosine_needed, diversity_budget
 from nversion.ensemble import Ensemble, VoteRule
+from nversion.program.voters.base import PROBABILITY_STEP
 
 
 def small(seed):
@@ -70,11 +72,16 @@ def test_programs_are_ensembles():
     program = nv.Program(equal_members(4, 0.2), "majority")
     assert isinstance(program, Ensemble)
     rule = program.rule
-    assert rule == VoteRule((1.0,) * 4, False, -math.inf, True, True)
+    assert rule == VoteRule((1.0,) * 4, False, 2 + PROBABILITY_STEP / 2, True, True)
     assert rule.needed(0, 1, 2, verdict=False) == 2
     assert rule.needed(0, 1, 2, verdict=True) == 3
     weighted = nv.Program(equal_members(3, 0.2), "majority", weights=[1, 1, 4]).rule
     assert weighted.needed(0, 1, 2, verdict=True) == 1
+    # Of three classes the one with two votes of five is no majority, but a plurality.
+    split = np.array([[0, 0, 1, 1, 2], [0, 0, 1, 2, 3], [0, 0, 0, 1, 2]])
+    five = equal_members(5, 0.2)
+    assert nv.Program(five, "majority").rule.winners(split, 4).tolist() == [-1, -1, 0]
+    assert nv.Program(five, "plurality").rule.winners(split, 4).tolist() == [-1, 0, 0]
     images, _ = grey(count=3)
     logits = torch.stack([model(images) for model in program.models])
     assert torch.allclose(program.combine(logits), program(images))

@@ -14,9 +14,8 @@ from nversion.program import (
     certified_vote_radii,
     vote_outputs,
 )
-from nversion.program.certificates.counts import votes_needed
 from nversion.program.certificates.leads import mean_softmax_leads, median_softmax_leads, vote_leads
-from nversion.program.voters.base import PROBABILITY_STEP, on_grid
+from nversion.program.voters.base import worths
 
 VERSIONS, COUNT, CLASSES = 5, 8, 4
 
@@ -144,11 +143,11 @@ def test_order_statistics_are_what_all_votes_show(
     weights = torch.randint(1, 9, (versions,), generator=randomness).double() if weighted else None
     if weights is not None:
         weights /= weights.max()
-    if versions < voter.threshold(versions):
+    needed = voter.votes_needed(worths(weights, versions))
+    if versions < needed:
         return
-    worth = on_grid(torch.ones(versions) if weights is None else weights, None, PROBABILITY_STEP)
     found = certified_vote_radii(
-        radii, classes, torch.tensor([0]), weights=weights, needed=votes_needed(voter, worth)
+        radii, classes, torch.tensor([0]), weights=weights, needed=needed
     ).item()
     for radius in [r for r in sorted(set(radii.flatten().tolist())) if r > 0]:
         sure = wins_for_sure(radius, radii[:, 0], classes[:, 0], 0, voter, weights)

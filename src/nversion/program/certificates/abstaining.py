@@ -21,7 +21,7 @@ from torch import Tensor
 
 from nversion.errors import InputError
 from nversion.program.abstention import Abstention
-from nversion.program.certificates.counts import radii_of_votes, worths
+from nversion.program.certificates.counts import radii_of_votes
 from nversion.program.certificates.problem import Problem
 from nversion.program.certificates.softmaxes import mean_lead_radii
 from nversion.program.model import Program
@@ -71,5 +71,5 @@ def _mean_margins(abstention: Abstention, program: Program, problem: Problem) ->
 
 
 def _vote_margins(abstention: Abstention, program: Program, problem: Problem) -> Tensor:
-    total = float(worths(program).sum())
+    total = float(program.worths.sum())
     return radii_of_votes(program, problem, -math.inf, abstention.threshold * total)

@@ -14,10 +14,10 @@ from nversion.program.certificates.problem import Problem
 from nversion.program.certificates.radius_search import search_radius
 from nversion.program.certificates.registry import certifies
 from nversion.program.model import Program
-from nversion.program.voters import Consensus, KOfN, Majority, Plurality, Voter
-from nversion.program.voters.base import PROBABILITY_STEP, on_grid
+from nversion.program.voters import Consensus, KOfN, Majority, Plurality
+from nversion.program.voters.base import VoteCounter
 
-__all__ = ["radii_of_votes", "voted_radii", "votes_needed", "worths"]
+__all__ = ["radii_of_votes", "voted_radii"]
 
 
 @certifies(Plurality, Majority, KOfN, Consensus)
@@ -26,26 +26,8 @@ def voted_radii(program: Program, problem: Problem) -> Tensor:
 
     Where the label leads by a vote, consensus breaks no tie.
     """
-    return radii_of_votes(program, problem, votes_needed(program.voter, worths(program)))
-
-
-def votes_needed(voter: Voter, worth: Tensor) -> float:
-    """Return the votes that a winner needs; of a majority the least above half of all.
-
-    Args:
-        voter: which counts votes.
-        worth: what each version's vote is worth, float64 [versions], on the voters' grid.
-    """
-    if isinstance(voter, Majority):
-        return float(worth.sum()) / 2 + PROBABILITY_STEP / 2
-    return voter.threshold(len(worth))
-
-
-def worths(program: Program) -> Tensor:
-    """Return what each version's vote is worth, float64 [versions], on the voters' grid."""
-    if program.weights is None:
-        return torch.ones(len(program.models), dtype=torch.float64)
-    return on_grid(program.weights, None, PROBABILITY_STEP)
+    assert isinstance(program.voter, VoteCounter), "certifies() names no other"
+    return radii_of_votes(program, problem, program.voter.votes_needed(program.worths))
 
 
 def radii_of_votes(program: Program, problem: Problem, needed: float, ahead: float = 0.0) -> Tensor:
@@ -58,7 +40,7 @@ def radii_of_votes(program: Program, problem: Problem, needed: float, ahead: flo
         ahead: by how many votes at least it must be ahead of every other class; more than 0 where
             this is 0.
     """
-    worth = worths(program)
+    worth = program.worths
     own = torch.stack(
         [
             problem.certify(model, problem.classes[place])

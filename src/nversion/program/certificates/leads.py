@@ -48,7 +48,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from nversion.program.voters.base import PROBABILITY_STEP, on_grid
+from nversion.program.voters.base import PROBABILITY_STEP, on_grid, worths
 from nversion.program.voters.median import median
 
 __all__ = [
@@ -185,9 +185,7 @@ def certified_vote_radii(
         needed: votes that the winner needs.
     """
     versions, count = radii.shape
-    # On the voters' grid, where sums are exact: sums of the weights themselves may round to a lead
-    # where the count has a tie.
-    worth = on_grid(torch.ones(versions) if weights is None else weights, None, PROBABILITY_STEP)
+    worth = worths(weights, versions)
     size = int(torch.maximum(classes.max(), labels.max())) + 1
     best = torch.zeros(count, dtype=radii.dtype)
     for row in range(count):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nversion.program.certificates.counts import worths
 from nversion.program.certificates.problem import Problem
 from nversion.program.certificates.radius_search import search_radius
 from nversion.program.certificates.registry import certifies
@@ -30,7 +29,7 @@ LOWEST = 60.0
 @certifies(Borda)
 def ranked_radii(program: Program, problem: Problem) -> Tensor:
     """Return radii within which the label keeps the most points, float64 [count]."""
-    worth = worths(program)
+    worth = program.worths
 
     def judged(margins: Tensor, own: Tensor, part: Problem) -> Tensor:
         # Points come in jumps, so only the sign tells anything: the search then bisects.

@@ -211,6 +211,14 @@ class VoteCounter(Voter):
         """Return 1 for each version's own class and 0 elsewhere, [versions, count, classes]."""
         return torch.nn.functional.one_hot(outputs.predictions(), outputs.probabilities.shape[2])
 
+    def votes_needed(self, worth: Tensor) -> float:
+        """Return the votes that a winner needs at least; -inf for none.
+
+        Args:
+            worth: what each version's vote is worth, as :func:`worths` has it.
+        """
+        return self.threshold(len(worth))
+
     def log_probabilities(self, members: Tensor, log_weights: Tensor) -> Tensor:
         """Return a surrogate that has a gradient: the logarithm of the mean softmax."""
         return mean_softmax(members, log_weights)
@@ -228,6 +236,18 @@ def on_grid(values: Tensor, weights: Tensor | None, step: float) -> Tensor:
     if weights is not None:
         values = values * weights.reshape(-1, *[1] * (values.ndim - 1))
     return (values / step).round_() * step
+
+
+def worths(weights: Tensor | None, versions: int) -> Tensor:
+    """Return what each version's vote is worth, float64 [versions], on the grid.
+
+    There sums are exact: sums of the weights themselves may round to a lead where votes are tied.
+
+    Args:
+        weights: [versions], or None for equal ones.
+        versions: how many there are.
+    """
+    return on_grid(torch.ones(versions) if weights is None else weights, None, PROBABILITY_STEP)
 
 
 def mean_softmax(members: Tensor, log_weights: Tensor) -> Tensor:

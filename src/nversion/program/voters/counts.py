@@ -60,6 +60,10 @@ class Majority(VoteCounter):
         """Return the least score that is positive: votes and scores lie on a grid."""
         return PROBABILITY_STEP
 
+    def votes_needed(self, worth: Tensor) -> float:
+        """Return the least number above half of all votes."""
+        return (float(worth.sum()) + PROBABILITY_STEP) / 2
+
     def abstention_rule(self, versions: int) -> str:
         """Say what a majority is."""
         return "where no class has more than half of the votes"
