@@ -6,11 +6,18 @@ along the normal until the box stops them, in Linf all components equally far un
 Over all rivals the smallest counts. All is float64 and independent of what the attacks use.
 """
 
+from __future__ import annotations
+
 import dataclasses
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
 
 NORMS = ("l0", "l1", "l2", "linf")
 
@@ -24,7 +31,9 @@ class LinearProblem:
     labels: torch.Tensor
 
 
-def linear_problem(seed, *, classes=4, shape=(1, 4, 4), count=6):
+def linear_problem(
+    seed: int, *, classes: int = 4, shape: tuple[int, ...] = (1, 4, 4), count: int = 6
+) -> LinearProblem:
     """Return a linear network and images on and between the ends of [0, 1]."""
     draws = torch.Generator().manual_seed(seed)
     images = torch.rand(count, *shape, generator=draws)
@@ -37,11 +46,11 @@ def linear_problem(seed, *, classes=4, shape=(1, 4, 4), count=6):
         return LinearProblem(model, images, model(images).argmax(dim=1))
 
 
-def smallest(problem):
+def smallest(problem: LinearProblem) -> dict[str, Tensor]:
     """Return the smallest sizes by norm, each float64 [count]; infinite where the box forbids."""
     weight = problem.model[1].weight.detach().double().numpy()
     bias = problem.model[1].bias.detach().double().numpy()
-    found = {norm: [] for norm in NORMS}
+    found: dict[str, list[float]] = {norm: [] for norm in NORMS}
     for image, label in zip(problem.images.double().numpy(), problem.labels, strict=True):
         logits = weight @ image.ravel() + bias
         rivals = [k for k in range(len(logits)) if k != int(label)]
@@ -57,7 +66,7 @@ def smallest(problem):
     return {norm: torch.tensor(values, dtype=torch.float64) for norm, values in found.items()}
 
 
-def to_boundary(image, normal, gap, norm):
+def to_boundary(image: Floats, normal: Floats, gap: float, norm: str) -> float:
     """Return the size of the smallest change with <normal, change> = gap that stays in [0, 1].
 
     Args:

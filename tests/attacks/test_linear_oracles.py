@@ -1,5 +1,9 @@
 """Minimum-norm attacks beside the exact smallest changes of linear networks in the box."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import linear_oracles
 import numpy as np
 import pytest
@@ -7,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog, minimize
+from torch import Tensor
 
 from nversion.attacks import create
 from nversion.attacks.rivals import within_reach
@@ -54,7 +59,7 @@ QUICK = {
 some_problems = given(seed=st.integers(0, 10_000), shape=st.sampled_from(SHAPES))
 
 
-def excess(found, exact, norm):
+def excess(found: Tensor, exact: Tensor, norm: str) -> Tensor:
     """Return by how much what was found exceeds the exact sizes: pixels in L0, else a share."""
     possible = exact.isfinite()
     found, exact = found.double()[possible], exact[possible]
@@ -70,7 +75,9 @@ def excess(found, exact, norm):
     shape=st.sampled_from(SHAPES),
     classes=st.sampled_from([2, 4, 10]),
 )
-def test_nearest_reaches_the_minimum(norm, passes, seed, shape, classes):
+def test_nearest_reaches_the_minimum(
+    norm: str, passes: int, seed: int, shape: tuple[int, ...], classes: int
+) -> None:
     problem = linear_oracles.linear_problem(seed, classes=classes, shape=shape)
     result = create("nearest", norm=norm, passes=passes)(
         problem.model, problem.images, problem.labels
@@ -83,8 +90,8 @@ def test_nearest_reaches_the_minimum(norm, passes, seed, shape, classes):
 @pytest.mark.parametrize(("name", "norm"), list(ALONE))
 @settings(deadline=None, max_examples=2, derandomize=True)
 @some_problems
-def test_attacks_alone(name, norm, seed, shape):
-    options = QUICK.get(name, {})
+def test_attacks_alone(name: str, norm: str, seed: int, shape: tuple[int, ...]) -> None:
+    options: dict[str, Any] = dict(QUICK.get(name, {}))
     choosing = name in ("apgd-targeted", "fmn", "slp", "pdpgd", "alma")
     options = {**options, "norm": norm} if choosing else options
     for classes, tolerance in zip((2, 10), ALONE[name, norm], strict=True):
@@ -99,7 +106,7 @@ def test_attacks_alone(name, norm, seed, shape):
 
 @settings(deadline=None, max_examples=10, derandomize=True)
 @given(seed=st.integers(0, 10_000), share=st.floats(0.05, 0.9))
-def test_the_oracles_are_what_scipy_finds(seed, share):
+def test_the_oracles_are_what_scipy_finds(seed: int, share: float) -> None:
     draws = np.random.default_rng(seed)
     image, normal = draws.uniform(size=(2, 2, 2)), draws.normal(size=(2, 2, 2))
     room = np.where(normal > 0, 1 - image, image).ravel()
@@ -109,7 +116,7 @@ def test_the_oracles_are_what_scipy_finds(seed, share):
     least = {norm: linear_oracles.to_boundary(image, normal, gap, norm) for norm in ("l1", "l2")}
     l1 = linprog(np.ones(8), A_ub=-slope[None], b_ub=[-gap], bounds=bounds)
     assert np.isclose(l1.fun, least["l1"], rtol=1e-6)
-    l2 = minimize(
+    l2 = minimize(  # type: ignore[call-overload]
         lambda d: d @ d / 2, room / 2, jac=lambda d: d, bounds=bounds,
         constraints={"type": "ineq", "fun": lambda d: slope @ d - gap}, options={"ftol": 1e-12},
     )  # fmt: skip
@@ -127,7 +134,7 @@ def test_the_oracles_are_what_scipy_finds(seed, share):
 @pytest.mark.parametrize("norm", linear_oracles.NORMS)
 @settings(deadline=None, max_examples=25, derandomize=True)
 @given(seed=st.integers(0, 10_000), share=st.floats(0.01, 0.95))
-def test_one_linear_model_is_solved_exactly(norm, seed, share):
+def test_one_linear_model_is_solved_exactly(norm: str, seed: int, share: float) -> None:
     draws = torch.Generator().manual_seed(seed)
     images = torch.rand(3, 2, 3, 3, generator=draws)
     normals = torch.randn(3, 2, 3, 3, generator=draws)

@@ -1,23 +1,29 @@
 """The attack "nearest": its budget, its norms, and that it is no worse than its parts."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
 from nversion.attacks import create
-from nversion.attacks.nearest_of_all import PARTS
+from nversion.attacks.nearest_of_all import PARTS, NearestOfAll
 from nversion.attacks.projections import NORMS
 from nversion.errors import InputError
 from nversion.program import Program
 
+if TYPE_CHECKING:
+    from tests.attacks.conftest import Victim
+
 COUNT = 6
 
 
-def test_every_norm_has_parts_that_make_it_small():
+def test_every_norm_has_parts_that_make_it_small() -> None:
     assert tuple(PARTS) == NORMS
     for norm, parts in PARTS.items():
-        attacks = create("nearest", norm=norm).parts()
+        attacks = NearestOfAll(norm=norm).parts()
         assert [attack.name for attack in attacks] == [part.name for part in parts]
         assert all(attack.norm == norm for attack in attacks)
         assert sum(part.share for part in parts) <= 1.0 + 1e-9
@@ -25,7 +31,7 @@ def test_every_norm_has_parts_that_make_it_small():
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("passes", [200, 450, 2000])
-def test_the_budget_holds_for_the_mean_image(norm, passes, dense):
+def test_the_budget_holds_for_the_mean_image(norm: str, passes: int, dense: Victim) -> None:
     images, labels = dense.images[:COUNT], dense.labels[:COUNT]
     result = create("nearest", norm=norm, passes=passes)(dense.model, images, labels)
     assert result.success.all()
@@ -33,16 +39,16 @@ def test_the_budget_holds_for_the_mean_image(norm, passes, dense):
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_no_part_is_nearer(norm, convolutional):
+def test_no_part_is_nearer(norm: str, convolutional: Victim) -> None:
     images, labels = convolutional.images[:3], convolutional.labels[:3]
-    whole = create("nearest", norm=norm, passes=800)
+    whole = NearestOfAll(norm=norm, passes=800)
     found = getattr(whole(convolutional.model, images, labels), norm)
     for part in whole.parts():
         alone = getattr(part(convolutional.model, images, labels), norm)
         assert (found <= alone * 1.002).all(), part.name
 
 
-def test_norms_by_number_are_the_same_attack():
+def test_norms_by_number_are_the_same_attack() -> None:
     for number, name in ((0, "l0"), (1, "l1"), (2, "l2"), (math.inf, "linf"), ("1", "l1")):
         assert create("nearest", norm=number) == create("nearest", norm=name)
         assert create("fmn", norm=number) == create("fmn", norm=name)
@@ -51,13 +57,13 @@ def test_norms_by_number_are_the_same_attack():
 @pytest.mark.parametrize(
     "options", [{"norm": 3}, {"passes": 10}, {"passes": 1e3}, {"norm": "l2", "passes": True}]
 )
-def test_refused_options(options):
+def test_refused_options(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(reversed(options)))):
         create("nearest", **options)
 
 
 @pytest.mark.parametrize("norm", ["l0", "l1"])
-def test_a_program_is_attacked_as_a_whole(norm, dense, convolutional):
+def test_a_program_is_attacked_as_a_whole(norm: str, dense: Victim, convolutional: Victim) -> None:
     program = Program([dense.model, convolutional.model], voter="mean-softmax")
     verdict = program.vote(dense.images[:12]).labels
     rows = (verdict == dense.labels[:12]).nonzero().squeeze(1)[:COUNT]

@@ -1,11 +1,19 @@
 """PDGD and PDPGD: proximal operators against brute force, and the paper's promise."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
+from torch import Tensor
 
 from nversion.attacks import create
 from nversion.attacks.primal_dual import _PROXIMAL
 from nversion.errors import InputError
+
+if TYPE_CHECKING:
+    from tests.attacks.conftest import Victim
 
 NORMS = {
     "l0": lambda z: (z != 0).any(dim=1).flatten(1).sum(dim=1).float(),
@@ -15,7 +23,7 @@ NORMS = {
 }
 
 
-def problem(seed=0, count=40):
+def problem(seed: int = 0, count: int = 40) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     draws = torch.Generator().manual_seed(seed)
     originals = torch.rand(count, 1, 3, 4, generator=draws)
     changes = torch.randn(count, 1, 3, 4, generator=draws)
@@ -24,12 +32,12 @@ def problem(seed=0, count=40):
     return changes, originals, weights, metric
 
 
-def value(norm, z, changes, weights, metric):
+def value(norm: str, z: Tensor, changes: Tensor, weights: Tensor, metric: Tensor) -> Tensor:
     return weights * NORMS[norm](z) + (metric * (z - changes).square()).flatten(1).sum(dim=1) / 2
 
 
 @pytest.mark.parametrize("norm", ["l0", "l1", "l2", "linf"])
-def test_no_point_of_the_box_is_better_than_the_proximal_point(norm):
+def test_no_point_of_the_box_is_better_than_the_proximal_point(norm: str) -> None:
     changes, originals, weights, metric = problem()
     if norm in ("l2", "linf"):
         # There it starts from the nearest change in the box.
@@ -51,7 +59,7 @@ def test_no_point_of_the_box_is_better_than_the_proximal_point(norm):
     assert (value(norm, nothing, changes, weights, metric) >= best - slack).all()
 
 
-def test_all_subsets_of_pixels_are_no_better_in_l0():
+def test_all_subsets_of_pixels_are_no_better_in_l0() -> None:
     changes, originals, weights, metric = (
         part[..., :2, :2] if part.dim() > 1 else part for part in problem()
     )
@@ -65,7 +73,7 @@ def test_all_subsets_of_pixels_are_no_better_in_l0():
 
 
 @pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
-def test_more_steps_come_no_farther(norm, dense):
+def test_more_steps_come_no_farther(norm: str, dense: Victim) -> None:
     images, labels = dense.images[:20], dense.labels[:20]
     few, many = (
         create("pdpgd", norm=norm, steps=steps, refinements=0)(dense.model, images, labels)
@@ -76,6 +84,6 @@ def test_more_steps_come_no_farther(norm, dense):
 
 
 @pytest.mark.parametrize("norm", ["l3", 3, True])
-def test_refused_norms(norm):
+def test_refused_norms(norm: object) -> None:
     with pytest.raises(InputError, match="norm"):
         create("pdpgd", norm=norm)

@@ -1,14 +1,19 @@
 """Projections against quadratic programmes solved by SciPy, and against trying all subsets."""
 
+from __future__ import annotations
+
 import itertools
 import math
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
+from torch import Tensor
 
 from nversion.attacks.projections import (
     NORMS,
@@ -22,12 +27,21 @@ from nversion.attacks.projections import (
 )
 from nversion.errors import InputError
 
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
 problems = given(
     seed=st.integers(0, 10_000), spread=st.floats(0.05, 3.0), share=st.floats(0.01, 1.2)
 )
 
 
-def problem(seed, spread, shape=(1, 2, 3), count=1, dtype=torch.float64):
+def problem(
+    seed: int,
+    spread: float,
+    shape: tuple[int, ...] = (1, 2, 3),
+    count: int = 1,
+    dtype: torch.dtype = torch.float64,
+) -> tuple[Tensor, Tensor]:
     """Return changes and originals, some on the ends of the range, some changes zero or equal."""
     draws = torch.Generator().manual_seed(seed)
     originals = torch.rand(count, *shape, generator=draws, dtype=dtype)
@@ -36,15 +50,15 @@ def problem(seed, spread, shape=(1, 2, 3), count=1, dtype=torch.float64):
     return torch.where(changes.abs() < 0.2 * spread, 0.0, (4 * changes).round() / 4), originals
 
 
-def solved(changes, originals, radius, norm, box):
+def solved(changes: Tensor, originals: Tensor, radius: float, norm: str, box: bool) -> Tensor:
     """Return the projection of one row found by SLSQP, in sizes along the changes' signs."""
     target = changes.abs().flatten().numpy()
     room = torch.where(changes > 0, 1 - originals, originals).flatten().numpy()
 
-    def within(sizes):
+    def within(sizes: Floats) -> float:
         return radius - sizes.sum() if norm == "l1" else radius**2 - (sizes**2).sum()
 
-    found = minimize(
+    found = minimize(  # type: ignore[call-overload]
         lambda sizes: ((sizes - target) ** 2).sum(),
         np.zeros_like(target),
         jac=lambda sizes: 2 * (sizes - target),
@@ -59,7 +73,9 @@ def solved(changes, originals, radius, norm, box):
 
 @settings(deadline=None, max_examples=40, derandomize=True)
 @problems
-def test_l1_and_l2_are_what_a_quadratic_programme_finds(seed, spread, share):
+def test_l1_and_l2_are_what_a_quadratic_programme_finds(
+    seed: int, spread: float, share: float
+) -> None:
     changes, originals = problem(seed, spread)
     for norm, onto in (("l1", onto_l1_in_box), ("l2", onto_l2_in_box)):
         radius = share * float(sizes_of(changes, norm)) + 1e-3
@@ -73,7 +89,7 @@ def test_l1_and_l2_are_what_a_quadratic_programme_finds(seed, spread, share):
 
 @settings(deadline=None, max_examples=40, derandomize=True)
 @given(seed=st.integers(0, 10_000), spread=st.floats(0.05, 3.0), kept=st.integers(0, 5))
-def test_l0_is_the_best_of_all_subsets(seed, spread, kept):
+def test_l0_is_the_best_of_all_subsets(seed: int, spread: float, kept: int) -> None:
     changes, originals = problem(seed, spread, shape=(2, 2, 2))
     cut = (originals + changes).clamp(0, 1) - originals
     costs = []
@@ -93,7 +109,9 @@ def test_l0_is_the_best_of_all_subsets(seed, spread, kept):
     share=st.floats(0.0, 1.5),
     norm=st.sampled_from(NORMS),
 )
-def test_the_result_is_in_the_ball_and_the_box_and_what_is_there_stays(seed, spread, share, norm):
+def test_the_result_is_in_the_ball_and_the_box_and_what_is_there_stays(
+    seed: int, spread: float, share: float, norm: str
+) -> None:
     changes, originals = problem(seed, spread, (2, 5, 3), count=4, dtype=torch.float32)
     radii = share * sizes_of(changes, norm)
     found = project_in_box(changes, originals, radii, norm)
@@ -108,7 +126,7 @@ def test_the_result_is_in_the_ball_and_the_box_and_what_is_there_stays(seed, spr
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_the_radius_is_used_up_where_the_box_allows(norm):
+def test_the_radius_is_used_up_where_the_box_allows(norm: str) -> None:
     changes, originals = problem(5, 1.0, (1, 4, 4), count=6, dtype=torch.float32)
     cut = (originals + changes).clamp(0, 1) - originals
     radii = (0.5 * sizes_of(cut, norm)).floor() if norm == "l0" else 0.5 * sizes_of(cut, norm)
@@ -117,7 +135,7 @@ def test_the_radius_is_used_up_where_the_box_allows(norm):
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_same_bits_in_every_batch(norm):
+def test_same_bits_in_every_batch(norm: str) -> None:
     changes, originals = problem(3, 1.0, (1, 9, 9), count=7, dtype=torch.float32)
     radii = torch.linspace(0.1, 1.5, 7) * sizes_of(changes, norm) / 2
     whole = project_in_box(changes, originals, radii, norm)
@@ -126,7 +144,7 @@ def test_same_bits_in_every_batch(norm):
         assert torch.equal(part, whole[rows])
 
 
-def test_names_of_norms():
+def test_names_of_norms() -> None:
     spelt = [0, 1, 2, math.inf, "0", "1", "2", "inf", *NORMS]
     assert [norm_name(one) for one in spelt] == [*NORMS, *NORMS, *NORMS]
     for wrong in (3, "l3", True, "L1", -math.inf):

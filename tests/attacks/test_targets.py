@@ -1,15 +1,23 @@
 """Attacks aimed at one class for each image."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import nversion as nv
-from nversion.attacks import create, names
+from nversion.attacks import Attack, create, names
 from nversion.attacks.criteria import is_adversarial
 from nversion.errors import InputError
 
 from .test_all_attacks import QUICK
+
+if TYPE_CHECKING:
+    from tests.attacks.conftest import Victim
 
 COUNT = 6
 
@@ -20,11 +28,11 @@ REFUSING = [name for name in names() if not create(name).targetable]
 MAY_MISS = {"gradient": 2, "gradient-sign": 2, "square": 3, "saliency-map": 1, "adef": 1}
 
 
-def quick(name):
+def quick(name: str) -> Attack:
     return create(name, **QUICK.get(name, {}))
 
 
-def second(victim, count=COUNT):
+def second(victim: Victim, count: int = COUNT) -> tuple[Tensor, Tensor, Tensor]:
     """Return images, labels, and the likeliest wrong class of each."""
     images, labels = victim.images[:count], victim.labels[:count]
     with torch.no_grad():
@@ -32,13 +40,13 @@ def second(victim, count=COUNT):
     return images, labels, logits.argmax(dim=1)
 
 
-def test_which_attacks_take_a_target():
+def test_which_attacks_take_a_target() -> None:
     assert {"deepfool", "newtonfool", "auto", "hop-skip-jump"} <= set(REFUSING)
     assert {"carlini-wagner", "lbfgs", "slsqp", "random-pgd", "apgd", "fab"} <= set(TARGETED)
 
 
 @pytest.mark.parametrize("name", TARGETED)
-def test_success_is_to_be_the_target(name, dense):
+def test_success_is_to_be_the_target(name: str, dense: Victim) -> None:
     images, labels, target = second(dense)
     result = quick(name)(dense.model, images, labels, target=target, seed=1)
     assert int(result.success.sum()) >= COUNT - MAY_MISS.get(name, 0)
@@ -52,7 +60,7 @@ def test_success_is_to_be_the_target(name, dense):
 
 
 @pytest.mark.parametrize("name", TARGETED)
-def test_same_bits_in_every_batch(name, dense):
+def test_same_bits_in_every_batch(name: str, dense: Victim) -> None:
     images, labels, target = second(dense)
     whole = quick(name)(dense.model, images, labels, target=target, seed=2)
     rows = [4, 0, 3]
@@ -63,13 +71,13 @@ def test_same_bits_in_every_batch(name, dense):
 
 
 @pytest.mark.parametrize("name", REFUSING)
-def test_refused_by_name(name, dense):
+def test_refused_by_name(name: str, dense: Victim) -> None:
     images, labels, target = second(dense, 2)
     with pytest.raises(InputError, match=f"{name} takes no target"):
         quick(name)(dense.model, images, labels, target=target)
 
 
-def test_a_target_far_away_is_farther_than_the_nearest_class(dense):
+def test_a_target_far_away_is_farther_than_the_nearest_class(dense: Victim) -> None:
     images, labels, near = second(dense, 10)
     far = (labels + 5) % 10
     attack = create("slsqp")
@@ -80,7 +88,7 @@ def test_a_target_far_away_is_farther_than_the_nearest_class(dense):
     assert float(distances.median()) > float(any_class.median())
 
 
-def test_on_a_linear_network_the_nearest_image_of_the_target_is_found():
+def test_on_a_linear_network_the_nearest_image_of_the_target_is_found() -> None:
     draws = torch.Generator().manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(36, 2, bias=False)).eval()
     with torch.no_grad():
@@ -97,7 +105,7 @@ def test_on_a_linear_network_the_nearest_image_of_the_target_is_found():
         assert torch.allclose(result.l2, exact, rtol=0.01, atol=1e-4), name
 
 
-def test_a_program_is_aimed_at_as_well(dense, convolutional):
+def test_a_program_is_aimed_at_as_well(dense: Victim, convolutional: Victim) -> None:
     program = nv.Program([dense.model, convolutional.model], voter="mean-softmax")
     images, labels = dense.images[:4], dense.labels[:4]
     target = (labels + 1) % 10
@@ -106,7 +114,7 @@ def test_a_program_is_aimed_at_as_well(dense, convolutional):
     assert torch.equal(program.vote(result.images).labels == target, result.success)
 
 
-def test_an_image_that_is_wrong_to_begin_with_is_no_success(dense):
+def test_an_image_that_is_wrong_to_begin_with_is_no_success(dense: Victim) -> None:
     images, labels, target = second(dense, 3)
     wrong = labels.clone()
     wrong[1] = (labels[1] + 1) % 10
@@ -116,7 +124,7 @@ def test_an_image_that_is_wrong_to_begin_with_is_no_success(dense):
     assert result.success.tolist() == [True, False, True]
 
 
-def test_storable_images_stay_the_target(dense):
+def test_storable_images_stay_the_target(dense: Victim) -> None:
     images, labels, target = second(dense)
     result = create("slsqp")(dense.model, images, labels, target=target, storable=True)
     assert result.success.all()
@@ -137,7 +145,7 @@ def test_storable_images_stay_the_target(dense):
         (lambda labels: 3, r"target must be a torch\.Tensor"),
     ],
 )
-def test_refused_targets(target, message, dense):
+def test_refused_targets(target: Callable[[Tensor], Any], message: str, dense: Victim) -> None:
     images, labels = dense.images[:3], dense.labels[:3]
     with pytest.raises(InputError, match=message):
         create("slsqp")(dense.model, images, labels, target=target(labels))

@@ -11,7 +11,7 @@ from scipy import optimize
 from nversion.attacks.votes.hyperplanes import HalfSpaces, cheapest, single_distance
 
 
-def problem(seed, members=5, pixels=10, norm="l2"):
+def problem(seed: int, members: int = 5, pixels: int = 10, norm: str = "l2") -> HalfSpaces:
     draws = np.random.default_rng(seed)
     normals = draws.normal(size=(members, pixels)) + 0.7 * draws.normal(size=pixels)
     gaps = draws.uniform(-0.2, 1.0, size=members)
@@ -19,7 +19,7 @@ def problem(seed, members=5, pixels=10, norm="l2"):
     return HalfSpaces(normals, gaps, low, high, norm)
 
 
-def exact(spaces):
+def exact(spaces: HalfSpaces) -> float:
     """Return the least norm by a solver of its own; inf where the box does not reach."""
     pixels = len(spaces.low)
     cube = np.hstack([np.vstack([np.eye(pixels), -np.eye(pixels)]), -np.ones((2 * pixels, 1))])
@@ -29,8 +29,8 @@ def exact(spaces):
     costs = np.append(np.zeros(pixels), 1.0)
     linear = optimize.linprog(costs, A_ub=rows, b_ub=limits, bounds=bounds)
     if not linear.success or spaces.norm == "linf":
-        return linear.fun if linear.success else np.inf
-    found = optimize.minimize(
+        return float(linear.fun) if linear.success else np.inf
+    found = optimize.minimize(  # type: ignore[call-overload]
         lambda d: d @ d / 2,
         linear.x[:-1],
         jac=lambda d: d,
@@ -45,7 +45,7 @@ def exact(spaces):
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @settings(deadline=None, max_examples=25, derandomize=True)
 @given(seed=st.integers(0, 10_000))
-def test_the_nearest_point_is_the_nearest(norm, seed):
+def test_the_nearest_point_is_the_nearest(norm: str, seed: int) -> None:
     spaces = problem(seed, norm=norm)
     least = exact(spaces)
     solution = spaces.nearest()
@@ -59,7 +59,7 @@ def test_the_nearest_point_is_the_nearest(norm, seed):
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_the_cheapest_members_are_those_of_brute_force(norm):
+def test_the_cheapest_members_are_those_of_brute_force(norm: str) -> None:
     worst = 1.0
     for seed in range(8):
         spaces = problem(seed, members=6, norm=norm)
@@ -73,7 +73,7 @@ def test_the_cheapest_members_are_those_of_brute_force(norm):
     assert worst <= (1.001 if norm == "l2" else 1.05)
 
 
-def test_a_single_half_space_in_linf():
+def test_a_single_half_space_in_linf() -> None:
     low, high = np.array([-1.0, -0.1]), np.array([1.0, 0.1])
     assert single_distance(np.array([1.0, 1.0]), 0.5, low, high) == pytest.approx(0.4)
     assert single_distance(np.array([1.0, 1.0]), 2.0, low, high) == np.inf

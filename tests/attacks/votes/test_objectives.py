@@ -1,18 +1,19 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from nversion.attacks.criteria import margins
 from nversion.attacks.votes.objectives import OBJECTIVES, kth_margin, leads_to
 
 
-def drawn(seed=0, scale=3.0):
+def drawn(seed: int = 0, scale: float = 3.0) -> tuple[Tensor, Tensor, Tensor]:
     draws = torch.Generator().manual_seed(seed)
     logits = scale * torch.randn(6, 5, 4, generator=draws, dtype=torch.float64)
     return logits, torch.randint(4, (6,), generator=draws), torch.full((5,), 0.2).double()
 
 
-def test_the_means_are_the_votes_own_margins():
+def test_the_means_are_the_votes_own_margins() -> None:
     logits, labels, shares = drawn()
     softmax = logits.softmax(dim=2).mean(dim=1)
     value = OBJECTIVES["log-mean-softmax"](logits, labels, shares)
@@ -21,7 +22,7 @@ def test_the_means_are_the_votes_own_margins():
     assert torch.allclose(value, margins(logits.mean(dim=1), labels))
 
 
-def test_certain_members_keep_their_gradients():
+def test_certain_members_keep_their_gradients() -> None:
     logits, labels, shares = drawn(scale=1.0)
     logits = logits.scatter_add(
         2, labels[:, None, None].expand(-1, 5, 1), 200 + 0 * logits[..., :1]
@@ -32,7 +33,7 @@ def test_certain_members_keep_their_gradients():
         assert bool((leaf.grad.abs().sum(dim=(1, 2)) > 1e-3).all()), name
 
 
-def test_the_kth_margin_is_above_zero_where_k_members_vote_for_a_rival():
+def test_the_kth_margin_is_above_zero_where_k_members_vote_for_a_rival() -> None:
     logits, labels, _ = drawn(seed=3)
     for k in range(1, 6):
         needed = torch.full((6, 4), k)
@@ -45,12 +46,12 @@ def test_the_kth_margin_is_above_zero_where_k_members_vote_for_a_rival():
         assert bool((smooth <= plain + 1e-9).all())
 
 
-def test_leads_are_over_the_largest_other():
+def test_leads_are_over_the_largest_other() -> None:
     logits = torch.tensor([[3.0, 1.0, 2.0]])
     assert leads_to(logits).tolist() == [[1.0, -2.0, -1.0]]
 
 
-def test_reweighted_follows_the_mean_softmax_where_no_member_is_certain():
+def test_reweighted_follows_the_mean_softmax_where_no_member_is_certain() -> None:
     logits, labels, shares = drawn(seed=5, scale=0.2)
     logits = logits.scatter_add(2, labels[:, None, None].expand(-1, 5, 1), 1 + 0 * logits[..., :1])
     gradients = []

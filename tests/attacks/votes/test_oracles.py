@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
 from linear_members import (
+    Member,
     by_brute_force,
     equal_members,
     grey,
@@ -14,30 +17,33 @@ from linear_members import (
     unequal_members,
     weights_and_leads,
 )
+from torch import Tensor
 
 import nversion as nv
+from nversion.attacks import AttackResult
+from nversion.attacks.votes.program import ProgramAttackResult
 
 SLACK = 1.01
 ROUNDING = 1 - 1e-4
 
 
-def found(members, voter, norm, **options):
+def found(members: Sequence[Member], voter: str, norm: str, **options: Any) -> ProgramAttackResult:
     images, labels = grey()
     result = nv.attack_program(nv.Program(members, voter), images, labels, norm, **options)
     assert bool(result.success.all())
     return result
 
 
-def size(result, norm):
+def size(result: AttackResult, norm: str) -> float:
     return float(result.l2 if norm == "2" else result.linf)
 
 
-def near(value, exact):
+def near(value: float, exact: float) -> None:
     assert exact * ROUNDING <= value <= exact * SLACK, (value, exact)
 
 
 @pytest.mark.parametrize(("count", "cosine"), [(3, 0.1), (9, 0.6)])
-def test_equal_members_under_mean_logits(count, cosine):
+def test_equal_members_under_mean_logits(count: int, cosine: float) -> None:
     members = equal_members(count, cosine)
     alone = 1.0 / 8.0
     exact = alone * math.sqrt(count / (1 + (count - 1) * cosine))
@@ -45,10 +51,10 @@ def test_equal_members_under_mean_logits(count, cosine):
 
 
 @pytest.mark.parametrize(("count", "cosine"), [(3, 0.1), (4, 0.3), (9, 0.6)])
-def test_equal_members_under_a_majority(count, cosine):
+def test_equal_members_under_a_majority(count: int, cosine: float) -> None:
     members = equal_members(count, cosine)
 
-    def exact(flips):
+    def exact(flips: int) -> float:
         return 1.0 / 8.0 * math.sqrt(flips / (1 + (flips - 1) * cosine))
 
     result = found(members, "majority", "2")
@@ -61,7 +67,7 @@ def test_equal_members_under_a_majority(count, cosine):
 
 @pytest.mark.parametrize("norm", ["2", "inf"])
 @pytest.mark.parametrize(("count", "seed"), [(5, 0), (6, 1)])
-def test_unequal_members_under_a_majority(count, seed, norm):
+def test_unequal_members_under_a_majority(count: int, seed: int, norm: str) -> None:
     members = unequal_members(count, seed=seed)
     result = found(members, "majority", norm)
     near(size(result, norm), by_brute_force(members, math.ceil(count / 2), norm))
@@ -69,7 +75,7 @@ def test_unequal_members_under_a_majority(count, seed, norm):
 
 
 @pytest.mark.parametrize("norm", ["2", "inf"])
-def test_the_box_is_kept_to(norm):
+def test_the_box_is_kept_to(norm: str) -> None:
     members = unequal_members(5, seed=3)
     images, labels = grey()
     images = images + 0.46 * torch.sin(torch.arange(24.0)).view(1, 1, 4, 6).sign()
@@ -83,29 +89,29 @@ def test_the_box_is_kept_to(norm):
     near(size(result, norm), by_box(unequal_members(5, seed=3), images, norm))
 
 
-def by_box(members, images, norm):
+def by_box(members: Sequence[Member], images: Tensor, norm: str) -> float:
     flat = images.flatten().double().numpy()
     return by_brute_force(members, 3, norm, low=-flat, high=1 - flat)
 
 
-def test_members_under_mean_softmax():
+def test_members_under_mean_softmax() -> None:
     members = unequal_members(5, seed=0)
     near(size(found(members, "mean-softmax", "2"), "2"), mean_softmax_distance(members))
 
 
-def test_mean_logits_in_linf():
+def test_mean_logits_in_linf() -> None:
     members = unequal_members(5, seed=4)
     weights, leads = weights_and_leads(members)
     exact = leads.mean() / abs(weights.mean(axis=0)).sum()
     near(size(found(members, "mean-logits", "inf"), "inf"), exact)
 
 
-def test_a_quorum_falls_with_the_first_who_leave_it():
+def test_a_quorum_falls_with_the_first_who_leave_it() -> None:
     members = unequal_members(5, seed=6)
     result = found(members, "k-of-n", "2")
     near(size(result, "2"), by_brute_force(members, 3, "2"))
 
 
-def test_a_median_falls_with_more_than_half():
+def test_a_median_falls_with_more_than_half() -> None:
     members = unequal_members(5, seed=10)
     near(size(found(members, "median-softmax", "2"), "2"), by_brute_force(members, 3, "2"))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 import numpy as np
 import pytest
 import torch
 from linear_members import equal_members, grey, unequal_members
-from torch import nn
+from torch import Tensor, nn
 
 import nversion as nv
 from nversion.attacks.doctor import examine
@@ -16,8 +17,10 @@ from nversion.attacks.votes import cosine_needed, diversity_budget
 from nversion.ensemble import Ensemble, VoteRule
 from nversion.program.voters.base import PROBABILITY_STEP
 
+Three: TypeAlias = tuple[list[nn.Module], Tensor]
 
-def small(seed):
+
+def small(seed: int) -> nn.Module:
     draws = torch.Generator().manual_seed(seed)
     model = nn.Sequential(nn.Flatten(), nn.Linear(24, 16), nn.ReLU(), nn.Linear(16, 3))
     with torch.no_grad():
@@ -27,12 +30,12 @@ def small(seed):
 
 
 @pytest.fixture(scope="module")
-def three():
+def three() -> Three:
     images = torch.rand(5, 1, 4, 6, generator=torch.Generator().manual_seed(1))
     return [small(seed) for seed in range(3)], images
 
 
-def test_an_image_has_the_same_result_alone(three):
+def test_an_image_has_the_same_result_alone(three: Three) -> None:
     models, images = three
     program = nv.Program(models, "majority")
     verdicts = program.vote(images).labels
@@ -57,7 +60,7 @@ def test_an_image_has_the_same_result_alone(three):
     assert together.forwards > together.backwards > 0
 
 
-def test_what_is_no_program_is_refused(three):
+def test_what_is_no_program_is_refused(three: Three) -> None:
     models, images = three
     with pytest.raises(nv.NVersionError, match=r"make a program of the networks"):
         nv.attack_program(models[0], images, torch.zeros(5, dtype=torch.int64))
@@ -68,7 +71,7 @@ def test_what_is_no_program_is_refused(three):
         nv.attack_program(program, images[:0], torch.zeros(0, dtype=torch.int64))
 
 
-def test_programs_are_ensembles():
+def test_programs_are_ensembles() -> None:
     program = nv.Program(equal_members(4, 0.2), "majority")
     assert isinstance(program, Ensemble)
     rule = program.rule
@@ -88,7 +91,7 @@ def test_programs_are_ensembles():
     assert torch.equal(program.verdicts(logits), program.vote(images).labels)
 
 
-def test_the_budget_of_equal_members_is_the_closed_form():
+def test_the_budget_of_equal_members_is_the_closed_form() -> None:
     members, (images, labels) = equal_members(5, 0.3), grey()
     budget = diversity_budget(nv.Program(members, "mean-logits"), images, labels)
     exact = 1 / 8 * math.sqrt(5 / (1 + 4 * 0.3))
@@ -102,7 +105,7 @@ def test_the_budget_of_equal_members_is_the_closed_form():
     assert cosine_needed(10**6) == pytest.approx(0.25, abs=1e-5)
 
 
-def test_the_budget_of_unequal_members_names_them():
+def test_the_budget_of_unequal_members_names_them() -> None:
     members, (images, labels) = unequal_members(5), grey()
     budget = diversity_budget(nv.Program(members, "mean-logits"), images, labels, norm="inf")
     assert 0 < float(budget.lost_to_inequality) < 1
@@ -113,52 +116,52 @@ def test_the_budget_of_unequal_members_names_them():
 class Masked(nn.Module):
     """A network behind a rounding of its input, through which no gradient comes."""
 
-    def __init__(self, model):
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Tensor:
         return self.model((images * 8).round() / 8)
 
 
 class Batched(nn.Module):
     """A network whose answers depend on the other images."""
 
-    def __init__(self, model):
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Tensor:
         return self.model(images) + images.mean(dim=(0, 1, 2, 3)) * torch.arange(3.0)
 
 
 class Noisy(nn.Module):
     """A network that draws when it is evaluated."""
 
-    def __init__(self, model):
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Tensor:
         return self.model(images + 0.1 * torch.rand_like(images))
 
 
-def failed(model, images):
+def failed(model: nn.Module, images: Tensor) -> set[str]:
     labels = torch.as_tensor(nv.Program([small(0)]).vote(images).labels)
     return {check.name for check in examine(model, images, labels, epsilon=0.2).failed}
 
 
-def test_the_doctor_passes_a_plain_network(three):
+def test_the_doctor_passes_a_plain_network(three: Three) -> None:
     assert failed(small(0), three[1]) == set()
 
 
-def test_the_doctor_notices_masked_gradients(three):
+def test_the_doctor_notices_masked_gradients(three: Three) -> None:
     assert "gradients" in failed(Masked(small(0)), three[1])
     assert "batches" in failed(Batched(small(0)), three[1])
     assert failed(Noisy(small(0)), three[1]) == {"asked again"}
 
 
-def test_the_doctor_transfers_from_a_programs_versions(three):
+def test_the_doctor_transfers_from_a_programs_versions(three: Three) -> None:
     models, images = three
     program = nv.Program(models)
     labels = program.vote(images).labels

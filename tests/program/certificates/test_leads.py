@@ -15,7 +15,7 @@ from nversion.program import (
     vote_outputs,
 )
 from nversion.program.certificates.leads import mean_softmax_leads, median_softmax_leads, vote_leads
-from nversion.program.voters.base import worths
+from nversion.program.voters.base import VoteCounter, worths
 
 VERSIONS, COUNT, CLASSES = 5, 8, 4
 
@@ -143,6 +143,7 @@ def test_order_statistics_are_what_all_votes_show(
     weights = torch.randint(1, 9, (versions,), generator=randomness).double() if weighted else None
     if weights is not None:
         weights /= weights.max()
+    assert isinstance(voter, VoteCounter)
     needed = voter.votes_needed(worths(weights, versions))
     if versions < needed:
         return
