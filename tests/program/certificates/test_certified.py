@@ -38,6 +38,9 @@ VOTERS = [
 ]
 CLASSES = 3
 
+# One voter after the other, so that of parallel processes only one certifies its votes.
+each_voter = pytest.mark.parametrize("voter", VOTERS, ids=lambda voter: voter.name, scope="module")
+
 
 def versions(count: int = 5) -> list[nn.Module]:
     """Small networks that agree on most images, as versions do: one linear map, varied."""
@@ -98,7 +101,7 @@ def on_the_sphere(radii: torch.Tensor, norm: float, seed: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("voter", VOTERS, ids=lambda voter: voter.name)
+@each_voter
 def test_no_point_of_the_ball_changes_the_verdict(voter: Voter, norm: float) -> None:
     program, labels, radii = certified(voter, norm)
     assert int((radii > 0).sum()) >= 5
@@ -109,7 +112,7 @@ def test_no_point_of_the_ball_changes_the_verdict(voter: Voter, norm: float) -> 
 
 
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("voter", VOTERS, ids=lambda voter: voter.name)
+@each_voter
 def test_no_attack_on_the_program_comes_nearer(voter: Voter, norm: float) -> None:
     program, labels, radii = certified(voter, norm)
     for name in ("gradient", "gradient-sign", "random-pgd"):
@@ -123,7 +126,7 @@ def test_no_attack_on_the_program_comes_nearer(voter: Voter, norm: float) -> Non
 
 
 @pytest.mark.parametrize("norm", [2.0, math.inf])
-@pytest.mark.parametrize("voter", VOTERS, ids=lambda voter: voter.name)
+@each_voter
 def test_no_search_inside_the_ball_changes_the_verdict(voter: Voter, norm: float) -> None:
     """Projected gradient descent on the votes' lead, just inside the certificate."""
     program, labels, radii = certified(voter, norm)
