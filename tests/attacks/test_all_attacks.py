@@ -58,7 +58,8 @@ def attacked(name: str, victim: Victim) -> AttackResult:
     return quick(name)(victim.model, victim.images[:COUNT], victim.labels[:COUNT])
 
 
-each_attack = pytest.mark.parametrize("name", names())
+# One attack after the other, so that of parallel processes only one computes what tests share.
+each_attack = pytest.mark.parametrize("name", names(), scope="module")
 
 
 @each_attack
