@@ -35,6 +35,7 @@ __all__ = [
     "Voter",
     "mean_softmax",
     "on_grid",
+    "worths",
 ]
 
 MOST_VERSIONS = 2048
