@@ -1,4 +1,12 @@
-"""Classes of a network by name, where a data set has them in another order, or has more of them."""
+"""Classes of a network by name, where a data set has them in another order, or has more of them.
+
+Of a class that it does not know a network has nothing to say, for it or against it. So the logit of
+such a class is the mean of the network's own logits: it is never the largest, unless all are equal,
+so that the network never votes for the class; and where logarithms are added up (the voter
+``mean-logits``), it counts as the network's other classes do on average, and is no veto, as a
+probability of nearly 0 would be. The mean is linear, and the margin to it is the mean of the
+margins to the known classes, so that bounds of the network stay as they are, sound and as tight.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +22,14 @@ from nversion.errors import InputError
 from nversion.naming import did_you_mean
 from nversion.versions import Version
 
-__all__ = ["UNKNOWN", "with_classes"]
-
-UNKNOWN = -1e4
-"""The logit of a class that a network does not know: no vote for it, in float16 too."""
+__all__ = ["with_classes"]
 
 
 def with_classes(version: Version, names: Sequence[str]) -> Version:
     """Return a version whose outputs are the named classes, in this order.
 
-    A version that knows only some of them gives the others the logit :data:`UNKNOWN`, so that it
-    never votes for them. One whose own names are not known is returned as it is.
+    A version that knows only some of them gives the others the mean of its own logits, so that it
+    votes neither for them nor against them. One whose own names are not known is returned as it is.
 
     Args:
         version: whose record may have class names.
@@ -44,14 +49,14 @@ def with_classes(version: Version, names: Sequence[str]) -> Version:
             "order with --input classes=..., as the images have them"
         )
     like = next(version.model.parameters(), torch.zeros(0))
-    layer = nn.Linear(len(own), len(names), device=like.device, dtype=dtype_of(version.model))
-    weight = torch.zeros_like(layer.weight)
-    bias = torch.full_like(layer.bias, UNKNOWN)
+    layer = nn.Linear(
+        len(own), len(names), bias=False, device=like.device, dtype=dtype_of(version.model)
+    )
+    weight = torch.full_like(layer.weight, 1.0 / len(own))
     for place, name in enumerate(own):
+        weight[names.index(name)] = 0.0
         weight[names.index(name), place] = 1.0
-        bias[names.index(name)] = 0.0
     layer.weight = nn.Parameter(weight, requires_grad=False)
-    layer.bias = nn.Parameter(bias, requires_grad=False)
     model = nn.Sequential(OrderedDict(network=version.model, classes=layer)).eval()
     record = dataclasses.replace(version.record, classes=len(names), class_names=tuple(names))
     return dataclasses.replace(version, model=model, record=record)
