@@ -14,6 +14,7 @@ import nversion as nv
 from nversion.cli.app import app
 from nversion.formats.feed import LAYOUTS, feed_from
 from nversion.formats.loading import FORMATS
+from nversion.study import make_config
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "guide" / "own-networks.md"
 TEXT = PAGE.read_text("utf-8")
@@ -37,15 +38,16 @@ def test_the_python_runs(
 
 
 def test_the_toml_has_every_key() -> None:
-    (toml,) = blocks("toml")
+    toml, section = blocks("toml")
     values = tomllib.loads(toml)
     assert set(values) == {field.name for field in dataclasses.fields(nv.Feed)}
     feed_from(values, "the guide")
     assert all(layout in TEXT for layout in LAYOUTS)
+    make_config(tomllib.loads(section))
 
 
 def test_the_options_and_endings_are_there() -> None:
-    for command in ("vote", "certify", "export"):
+    for command in ("vote", "certify", "export", "study"):
         lines = re.findall(rf"\$ nversion {command} (.*)", TEXT)
         shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).stdout
         assert lines

@@ -59,7 +59,7 @@ def test_the_perceptibility_rule_is_read_and_written(tmp_path: Path) -> None:
     [
         ({"version": {}}, "version: no such key (did you mean 'versions'?)"),
         ({"versions": {"cuont": 2}}, "versions.cuont: no such key (did you mean 'count'?)"),
-        ({"versions": 5}, "versions: is a section, not 5; set a key of it, such as versions.count"),
+        ({"versions": 5}, "versions: is a section, not 5; set a key of it, such as versions.files"),
         ({"attacks": {"options": {"gradient": 5}}}, "attacks.options.gradient: is a section"),
         (
             {"attacks": {"options": {"gradient": {"steps": "x"}}}},

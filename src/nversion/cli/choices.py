@@ -29,7 +29,7 @@ __all__ = [
     "INJECTIONS",
     "METHODS",
     "MODEL_ENDINGS",
-    "MODEL_FOLDER_MARK",
+    "MODEL_FOLDER_MARKS",
     "NORMS",
     "PRECISIONS",
     "RECIPES",
@@ -71,7 +71,7 @@ FORMS = ("json", "cyclonedx", "spdx", "modelcard", "ltac", "junit")
 CORRUPTIONS = ("noise", "blur", "shift", "rotation", "contrast")
 DATASETS = ("digits", "mnist", "fashion-mnist", "kmnist")
 MODEL_ENDINGS = (".onnx", ".keras", ".h5", ".hdf5", ".pt2", ".pt", ".pth", ".ts", ".safetensors")
-MODEL_FOLDER_MARK = "config.json"
+MODEL_FOLDER_MARKS = ("record.json", "foreign.json", "config.json")
 RECIPES = (
     *("certified-l2", "certified-linf", "fast", "robust-l2", "robust-linf"),
     *("small", "study"),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from nversion.attacks import Attack
     from nversion.datasets import Dataset, TestImages
-    from nversion.formats import Feed, Source
+    from nversion.formats import Source
     from nversion.program import Voter
     from nversion.versions import Version
 
@@ -44,7 +44,6 @@ __all__ = [
     "confirmed",
     "data_option",
     "dataset_of",
-    "feed_for",
     "first_test_images",
     "load_version",
     "load_versions",
@@ -57,6 +56,7 @@ __all__ = [
     "voter_option",
     "voter_text",
     "voters_option",
+    "with_their_classes",
 ]
 
 T = TypeVar("T")
@@ -224,6 +224,7 @@ def load_version(
         ArtefactError: it cannot be read.
     """
     check_version(path)
+    from nversion.formats import feed_for
     from nversion.formats import load_version as load
 
     version = load(path, feed_for(path, inputs or ()), trust=trust)
@@ -250,32 +251,13 @@ def check_study(folder: Path) -> None:
         )
 
 
-def feed_for(path: Path, inputs: Sequence[str]) -> Feed:
-    """Return how ``--input`` says that a file is fed; what is said of it alone counts first.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    from nversion.formats import Feed, parse_feed
-
-    found = Feed()
-    for text in inputs:
-        name, colon, rest = text.partition(":")
-        for_one = bool(colon) and "=" not in name
-        if for_one and Path(name).name != path.name:
-            continue
-        feed = parse_feed(rest if for_one else text)
-        found = feed.over(found) if for_one else found.over(feed)
-    return found
-
-
 def check_version(path: Path) -> None:
     """Raise unless there may be a version at a place; nothing is loaded.
 
     Raises:
         InputError: there is no such file or folder, or it is not a version's.
     """
-    if (path / "record.json").is_file() or (path / choices.MODEL_FOLDER_MARK).is_file():
+    if any((path / mark).is_file() for mark in choices.MODEL_FOLDER_MARKS):
         return
     if path.is_file() and path.suffix.lower() in choices.MODEL_ENDINGS:
         return
@@ -334,26 +316,38 @@ def confirmed(versions: Mapping[str, Version], data: TestImages | Dataset) -> di
     said on standard error.
     """
     from nversion.datasets import oddities
-    from nversion.formats import doubts_of, with_classes
+    from nversion.formats import doubts_of
 
     names = data.class_names or tuple(map(str, range(data.classes)))
     for odd in oddities(data.test.labels, names):
         typer.echo(f"note: {data.name}: {odd}", err=True)
-    found = {}
-    for name, version in versions.items():
-        found[name] = with_classes(version, data.class_names) if data.class_names else version
+    found = with_their_classes(versions, data)
+    for version in found.values():
         if version.record.origin is not None:
             test = data.test
-            for doubt in doubts_of(found[name], test.images, test.labels, data.class_names):
+            for doubt in doubts_of(version, test.images, test.labels, data.class_names):
                 typer.echo(f"doubt: {doubt}", err=True)
     return found
+
+
+def with_their_classes(
+    versions: Mapping[str, Version], data: TestImages | Dataset
+) -> dict[str, Version]:
+    """Return versions whose outputs are the classes of the images, where these have names."""
+    from nversion.formats import with_classes
+
+    names = data.class_names
+    return {
+        name: with_classes(version, names) if names else version
+        for name, version in versions.items()
+    }
 
 
 def sources_of(
     paths: Sequence[Path], inputs: Sequence[str] | None, trust: bool, data: Dataset
 ) -> list[Source]:
     """Return what tasks of other processes load the versions from."""
-    from nversion.formats import Source
+    from nversion.formats import Source, feed_for
 
     names = data.class_names
     return [Source(path, feed_for(path, inputs or ()), trust, names) for path in paths]

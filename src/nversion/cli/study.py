@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from nversion.cli import choices
-from nversion.cli.options import check_settings
+from nversion.cli.options import InputOption, TrustOption, check_settings, check_version
 from nversion.cli.printing import print_table, size, span, stage_times
 
 __all__ = ["study"]
@@ -53,8 +53,22 @@ def study(
     ] = None,
     versions: Annotated[
         int | None,
-        typer.Option(min=1, help="How many versions. [default: 10]", show_default=False),
+        typer.Option(
+            min=0,
+            help="How many versions are trained. [default: 10; with --file, none]",
+            show_default=False,
+        ),
     ] = None,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A network from elsewhere that is a version too: a file (.onnx, .keras, .pt2, "
+            "...) or a version's folder; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    inputs: InputOption = None,
+    trust: TrustOption = False,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -153,8 +167,12 @@ def study(
     - `nversion study --config study.toml --workers 4`
 
     - `nversion study --data mnist --versions 100 --plan`
+
+    - `nversion study --data mnist --file a.onnx --file b.keras --input b.keras:range=0:255`
     """
     settings = check_settings(setting or [])
+    for path in file or ():
+        check_version(path)
     from nversion.study.config import config_text, load_config, make_config
 
     values = load_config(config) if config else {}
@@ -163,6 +181,9 @@ def study(
         ("--data-dir", "data_dir"): str(data_dir.resolve()) if data_dir else None,
         ("--seed", "seed"): seed,
         ("--versions", "versions.count"): versions,
+        ("--file", "versions.files"): [str(path) for path in file] if file else None,
+        ("--input", "versions.inputs"): inputs or None,
+        ("--trust", "versions.trust"): True if trust else None,
         ("--recipe", "versions.recipe"): recipe,
         ("--attacks", "attacks.names"): attacks and _names(attacks),
         ("--images", "attacks.images"): images,
@@ -179,6 +200,7 @@ def study(
     for key, value in settings:
         _put(values, key, value, f"--set {key}")
         origins[key] = f"--set {key}"
+    _whole_paths(values)
     resolved = make_config(values, str(config or "the configuration"), origins)
     if show_config:
         typer.echo(config_text(resolved), nl=False)
@@ -188,6 +210,16 @@ def study(
         _plan(resolved, folder, as_json)
     else:
         _run(resolved, folder, as_json)
+
+
+def _whole_paths(values: dict[str, Any]) -> None:
+    """Write the paths of files as they are from anywhere, for study.toml is read elsewhere too."""
+    section = values.get("versions")
+    if not isinstance(section, dict):
+        return
+    files = section.get("files")
+    if isinstance(files, list) and all(isinstance(file, str) for file in files):
+        section["files"] = [str(Path(file).resolve()) for file in files]
 
 
 def _plan(config: Any, folder: Path, as_json: bool) -> None:

@@ -7,14 +7,20 @@ from nversion.formats.classes import with_classes
 from nversion.formats.doubts import doubts_of
 from nversion.formats.feed import Feed, parse_feed
 from nversion.formats.loading import format_of, load_version
-from nversion.formats.source import Source
+from nversion.formats.reference import REFERENCE, Reference, read_reference, write_reference
+from nversion.formats.source import Source, feed_for
 
 __all__ = [
+    "REFERENCE",
     "Feed",
+    "Reference",
     "Source",
     "doubts_of",
+    "feed_for",
     "format_of",
     "load_version",
     "parse_feed",
+    "read_reference",
     "with_classes",
+    "write_reference",
 ]

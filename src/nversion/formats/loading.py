@@ -15,12 +15,14 @@ from nversion.batches import dtype_of
 from nversion.errors import ArtefactError, InputError
 from nversion.files import sha256_of_file
 from nversion.formats.base import FileFormat, Loaded
+from nversion.formats.classes import with_classes
 from nversion.formats.exported import EXPORTED
 from nversion.formats.feed import Feed, feed_beside, parse_feed
 from nversion.formats.keras_files import KERAS
 from nversion.formats.modules import HUGGING_FACE, SAFETENSORS, TORCHSCRIPT
 from nversion.formats.onnx_files import ONNX
 from nversion.formats.plain import Normalise
+from nversion.formats.reference import REFERENCE, read_reference
 from nversion.modes import ordinary
 from nversion.outputs import as_logits, asked, kind_of, one_number, pick
 from nversion.randomness import generator
@@ -28,7 +30,7 @@ from nversion.reading import check_name
 from nversion.repeats import check_repeats
 from nversion.versions import Origin, Record, Version
 
-__all__ = ["FORMATS", "format_of", "load_version"]
+__all__ = ["FORMATS", "format_of", "load_version", "weights_digest"]
 
 FORMATS: tuple[FileFormat, ...] = (
     ONNX,
@@ -58,7 +60,8 @@ def load_version(
     """Load a version of a file or a folder.
 
     Args:
-        path: a folder that :meth:`nversion.Version.save` wrote, or what another library wrote: an
+        path: a folder that :meth:`nversion.Version.save` wrote, or that a study made of a file (it
+            refers to the file), or what another library wrote: an
             ONNX file (``.onnx``), a Keras 3 file (``.keras``, ``.h5``), an exported program of
             PyTorch (``.pt2``), the folder of an image classifier of Hugging Face's; with `trust`,
             TorchScript, or safetensors with a factory.
@@ -78,6 +81,8 @@ def load_version(
     path = Path(path)
     if (path / "record.json").is_file():
         return Version.load(path)
+    if (path / REFERENCE).is_file():
+        return _referred(path, trust)
     form = format_of(path)
     if form.trust and not trust:
         raise InputError(
@@ -87,6 +92,35 @@ def load_version(
     given = parse_feed(feed) if isinstance(feed, str) else feed or Feed()
     loaded = form.read(path, given.over(feed_beside(path)))
     return _version(path, form, loaded)
+
+
+def _referred(folder: Path, trust: bool) -> Version:
+    """Return the version that a folder refers to, under its own name.
+
+    Raises:
+        ArtefactError: its file has changed, or cannot be read.
+        InputError: its file is gone, or comes with code and is not trusted.
+    """
+    reference = read_reference(folder)
+    path = Path(reference.path)
+    if (path / REFERENCE).is_file():
+        raise ArtefactError(f"{folder}: refers to {path}, which refers to another file itself")
+    version = load_version(path, reference.feed_of(), trust=trust)
+    if weights_digest(path, version) != reference.sha256:
+        raise ArtefactError(
+            f"{path}: is not the file that {folder} refers to: its SHA-256 is another; put the "
+            "file back, or run the study again with the new one"
+        )
+    if reference.classes:
+        version = with_classes(version, reference.classes)
+    record = dataclasses.replace(version.record, name=reference.name)
+    return dataclasses.replace(version, name=reference.name, record=record)
+
+
+def weights_digest(path: Path, version: Version) -> str:
+    """Return the SHA-256 of the file that holds a version's weights."""
+    origin = version.record.origin
+    return sha256_of_file(path / "weights.safetensors") if origin is None else origin.sha256
 
 
 def format_of(path: Path) -> FileFormat:

@@ -12,7 +12,14 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from nversion.adversarial import PerceptibilityRule
 from nversion.attacks import Attack
@@ -78,16 +85,39 @@ class VersionsSection(_Section):
     """The versions.
 
     Attributes:
-        count: how many, from the start of the catalogue.
+        files: networks from elsewhere that are versions too: paths of files or folders.
+        count: how many are trained, from the start of the catalogue; where there are files, none
+            unless it is said.
         recipe: a recipe's name, or the path of a TOML file.
         architectures: "catalogue", or a folder of architecture text files.
         precision: of the arithmetic of training.
+        inputs: how files are fed, as ``--input`` has it: "range=0:255" of all, or
+            "model.onnx:range=0:255" of one.
+        trust: whether code that comes with them may run.
     """
 
-    count: int = Field(default=10, ge=1)
+    # First, for whether the others are right depends on it.
+    files: tuple[str, ...] = ()
+    count: int = Field(default=10, ge=0)
     recipe: str = "fast"
     architectures: str = "catalogue"
     precision: Precision = "auto"
+    inputs: tuple[str, ...] = ()
+    trust: bool = False
+
+    @field_validator("count")
+    @classmethod
+    def _some(cls, value: int, others: ValidationInfo) -> int:
+        if value == 0 and not others.data.get("files"):
+            raise ValueError("must be at least 1, or versions.files must name some")
+        return value
+
+    @field_validator("inputs")
+    @classmethod
+    def _of_files(cls, value: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
+        if value and not others.data.get("files"):
+            raise ValueError("say how versions.files are fed, and there are none")
+        return value
 
     @field_validator("recipe")
     @classmethod
@@ -342,8 +372,10 @@ def make_config(
     """
     dataset = values.get("dataset", "digits")
     filled = {"name": Path(str(dataset)).stem, **values}
+    if isinstance(named := values.get("versions"), Mapping) and named.get("files"):
+        filled["versions"] = {"count": 0, **named}
     for section, defaults in SMALL_DEFAULTS.items() if dataset in SMALL_DATASETS else ():
-        given = values.get(section, {})
+        given = filled.get(section, {})
         if isinstance(given, Mapping):
             filled[section] = {**defaults, **given}
     try:

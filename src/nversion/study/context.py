@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 import torch
@@ -16,6 +17,7 @@ from nversion.datasets import Dataset
 from nversion.datasets.shared import SharedDataset
 from nversion.device import Device, resolve_device
 from nversion.distillation import Role, recipes
+from nversion.formats.source import Source
 from nversion.study.config import StudyConfig
 from nversion.study.folder import StudyFolder
 from nversion.study.ledger import Entry
@@ -98,6 +100,7 @@ class Study(Context):
         recipe: of the versions.
         network_recipes: of baseline and student.
         attacks: how versions are attacked, and baseline and student likewise.
+        sources: what other versions are loaded from, by their names.
     """
 
     config: StudyConfig
@@ -105,6 +108,7 @@ class Study(Context):
     recipe: Recipe
     network_recipes: Mapping[Role, Recipe]
     attacks: AttackPlan
+    sources: Mapping[str, Source] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(
@@ -114,6 +118,7 @@ class Study(Context):
         data: Dataset,
         shared: SharedDataset,
         units: UnitRunner,
+        sources: Mapping[str, Source] = MappingProxyType({}),
     ) -> Self:
         """Return the study that a configuration asks for, in the folder of the units' runner.
 
@@ -132,6 +137,7 @@ class Study(Context):
             recipe=load_recipe(config.versions.recipe),
             network_recipes=recipes(section.recipe or config.versions.recipe, section.objective),
             attacks=AttackPlan.of(config),
+            sources=sources,
         )
 
     @property

@@ -13,8 +13,9 @@ import torch
 
 import nversion
 from nversion.files import read_object
+from nversion.formats.reference import read_reference
 from nversion.study.context import Study
-from nversion.study.sections import Failure, Section, StudyFacts, VersionRow
+from nversion.study.sections import Failure, Section, StudyFacts, VersionOrigin, VersionRow
 
 __all__ = ["TIMES", "study_section", "version_rows", "without_times"]
 
@@ -92,7 +93,7 @@ def _git(tree: Path, *arguments: str) -> str:
 def version_rows(
     study: Study, accuracies: Mapping[str, Mapping[str, float | None]]
 ) -> list[VersionRow]:
-    """Return one row per architecture, those that failed included.
+    """Return one row per version, trained or from a file, those that failed included.
 
     Args:
         study: that ran.
@@ -116,10 +117,32 @@ def version_rows(
                 test_accuracy=record.get("test_accuracy"),
                 precision=record.get("precision"),
                 seconds=record.get("seconds"),
-                **{**UNKNOWN, **accuracies.get(name, {})},
-            )
+            ).model_copy(update={**UNKNOWN, **accuracies.get(name, {})})
         )
-    return rows
+    return [*rows, *(_loaded_row(study, name, accuracies) for name in study.sources)]
+
+
+def _loaded_row(
+    study: Study, name: str, accuracies: Mapping[str, Mapping[str, float | None]]
+) -> VersionRow:
+    """Return the row of a version from a file."""
+    error = dict(study.units.failures).get(f"versions/{name}")
+    if error is not None:
+        file = study.sources[name].path.name
+        return VersionRow(name=name, status="failed", error=error, origin=VersionOrigin(file=file))
+    found = read_reference(study.folder.version(name))
+    origin = VersionOrigin(
+        file=found.file, format=found.format, sha256=found.sha256, doubts=found.doubts
+    )
+    row = VersionRow(
+        name=name,
+        kind=found.kind,
+        parameters=found.parameters,
+        status="loaded",
+        test_accuracy=found.test_accuracy,
+        origin=origin,
+    )
+    return row.model_copy(update={**UNKNOWN, **accuracies.get(name, {})})
 
 
 def without_times(results: Any) -> Any:

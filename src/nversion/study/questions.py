@@ -130,7 +130,7 @@ def _how_robust(results: Results) -> str:
     tests = [
         _known(row.test_accuracy, "versions.test_accuracy")
         for row in results.versions
-        if row.status == "trained"
+        if row.status in ("trained", "loaded")
     ]
     if not tests:
         raise _lacking("versions")

@@ -30,6 +30,7 @@ from nversion.study.sections import (
     Program,
     Results,
 )
+from nversion.study.stages.adopting import make_versions, study_sources
 from nversion.study.stages.attacking import (
     BuiltSet,
     attack_versions,
@@ -43,7 +44,7 @@ from nversion.study.stages.comparing import compare
 from nversion.study.stages.distilling import distil
 from nversion.study.stages.evaluating import distillation_section, evaluate_networks
 from nversion.study.stages.failing import measure_reliability
-from nversion.study.stages.training import study_architectures, train_versions
+from nversion.study.stages.training import study_architectures
 from nversion.study.stages.under_attack import measure_under_attack
 from nversion.study.stages.voting import measure_program, measure_transfer
 from nversion.study.stages.whole import attack_whole
@@ -78,11 +79,12 @@ def run_study(
     _check_owner(place, config)
     data = load_dataset(config.dataset, root=config.data_dir or None)
     architectures = study_architectures(config, data)
+    sources = study_sources(config, data, architectures)
     with open_pool(where.workers, where.engine, where.address) as pool, place.locked():
         _claim(place, config, say)
         units = UnitRunner(place, pool, say)
         with units.sharing(data) as shared:
-            results = _run(Study.of(config, architectures, data, shared, units))
+            results = _run(Study.of(config, architectures, data, shared, units, sources))
         write_json(place.results, results.to_json())
         if not units.made:
             say("everything was there: nothing was made again")
@@ -140,7 +142,7 @@ def _claim(place: StudyFolder, config: StudyConfig, say: Callable[[str], None]) 
 def _run(study: Study) -> Results:
     """Run the stages in their order, and gather what they found."""
     with study.units.stage("versions"):
-        versions = train_versions(study)
+        versions = make_versions(study)
     with study.units.stage("attacks"):
         known = ((version, correct_on_test_images(version, study.data)) for version in versions)
         runs = attack_versions(study, study.attacks, known)

@@ -41,7 +41,7 @@ class UnitRunner:
         self.folder = folder
         self._ledger = Ledger(folder.root)
         self._pool = pool
-        self._say = say
+        self.say = self._say = say
         self.failures: list[tuple[str, str]] = []
         self.made = 0
         self._stage = ""

@@ -76,7 +76,10 @@ def lede(results: Results) -> str:
     good = len(results.trained)
     dataset = results.study.dataset
     attacks = len(results.attacks)
-    parts = [f"{plural(good, 'network')} trained{f' on {dataset}' if dataset else ''}"]
+    loaded = sum(version.origin is not None for _, version in results.trained)
+    parts = [f"{plural(good - loaded, 'network')} trained{f' on {dataset}' if dataset else ''}"]
+    if loaded:
+        parts = [*(parts if good > loaded else []), f"{plural(loaded, 'network')} taken from files"]
     if attacks:
         parts.append(f"attacked by {plural(attacks, 'method')}")
     if results.program.model_fields_set:

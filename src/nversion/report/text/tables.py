@@ -228,7 +228,7 @@ def version_table(results: Results) -> Table | None:
         *(Column(title, group="Accuracy on") for title in ("training", "test", "adversarial")),
         *(Column(title, group="Images made against") for title in ("itself", "others")),
         Column("Seconds"),
-        Column("Architecture", numeric=False),
+        Column("Architecture, or the file it is from", numeric=False),
     ]
     body = [_version_row(place, version) for place, version in enumerate(listed, start=1)]
     return Table("", "All versions", columns, body)
@@ -254,8 +254,19 @@ def _version_row(place: int, version: VersionRow) -> list[Cell]:
         Cell(count(version.parameters)),
         *(Cell(percent(accuracy)) for accuracy in accuracies),
         Cell(MISSING if version.seconds is None else f"{version.seconds:,.1f}"),
-        Cell(one_line(version.architecture), style="code"),
+        _whence(version),
     ]
+
+
+def _whence(version: VersionRow) -> Cell:
+    """Return what a version was built of, or the file it is from, with what is odd about it."""
+    origin = version.origin
+    if origin is None:
+        return Cell(one_line(version.architecture), style="code")
+    parts = [origin.file or MISSING]
+    parts += [origin.format] if origin.format else []
+    parts += [f"SHA-256 {origin.sha256[:12]}…"] if origin.sha256 else []
+    return Cell(", ".join(parts), "; ".join(origin.doubts))
 
 
 def stage_table(results: Results) -> Table | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from nversion.report.text.tables import Cell, Column, Table
 from nversion.report.values import MISSING, count, decimal, infinite_radii, join, norm_name, percent
@@ -39,7 +39,7 @@ def vote_table(results: Results) -> Table | None:
     voting, of = len(voted.versions or ()), voted.versions_of
     who = "all versions vote"
     if of is not None and of > voting:
-        who = f"the first {voting} of {of} versions vote"
+        who = _who(results, voted.versions or [], of)
     valid = voted.domain == "box"
     notes = [
         f"Certified on the first {count(voted.images)} test images, for certifying a vote costs "
@@ -50,6 +50,14 @@ def vote_table(results: Results) -> Table | None:
         *_infinite(norms),
     ]
     return Table("", "Certified votes", columns, body, notes)
+
+
+def _who(results: Results, voting: Sequence[str], of: int) -> str:
+    """Say which versions vote, where that are not all."""
+    known = [version.name for _, version in results.trained][: len(voting)]
+    if not known or known == list(voting):
+        return f"the first {len(voting)} of {of} versions vote"
+    return f"{len(voting)} of {of} versions vote, which could be certified: {', '.join(voting)}"
 
 
 def _means(radii: VoteRadii) -> tuple[float | None, float | None, float | None]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -123,8 +124,19 @@ def operations(architecture: Architecture, data: Dataset) -> int:
     return int(counter.get_total_flops())
 
 
-def calibrate(config: StudyConfig, data: Dataset, architectures: Sequence[Architecture]) -> Rates:
+def calibrate(
+    config: StudyConfig,
+    data: Dataset,
+    architectures: Sequence[Architecture],
+    networks: Mapping[str, nn.Module] = MappingProxyType({}),
+) -> Rates:
     """Measure, on one thread, how long the parts of a study take; a quarter of a minute.
+
+    Args:
+        config: of the study.
+        data: the dataset.
+        architectures: of the versions that are trained.
+        networks: of the others, by name.
 
     Raises:
         NVersionError: the configuration names something that is not there.
@@ -143,7 +155,8 @@ def calibrate(config: StudyConfig, data: Dataset, architectures: Sequence[Archit
         small = min(sampled, key=lambda name: sampled[name].evaluation)
         return Rates(
             {name: _between(name, costs, kinds, steps) for name in costs},
-            {name: _between(name, costs, kinds, evaluations) for name in costs},
+            {name: _between(name, costs, kinds, evaluations) for name in costs}
+            | {name: _evaluating(network, data) for name, network in networks.items()},
             dict(_attacks(config, sampled[small].network, data)),
             sampled[small].evaluation,
             _certificate(config, sampled["student"].network, data),
@@ -179,12 +192,17 @@ def _timed(
     train(1)
     steps = int(min(max(TRAINING_SECONDS / max(train(2) / 2, 1e-5), 4), 300))
     step = train(steps) / steps
+    return _Sample(step, _evaluating(network, data), network)
+
+
+def _evaluating(network: nn.Module, data: Dataset) -> float:
+    """Return the seconds of evaluating one image."""
     shown = data.test.images[:256]
     with frozen(network):
         evaluate(network, shown[:64])
         started = time.perf_counter()
         evaluate(network, shown)
-        return _Sample(step, (time.perf_counter() - started) / len(shown), network)
+        return (time.perf_counter() - started) / len(shown)
 
 
 def _between(

@@ -17,6 +17,7 @@ from nversion.study.folder import StudyFolder
 from nversion.study.ledger import Ledger
 from nversion.study.planning.calibration import calibrate
 from nversion.study.planning.work import StageWork, Work
+from nversion.study.stages.adopting import study_sources
 from nversion.study.stages.training import study_architectures
 from nversion.workers import resolve_workers
 
@@ -81,8 +82,10 @@ def plan_study(config: StudyConfig, folder: str | Path) -> StudyPlan:
     data = load_dataset(config.dataset, root=config.data_dir or None)
     architectures = study_architectures(config, data)
     workers = resolve_workers(config.run.workers)
-    rates = calibrate(config, data, architectures)
-    work = Work(config, data, architectures, rates)
+    sources = study_sources(config, data, architectures)
+    networks = {name: source.load().model for name, source in sources.items()}
+    rates = calibrate(config, data, architectures, networks)
+    work = Work(config, data, architectures, rates, tuple(sources))
     done = _done(Path(folder))
     return StudyPlan(
         tuple(_planned(stage, done[stage.name], workers) for stage in work.stages()),

@@ -68,6 +68,7 @@ class Work:
         data: the dataset.
         architectures: of the versions.
         rates: how fast this machine is.
+        loaded: names of the versions from files.
 
     Attributes:
         images: in the adversarial set, estimated.
@@ -79,12 +80,15 @@ class Work:
         data: Dataset,
         architectures: Sequence[Architecture],
         rates: Rates,
+        loaded: Sequence[str] = (),
     ) -> None:
         self._config, self._data, self._rates = config, data, rates
         self._architectures = architectures
-        self._names = [str(architecture.name) for architecture in architectures]
+        self._trained = [str(architecture.name) for architecture in architectures]
+        self._loaded = list(loaded)
+        self._names = [*self._trained, *loaded]
         section = config.attacks
-        runs = len(architectures) * len(section.names)
+        runs = len(self._names) * len(section.names)
         self.images = round(runs * min(section.images, len(data.test)) * SUCCESSES)
 
     def stages(self) -> tuple[StageWork, ...]:
@@ -101,7 +105,8 @@ class Work:
         )
 
     def _versions(self) -> StageWork:
-        each = [self._training(name, self._config.versions.recipe) for name in self._names]
+        each = [self._training(name, self._config.versions.recipe) for name in self._trained]
+        each += [self._rates.evaluation[name] * len(self._data.test) for name in self._loaded]
         return StageWork("versions", len(each), sum(each), max(each))
 
     def _attacks(self) -> StageWork:
@@ -213,7 +218,8 @@ class Work:
         data, classes = self._data, self._data.classes
         networks = [*self._architectures, student_architecture(), student_architecture()]
         weights = 4 * sum(a.parameters(data.shape, classes) for a in networks)
-        logits = 4 * classes * len(data.test) * len(networks)
+        answering = len(networks) + len(self._loaded)
+        logits = 4 * classes * len(data.test) * answering
         runs = (
             len(self._config.attacks.names)
             * (
@@ -222,7 +228,7 @@ class Work:
             )
             * self._image()
         )
-        outputs = 4 * classes * self.images * len(networks)
+        outputs = 4 * classes * self.images * answering
         chosen_on = min(self._config.reliability.training_images, len(data.train))
         outputs += 4 * classes * chosen_on * len(self._names)
         taught = 2 * 4 * classes * len(data.train)

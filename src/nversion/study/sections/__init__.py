@@ -14,6 +14,7 @@ from nversion.study.sections.attacks import (
     AttackRow,
     TransferMatrix,
     UnderAttackRow,
+    VersionOrigin,
     VersionRow,
 )
 from nversion.study.sections.base import Section
@@ -102,6 +103,7 @@ __all__ = [
     "TransferMatrix",
     "TwinRow",
     "UnderAttackRow",
+    "VersionOrigin",
     "VersionRow",
     "VoteGrowth",
     "VoteRadii",

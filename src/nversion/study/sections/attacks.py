@@ -11,19 +11,36 @@ __all__ = [
     "AttackRow",
     "TransferMatrix",
     "UnderAttackRow",
+    "VersionOrigin",
     "VersionRow",
 ]
 
 
+class VersionOrigin(Section):
+    """The file that a version is from.
+
+    Attributes:
+        file: its name, without the folders above it.
+        format: such as "onnx".
+        sha256: of it; of a folder, of the file that holds its weights.
+        doubts: what was odd about it, each in a sentence.
+    """
+
+    file: str | None = None
+    format: str | None = None
+    sha256: str | None = None
+    doubts: list[str] = Field(default_factory=list)
+
+
 class VersionRow(Section):
-    """One version, whether it was trained or failed.
+    """One version, whether it was trained, loaded or failed.
 
     Attributes:
         name: the version's.
         architecture: its text.
         kind: "convolutional" or "dense".
         parameters: how many it has.
-        status: "trained" or "failed".
+        status: "trained", "loaded" or "failed".
         error: why it failed.
         train_accuracy: on the training images.
         test_accuracy: on the test images.
@@ -32,6 +49,7 @@ class VersionRow(Section):
         adversarial_accuracy: on the adversarial set.
         adversarial_accuracy_own: on the images made against it.
         adversarial_accuracy_others: on the images made against others.
+        origin: the file that it is from; null of one that was trained here.
     """
 
     name: str | None = None
@@ -47,10 +65,11 @@ class VersionRow(Section):
     adversarial_accuracy: float | None = None
     adversarial_accuracy_own: float | None = None
     adversarial_accuracy_others: float | None = None
+    origin: VersionOrigin | None = None
 
     @property
     def failed(self) -> bool:
-        """Whether it could not be trained."""
+        """Whether it could not be trained, or loaded."""
         return self.status == "failed"
 
 

@@ -85,7 +85,7 @@ class Results(Section):
 
     @property
     def trained(self) -> list[tuple[int, VersionRow]]:
-        """The versions that were trained, each with its place in the list, from 1."""
+        """The versions that were trained or loaded, each with its place in the list, from 1."""
         listed = enumerate(self.versions, start=1)
         return [(place, version) for place, version in listed if not version.failed]
 

@@ -31,6 +31,9 @@ PART = 2
 def certify_vote(study: Study, versions: Sequence[TrainedVersion]) -> CertifiedVotes | None:
     """Return how far the vote is certified, beside its versions; None where none was asked for.
 
+    A version that cannot be certified is among the study's failures, and the vote is certified
+    that the others hold; None where there are none.
+
     Raises:
         NVersionError: a part could not be certified.
     """
@@ -38,9 +41,11 @@ def certify_vote(study: Study, versions: Sequence[TrainedVersion]) -> CertifiedV
     count = min(section.program_images, len(study.data.test))
     if count == 0:
         return None
-    members = tuple(versions[: section.program_versions])
     domain, norms = section.domains[0], [str(norm) for norm in section.program_norms]
-    found = _certify_members(study, members, [how(study, norm, domain) for norm in norms], count)
+    ways = [how(study, norm, domain) for norm in norms]
+    members, found = _certify_members(study, versions[: section.program_versions], ways, count)
+    if not members:
+        return None
     parts = [slice(start, min(start + PART, count)) for start in range(0, count, PART)]
     units = {
         norm: [
@@ -74,8 +79,8 @@ def certify_vote(study: Study, versions: Sequence[TrainedVersion]) -> CertifiedV
 
 def _certify_members(
     study: Study, members: Sequence[TrainedVersion], ways: Sequence[Certifying], count: int
-) -> dict[str, Tensor]:
-    """Return the members' own radii [members, count] of the first test images, by norm."""
+) -> tuple[tuple[TrainedVersion, ...], dict[str, Tensor]]:
+    """Return those that can be certified, and by norm their radii [those, count]."""
     units = {
         way.norm: [
             certify_rows(
@@ -89,11 +94,18 @@ def _certify_members(
         for way in ways
     }
     singles = [unit for each in units.values() for unit in each]
-    study.units.require("certifying the versions", singles)
-    return {
-        norm: torch.stack([read_tensor(unit.path, "radii") for unit in each])
+    done = study.units.run("certifying the versions", singles)
+    able = [
+        place
+        for place in range(len(members))
+        if all(each[place].name in done for each in units.values())
+    ]
+    radii = {
+        norm: torch.stack([read_tensor(each[place].path, "radii") for place in able])
         for norm, each in units.items()
+        if able
     }
+    return tuple(members[place] for place in able), radii
 
 
 def _compared(comparison: RadiusComparison, members: Sequence[TrainedVersion]) -> VoteRadii:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nversion.architectures import Architecture, catalogue
 from nversion.datasets import Dataset
-from nversion.errors import ConfigError, StudyError
+from nversion.errors import ConfigError
 from nversion.study.config import StudyConfig
 from nversion.study.context import Context, Study
 from nversion.study.ledger import Entry
@@ -18,15 +18,9 @@ __all__ = ["study_architectures", "train_versions", "trained"]
 
 
 def train_versions(study: Study) -> list[TrainedVersion]:
-    """Train what is not there yet and return the versions that did not fail, in order.
-
-    Raises:
-        StudyError: every version failed.
-    """
+    """Train what is not there yet and return the versions that did not fail, in order."""
     units = [_unit(study, architecture) for architecture in study.architectures]
-    entries = study.units.run("training versions", units)
-    if not entries:
-        raise StudyError(f"every version failed; the first: {study.units.failures[0][1]}")
+    entries = study.units.run("training versions", units) if units else {}
     names = [str(architecture.name) for architecture in study.architectures]
     return [
         trained(study, name, unit.folder, entries[unit.name])
@@ -63,6 +57,8 @@ def study_architectures(config: StudyConfig, data: Dataset) -> list[Architecture
         ArchitectureError: a file cannot be read or does not fit the images.
     """
     section = config.versions
+    if section.count == 0:
+        return []
     if section.architectures == "catalogue":
         return catalogue(section.count, data.shape, data.classes)
     folder = Path(section.architectures)
