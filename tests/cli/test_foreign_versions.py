@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -15,6 +16,7 @@ from nversion.cli import choices
 from nversion.cli.app import app
 from nversion.errors import InputError
 from nversion.formats.loading import FORMATS
+from nversion.formats.reference import REFERENCE
 from nversion.formats.writing import quiet
 
 
@@ -46,7 +48,8 @@ def foreign(versions: Path, tmp_path: Path) -> Path:
 def test_the_endings_are_those_of_the_formats() -> None:
     endings = tuple(ending for form in FORMATS for ending in form.endings)
     assert sorted(choices.MODEL_ENDINGS) == sorted(endings)
-    assert [form.marks for form in FORMATS if form.marks] == [choices.MODEL_FOLDER_MARK]
+    marks = {form.marks for form in FORMATS if form.marks}
+    assert {*marks, "record.json", REFERENCE} == set(choices.MODEL_FOLDER_MARKS)
 
 
 def test_a_file_votes_beside_a_folder_and_is_doubted_aloud(versions: Path, foreign: Path) -> None:
@@ -80,6 +83,28 @@ def test_a_set_is_built_of_files(foreign: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     again = run(*words, *more, "--out", out)
     assert "kept" in again.stderr or "to do" not in again.stderr
+
+
+def test_all_that_is_said_of_versions_is_said_of_files(
+    versions: Path, foreign: Path, tmp_path: Path
+) -> None:
+    fed = ("--input", "wide.pt2:range=0:255")
+    measured = run("diversity", versions / "a", foreign, *fed, "--resamples", 0, "--json")
+    assert measured.exit_code == 0, measured.output
+    # They are one network in two forms, which fail together.
+    assert json.loads(measured.stdout)["coincident_failures"]["histogram"][1] <= 2
+    chosen = run("select", versions / "a", versions / "b", foreign, *fed, "--json")
+    assert chosen.exit_code == 0, chosen.output
+    examined = run("doctor", foreign, *fed, "--data", "digits", "--images", 4, "--json")
+    assert examined.exit_code in (0, 1), examined.output
+    assert json.loads(examined.stdout)["version"] == "wide"
+    words = (versions / "a", versions / "b", foreign, *fed, "--faults", "nan", "--images", 20)
+    injected = json.loads(run("inject", *words, "--json").stdout)
+    assert injected["versions"] == ["a", "b", "wide"]
+    assert injected["rows"][1]["right"] >= 15
+    np.savez(tmp_path / "t.npz", labels=[0, 1], predictions=[[0, 1], [1, 1]])
+    refused = run("diversity", tmp_path / "t.npz", *fed)
+    assert "a table holds no networks" in str(refused.exception)
 
 
 def test_a_version_is_exported_with_a_card(versions: Path, tmp_path: Path) -> None:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nversion.cli import choices
-from nversion.cli.options import DataDirOption, JsonOption, data_option, picture_file
+from nversion.cli.options import (
+    DataDirOption,
+    InputOption,
+    JsonOption,
+    TrustOption,
+    data_option,
+    picture_file,
+)
 from nversion.cli.printing import print_table, working
 from nversion.cli.sources import SourcesArgument, check_sources, read_sources
 
@@ -75,6 +82,8 @@ def diversity(
             "of n versions.",
         ),
     ] = "heat-map",
+    inputs: InputOption = None,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure how differently versions fail, and whether they fail together.
@@ -91,7 +100,7 @@ def diversity(
     check_sources(sources)
     if figure is not None:
         picture_file(figure, "--figure")
-    table = read_sources(sources, data, data_dir, on)
+    table = read_sources(sources, data, data_dir, on, inputs=inputs, trust=trust)
     from nversion.measures import diversity as measure
     from nversion.reliability import coincident_failures, plurality_growth
 

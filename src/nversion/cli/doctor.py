@@ -11,10 +11,13 @@ import typer
 from nversion.cli import choices
 from nversion.cli.options import (
     DataDirOption,
+    InputOption,
     JsonOption,
     KOption,
+    TrustOption,
     attacked,
     check_version,
+    confirmed,
     data_option,
     first_test_images,
     load_versions,
@@ -36,7 +39,8 @@ def doctor(
         list[Path] | None,
         typer.Argument(
             metavar="[MODELS...]",
-            help="Folders of versions: one is a network, several are a program that votes. "
+            help="Folders or files of versions: one is a network, several are a program that "
+            "votes. "
             "Without any, the installation is checked.",
             show_default=False,
         ),
@@ -58,6 +62,8 @@ def doctor(
     voter: Annotated[str | None, voter_option("several versions")] = None,
     k: KOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the attacks.")] = 0,
+    inputs: InputOption = None,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check whether an evaluation by attacks can be believed; without models, the installation.
@@ -80,9 +86,9 @@ def doctor(
         check_version(folder)
     from nversion.attacks.doctor import examine
 
-    versions = load_versions(models)
-    subject, name, facts = attacked(versions, voter, k)
+    versions = load_versions(models, inputs, trust=trust)
     dataset = test_images_of(list(versions.values()), data, data_dir)
+    subject, name, facts = attacked(confirmed(versions, dataset), voter, k)
     chosen, labels = first_test_images(dataset, images)
     found = examine(subject, chosen, labels, norm=norm, epsilon=epsilon, seed=seed)
     if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,14 +12,30 @@ import typer
 
 from nversion.cli import choices
 from nversion.cli.diversity import OnOption
-from nversion.cli.options import DataDirOption, JsonOption, data_option, picture_file
+from nversion.cli.options import (
+    DataDirOption,
+    InputOption,
+    JsonOption,
+    TrustOption,
+    data_option,
+    load_versions,
+    picture_file,
+    with_their_classes,
+)
 from nversion.cli.printing import print_table, working
-from nversion.cli.sources import SourcesArgument, check_sources, is_table, read_sources
+from nversion.cli.sources import (
+    SourcesArgument,
+    check_sources,
+    is_table,
+    read_sources,
+    version_folders,
+)
 from nversion.errors import InputError
 
 if TYPE_CHECKING:
     from nversion.selection import Choice, Contributions, Criterion, WhiteBox
     from nversion.tables import Table
+    from nversion.versions import Version
 
 __all__ = ["select"]
 
@@ -119,6 +135,8 @@ def select(
     data_dir: DataDirOption = None,
     on: OnOption = "test",
     seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn at random.")] = 0,
+    inputs: InputOption = None,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Choose the fewest versions whose vote is as good as that of all.
@@ -143,9 +161,11 @@ def select(
         raise InputError("--judge names a table, for a table to choose on")
     if contributions == 1 or contributions < 0:
         raise InputError(f"--contributions must be 0, or 2 and more, not {contributions}")
-    table = read_sources(sources, data, data_dir, on)
+    table = read_sources(sources, data, data_dir, on, inputs=inputs, trust=trust)
     if white:
-        chosen_by: Criterion = _white_box(sources, data, data_dir, images, seed)
+        folders = version_folders(sources)
+        versions = load_versions(folders, inputs, trust=trust)
+        chosen_by: Criterion = _white_box(versions, data, data_dir, images, seed)
         chosen_on, other = f"{images} training images", table
     else:
         part, other = _parts(table, judge, seed)
@@ -196,15 +216,14 @@ def _parts(table: Table, judge: Path | None, seed: int) -> tuple[Table, Table]:
 
 
 def _white_box(
-    sources: Sequence[Path], data: str | None, data_dir: Path | None, images: int, seed: int
+    found: Mapping[str, Version], data: str | None, data_dir: Path | None, images: int, seed: int
 ) -> WhiteBox:
-    from nversion.cli.options import dataset_of, load_versions
-    from nversion.cli.sources import version_folders
+    from nversion.cli.options import dataset_of
     from nversion.program.white_box import white_box
     from nversion.randomness import generator
 
-    versions = list(load_versions(version_folders(sources)).values())
-    train = dataset_of(versions, data, data_dir).train
+    whole = dataset_of(list(found.values()), data, data_dir)
+    train, versions = whole.train, list(with_their_classes(found, whole).values())
     import torch
 
     order = torch.randperm(len(train), generator=generator("white-box", seed))[:images]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nversion.cli.options import check_version
+from nversion.cli.options import check_version, confirmed, load_versions, test_images_of
 from nversion.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ SourcesArgument = Annotated[
     list[Path],
     typer.Argument(
         metavar="SOURCES...",
-        help="Folders of versions, or a study's folder, or a table of labels and outputs "
+        help="Folders or files of versions, or a study's folder, or a table of labels and outputs "
         "(.npz, .csv or .parquet).",
     ),
 ]
@@ -66,7 +66,9 @@ def version_folders(sources: Sequence[Path]) -> list[Path]:
         raise InputError(f"{sources[0]}: a table holds no networks; name folders of versions")
     if not is_study(sources[0]):
         return list(sources)
-    found = sorted(path.parent for path in (sources[0] / "versions").glob("*/record.json"))
+    marks = ("record.json", "foreign.json")
+    places = (sources[0] / "versions").glob("*/*.json")
+    found = sorted({path.parent for path in places if path.name in marks})
     if not found:
         raise InputError(f"{sources[0]}: the study has no versions yet; run it first")
     return found
@@ -77,6 +79,9 @@ def read_sources(
     data: str | None = None,
     data_dir: Path | None = None,
     on: str = "test",
+    *,
+    inputs: Sequence[str] | None = None,
+    trust: bool = False,
 ) -> Table:
     """Return labels and outputs of versions, a study or a table.
 
@@ -85,6 +90,8 @@ def read_sources(
         data: the dataset to evaluate versions on; what they were trained on by default.
         data_dir: where its files are.
         on: "test" images, or the "adversarial" set of a study.
+        inputs: how versions from files are fed, as ``--input`` has it.
+        trust: whether code that comes with them may run.
 
     Raises:
         InputError: options that do not go together.
@@ -96,22 +103,22 @@ def read_sources(
     if is_table(first):
         if data is not None or data_dir is not None:
             raise InputError("--data and --data-dir: a table has its labels; leave them out")
+        if inputs or trust:
+            raise InputError("--input and --trust: a table holds no networks; leave them out")
         from nversion.tables import read_table
 
         return read_table(first)
     if on == "adversarial":
         return _adversarial(first)
-    return _tested(version_folders(sources), data, data_dir)
+    found = load_versions(version_folders(sources), inputs, trust=trust)
+    dataset = test_images_of(list(found.values()), data, data_dir)
+    return _tested(confirmed(found, dataset), dataset)
 
 
-def _tested(folders: Sequence[Path], data: str | None, data_dir: Path | None) -> Table:
+def _tested(versions: Mapping[str, Version], dataset: TestImages) -> Table:
     """Return what versions make of test images; what they stored of these is not made again."""
     import numpy as np
 
-    from nversion.cli.options import load_versions, test_images_of
-
-    versions = load_versions(folders)
-    dataset = test_images_of(list(versions.values()), data, data_dir)
     logits = [_logits(version, dataset) for version in versions.values()]
     outputs = np.stack([one.softmax(dim=1).numpy() for one in logits])
     return _table(dataset.name, list(versions), outputs, dataset.test.labels)
