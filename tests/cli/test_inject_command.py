@@ -32,7 +32,9 @@ def test_every_kind_and_number_is_counted(versions: Path, tmp_path: Path) -> Non
         (kind, count) for kind in KINDS.split(",") for count in range(4)
     ]
     assert (facts["quorum"], facts["voter"], facts["dataset"]) == (2, "majority", "digits")
-    shown = run(*words, "--voter", "majority", "--most", 1).stdout
+    drawn = tmp_path / "faults.svg"
+    shown = run(*words, "--voter", "majority", "--most", 1, "--figure", drawn).stdout
+    assert "bit-flips" in drawn.read_text()
     assert "program of 3 (majority, quorum 2) on 40 test images of digits" in shown
     assert len([line for line in shown.splitlines() if " nan " in line]) == 2
 
@@ -43,6 +45,7 @@ def test_every_kind_and_number_is_counted(versions: Path, tmp_path: Path) -> Non
         (("--faults", "rase"), "did you mean 'raise'"),
         (("--into", "z", "--faults", "nan"), "into must name versions"),
         (("--most", "3", "--faults", "nan"), "at the most 2"),
+        (("--figure", "faults.gif"), "must end in .png"),
     ],
 )
 def test_wrong_input_is_refused(versions: Path, words: tuple[str, ...], message: str) -> None:

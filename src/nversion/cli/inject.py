@@ -11,12 +11,17 @@ import typer
 from nversion.cli import choices
 from nversion.cli.options import (
     DataDirOption,
+    InputOption,
     JsonOption,
     KOption,
+    TrustOption,
     check_version,
+    confirmed,
     data_option,
     first_test_images,
     load_versions,
+    picture_file,
+    save_picture,
     test_images_of,
     voter_from,
     voter_option,
@@ -31,7 +36,7 @@ __all__ = ["inject"]
 
 def inject(
     versions: Annotated[
-        list[Path], typer.Argument(metavar="VERSIONS...", help="Folders of versions.")
+        list[Path], typer.Argument(metavar="VERSIONS...", help="Folders or files of versions.")
     ],
     data: Annotated[str | None, data_option()] = None,
     data_dir: DataDirOption = None,
@@ -76,6 +81,16 @@ def inject(
     ] = 5.0,
     images: Annotated[int, typer.Option(min=1, help="The first test images, so many.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the order, the constant classes and the bits.")] = 0,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw what becomes of the verdicts, by the number of faulty versions: a file that "
+            "ends in .png, .svg or .pdf.",
+            show_default=False,
+        ),
+    ] = None,
+    inputs: InputOption = None,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Plant faults into 0, 1, 2, ... versions and count what the vote gets right.
@@ -86,15 +101,20 @@ def inject(
     - `nversion inject versions/v* --voter majority --images 200`
 
     - `nversion inject versions/v* --faults bit-flips --flips 100 --into v002,v012 --json`
+
+    - `nversion inject a.onnx b.onnx c.onnx --data mnist --figure faults.svg`
     """
     for folder in versions:
         check_version(folder)
+    if figure is not None:
+        picture_file(figure, "--figure")
     from nversion.program.campaigns.injecting import Plan, inject_faults
     from nversion.program.isolation import Isolation
 
     chosen = voter_from(voter, k)
-    found = load_versions(versions)
+    found = load_versions(versions, inputs, trust=trust)
     dataset = test_images_of(list(found.values()), data, data_dir)
+    found = confirmed(found, dataset)
     names = [part.strip() for part in (into or "").split(",") if part.strip()]
     plan = Plan(
         tuple(faults.split(",")), names, most, flips, seed, screen, Isolation(seconds=seconds)
@@ -106,11 +126,21 @@ def inject(
         plan,
         quorum,
     )
+    if figure is not None:
+        _draw(figure, report)
     if as_json:
         facts = {"dataset": dataset.name, "versions": list(found)}
         typer.echo(json.dumps({**facts, **report.to_json()}, indent=2))
     else:
         _print(dataset.name, len(found), report)
+
+
+def _draw(path: Path, report: InjectionReport) -> None:
+    from nversion.report.figures.drawing import house_style
+    from nversion.report.figures.plots_faults import faults
+
+    with house_style():
+        save_picture(faults(report).figure, path)
 
 
 def _print(dataset: str, versions: int, report: InjectionReport) -> None:
