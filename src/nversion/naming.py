@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
-__all__ = ["closest", "did_you_mean"]
+__all__ = ["closest", "did_you_mean", "split_size"]
 
 
 def closest(given: object, known: Iterable[str]) -> str | None:
@@ -26,3 +27,11 @@ def did_you_mean(given: object, known: Iterable[str]) -> str:
 
 def _plain(name: str) -> str:
     return name.lower().replace("_", "-").replace(" ", "-")
+
+
+def split_size(text: str) -> tuple[str, tuple[int, int] | None]:
+    """Return a data set's name or path, and the (height, width) that ``NAME@28x28`` asks for."""
+    found = re.fullmatch(r"(.+)@([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if found is None:
+        return text, None
+    return found[1], (int(found[2]), int(found[3]))

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
-from nversion.datasets import load_dataset
+from nversion.cli.app import app
+from nversion.datasets import load_dataset, load_test_images
 from nversion.errors import DatasetError
+from nversion.study import make_config
 
 
 def picture(value: float, size: tuple[int, int] = (5, 4), mode: str = "L") -> Image.Image:
@@ -181,3 +184,27 @@ def test_a_damaged_header_is_named(tmp_path: Path) -> None:
 def test_the_folder_one_is_in_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(write(tmp_path / "pets", ["a", "b"]))
     assert load_dataset(".").name == "pets"
+
+
+def test_a_name_may_ask_for_a_size(tmp_path: Path) -> None:
+    folder = write(tmp_path / "pets", ["cat", "bee", "ant"])
+    data = load_dataset(f"{folder}@8x6")
+    assert (data.name, data.shape) == ("pets@8x6", (1, 8, 6))
+    same = load_dataset(folder, size=(8, 6))
+    assert torch.equal(data.train.images, same.train.images)
+    assert load_test_images(f"{folder}@8x6").shape == (1, 8, 6)
+    # A folder that is called so is taken as it is.
+    real = write(tmp_path / "real@8x6", ["cat", "bee", "ant"])
+    assert load_dataset(real).shape == (1, 4, 5)
+    assert load_dataset("digits@12x10").shape == (1, 12, 10)
+    with pytest.raises(DatasetError, match="digit"):
+        load_dataset("digts@12x10")
+
+
+def test_commands_and_studies_take_such_names(tmp_path: Path) -> None:
+    folder = write(tmp_path / "pets", ["cat", "bee", "ant"])
+    shown = CliRunner().invoke(app, ["datasets", f"{folder}@8x6"])
+    assert shown.exit_code == 0, shown.output
+    assert "[1, 8, 6]" in shown.stdout
+    config = make_config({"dataset": "digits@12x10"})
+    assert (config.name, config.versions.recipe) == ("digits", "small")

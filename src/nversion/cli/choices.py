@@ -14,7 +14,7 @@ from pathlib import Path
 import typer
 
 from nversion.errors import ConfigError, DatasetError, InputError
-from nversion.naming import did_you_mean
+from nversion.naming import did_you_mean, split_size
 from nversion.registry import plugin_names
 
 __all__ = [
@@ -262,12 +262,13 @@ def attack_names(param: typer.CallbackParam, value: str | None) -> str | None:
 
 def dataset(param: typer.CallbackParam, value: str | None) -> str | None:
     """Check a dataset's name, or the path of a file or folder that must be there."""
-    if value is not None and value not in DATASETS and not Path(value).expanduser().exists():
+    plain = value if value is None or Path(value).expanduser().exists() else split_size(value)[0]
+    if plain is not None and plain not in DATASETS and not Path(plain).expanduser().exists():
         known = _with_plugins(DATASETS, "nversion.datasets")
-        if value not in known:
+        if plain not in known:
             raise DatasetError(
-                f"{_option(param)}: {value!r} is neither a dataset's name nor the path of a .npz "
-                f"file or a folder{did_you_mean(value, known)}; the names are: {', '.join(known)}"
+                f"{_option(param)}: {plain!r} is neither a dataset's name nor the path of a .npz "
+                f"file or a folder{did_you_mean(plain, known)}; the names are: {', '.join(known)}"
             )
     return value
 

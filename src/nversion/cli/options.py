@@ -122,7 +122,8 @@ def data_option(trained: str = "versions were") -> Any:
     """Return ``--data``, by default what the named `trained` on."""
     return typer.Option(
         callback=choices.dataset,
-        help="A dataset's name, an .npz file or a folder of images. "
+        help="A dataset's name, an .npz file or a folder of images; resized with @HEIGHTxWIDTH "
+        "behind it, as in faces@28x28. "
         f"[default: what the {trained} trained on]",
         show_default=False,
     )

@@ -11,6 +11,7 @@ import typer
 from nversion.cli import choices
 from nversion.cli.options import InputOption, TrustOption, check_settings, check_version
 from nversion.cli.printing import print_table, size, span, stage_times
+from nversion.errors import ConfigError
 
 __all__ = ["study"]
 
@@ -173,6 +174,8 @@ def study(
     settings = check_settings(setting or [])
     for path in file or ():
         check_version(path)
+    if versions == 0 and not file and config is None:
+        raise ConfigError("--versions: must be at least 1, or --file must name some")
     from nversion.study.config import config_text, load_config, make_config
 
     values = load_config(config) if config else {}

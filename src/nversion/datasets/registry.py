@@ -7,6 +7,7 @@ A dataset with a name is a function that gives it. A plugin adds one as an entry
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ from nversion.datasets.idx import holds_any, load_idx_folder
 from nversion.datasets.resizing import resized
 from nversion.datasets.tables import find_tables, load_csv, load_parquet
 from nversion.errors import DatasetError
-from nversion.naming import did_you_mean
+from nversion.naming import did_you_mean, split_size
 from nversion.reading import check_name
 from nversion.registry import Registry
 
@@ -76,7 +77,7 @@ def names() -> list[str]:
 
 def is_named(name: str | Path) -> bool:
     """Return whether a dataset has that name, and is no path of the user's own files."""
-    return DATASETS.knows(str(name))
+    return DATASETS.knows(split_size(str(name))[0])
 
 
 def load_dataset(
@@ -91,7 +92,8 @@ def load_dataset(
         name_or_path: one of :func:`names`; or the path of a ``.npz``, ``.csv`` or ``.parquet``
             file, or of a folder: of class folders with images, of four IDX files (EMNIST's too), of
             CIFAR-10's binary version, of CSV files as Kaggle has them, or of Parquet files as
-            Hugging Face has them.
+            Hugging Face has them. With ``@HEIGHTxWIDTH`` behind it, as in ``faces@28x28``, images
+            are resized, as by `size`.
         root: for a published dataset, the folder that holds its files, or that holds a folder of
             its name with them. If given, it must have them. Otherwise the environment variable
             ``NVERSION_DATA`` names such a folder, and what is not there is downloaded into the
@@ -105,6 +107,10 @@ def load_dataset(
             dataset cannot be loaded.
         DownloadError: no mirror gave the files.
     """
+    plain, asked = split_size(str(name_or_path))
+    if size is None and asked is not None and not Path(name_or_path).expanduser().exists():
+        data = load_dataset(plain, root, download, asked)
+        return dataclasses.replace(data, name=f"{data.name}@{asked[0]}x{asked[1]}")
     if is_named(name_or_path):
         folder = None if root is None else Path(root)
         data = _load_named(str(name_or_path), {"root": folder, "download": download})

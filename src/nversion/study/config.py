@@ -28,7 +28,7 @@ from nversion.attacks.registry import STUDY_ORDER
 from nversion.device import Device
 from nversion.errors import ConfigError, InputError, NVersionError
 from nversion.files import write_text
-from nversion.naming import did_you_mean
+from nversion.naming import did_you_mean, split_size
 from nversion.program import certificate_of, create_voter
 from nversion.reading import describe_validation_error, read_toml
 from nversion.versions import Precision, create_objective, load_recipe
@@ -371,10 +371,11 @@ def make_config(
         ConfigError: a key is unknown or a value is wrong; one line per problem.
     """
     dataset = values.get("dataset", "digits")
-    filled = {"name": Path(str(dataset)).stem, **values}
+    plain = split_size(str(dataset))[0]
+    filled = {"name": Path(plain).stem, **values}
     if isinstance(named := values.get("versions"), Mapping) and named.get("files"):
         filled["versions"] = {"count": 0, **named}
-    for section, defaults in SMALL_DEFAULTS.items() if dataset in SMALL_DATASETS else ():
+    for section, defaults in SMALL_DEFAULTS.items() if plain in SMALL_DATASETS else ():
         given = filled.get(section, {})
         if isinstance(given, Mapping):
             filled[section] = {**defaults, **given}
