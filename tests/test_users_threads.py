@@ -1,21 +1,24 @@
-"""What users of other ensemble tools ran into, tried on what is measured of stored outputs.
+"""What users of other ensemble tools ran into, tried on programs and on stored outputs.
 
 Each row is a public thread: where it was, what went wrong there, and a check that it does not here.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import nversion as nv
 from nversion.errors import InputError
+from nversion.formats import with_classes
 from nversion.measures import as_answers
 from nversion.program.campaigns.table_votes import count_stored_votes
 from nversion.program.voters import create_voter
@@ -136,7 +139,142 @@ def of_several_distances_the_smallest_counts() -> None:
     assert WhiteBox(margins, gram(gradients), [0]).distances([1.0]).tolist() == [1.0]
 
 
+class Gives(nn.Module):
+    """A linear network whose output has some form."""
+
+    def __init__(self, form: Callable[[torch.Tensor], object], classes: int = 3) -> None:
+        super().__init__()
+        self.layer, self.form = nn.Linear(16, classes), form
+
+    def forward(self, images: torch.Tensor) -> object:
+        return self.form(self.layer(images.flatten(1)))
+
+
+def shown(count: int = 6) -> torch.Tensor:
+    return torch.rand(count, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
+def attacked(models: Sequence[nn.Module], images: torch.Tensor) -> None:
+    """Vote, attack the vote twice and by the hand of a user, and find the same."""
+    program = nv.Program(models)
+    labels = program.vote(images).labels
+    first, second = (
+        nv.attacks.create("deepfool")(program, images, labels, seed=0) for _ in range(2)
+    )
+    assert first.success.all()
+    assert torch.equal(first.images, second.images)
+    program.eval()
+    leaf = images.clone().requires_grad_()
+    nn.functional.nll_loss(program(leaf), labels).backward()
+    assert leaf.grad is not None
+    assert bool(leaf.grad.isfinite().all())
+
+
+def versions_of_some_of_the_classes_vote_with_others() -> None:
+    whole, part = Gives(lambda x: x, 4).eval(), Gives(lambda x: x, 3).eval()
+    known = {field.name: None for field in dataclasses.fields(nv.Record)}
+    told = {"name": "part", "classes": 3, "class_names": ("d", "a", "b")}
+    record = nv.Record(**{**known, **told})  # type: ignore[arg-type]
+    mapped = with_classes(nv.Version("part", None, part, record), ("a", "b", "c", "d"))
+    images = shown(40)
+    own = part(images).argmax(1)
+    assert mapped.model(images).argmax(1).tolist() == [[3, 0, 1][n] for n in own.tolist()]
+    attacked([whole, mapped.model], images[:3])
+
+
+def outputs_of_every_shape_vote_alike() -> None:
+    forms: list[Callable[[torch.Tensor], object]] = [
+        lambda x: x,
+        lambda x: x[:, :, None, None],
+        lambda x: (x,),
+        lambda x: {"features": x[:, :1], "logits": x},
+        lambda x: {"logits": x, "features": x[:, :1]},
+    ]
+    models = [Gives(form).eval() for form in forms]
+    for model in models:
+        model.load_state_dict(models[0].state_dict())
+    images = shown()
+    expected = nv.Program(models[:1]).vote(images)
+    verdict = nv.Program(models).vote(images)
+    assert torch.equal(verdict.labels, expected.labels)
+    assert bool((verdict.agreement == 1.0).all())
+    attacked(models, images)
+
+
+def one_logit_is_two_classes() -> None:
+    flat, column = Gives(lambda x: x[:, 0], 1).eval(), Gives(lambda x: x, 1).eval()
+    column.load_state_dict(flat.state_dict())
+    models = [nv.as_logits(one, "logit") for one in (flat, column)]
+    images = shown(40) * 2.0 - 0.5
+    images = images.clamp(0.0, 1.0)
+    signs = (column.layer(images.flatten(1))[:, 0] > 0).long()
+    assert torch.equal(nv.Program(models).vote(images).labels, signs)
+
+
+def labels_are_names_or_numbers_of_any_kind() -> None:
+    split = nv.as_split(shown(4).numpy(), ["cat", "ant", "cat", "bee"], ("ant", "bee", "cat"))
+    assert split.labels.tolist() == [2, 0, 2, 1]
+    for dtype in (np.int8, np.int32, np.uint8):
+        assert nv.as_labels(np.array([0, 3, 1], dtype=dtype)).dtype == torch.int64
+    model = Gives(lambda x: x).eval()
+    summed = nv.Program([model]).vote(split.images).summary(split.labels)
+    assert "4 images" in summed
+
+
+def trained_versions_are_taken_as_they_are_whatever_they_are_made_of() -> None:
+    norm = nn.BatchNorm2d(2)
+    norm.running_mean = torch.tensor([0.3, -0.2])
+    one = nn.Sequential(nn.Conv2d(1, 2, 3), norm, nn.ReLU(), nn.Flatten(), nn.Linear(8, 3))
+    other = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).double()
+    images = shown()
+    program = nv.Program([one.train(), other])
+    together = program.vote(images)
+    alone = [program.vote(images[[n]]).probabilities for n in range(len(images))]
+    assert torch.equal(together.probabilities, torch.cat(alone))
+    assert one.training
+    inside = nn.Sequential(program, nn.Identity()).eval()
+    assert torch.equal(inside(images).argmax(1), together.labels)
+    one.train()
+    attacked([one, other], images)
+    assert torch.equal(norm.running_mean, torch.tensor([0.3, -0.2]))
+
+
+def versions_of_half_precision_vote_and_are_attacked() -> None:
+    torch.manual_seed(0)
+    models = [Gives(lambda x: x).eval() for _ in range(3)]
+    models[1].half()
+    models[2].bfloat16()
+    attacked(models, shown())
+
+
+def versions_on_other_devices_vote() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("there is no graphics card")
+    models = [Gives(lambda x: x).eval(), Gives(lambda x: x).eval().cuda()]
+    labels = nv.Program(models).vote(shown()).labels
+    assert torch.equal(labels, nv.Program([one.cpu() for one in models]).vote(shown()).labels)
+
+
 ROWS: dict[str, tuple[str, Callable[..., None]]] = {
+    "1": (
+        "scikit-learn 8566: members saw other classes",
+        versions_of_some_of_the_classes_vote_with_others,
+    ),
+    "2, 11, 12": (
+        "scikit-learn 28935, torch-uncertainty 292, torchattacks 201: shapes and keys",
+        outputs_of_every_shape_vote_alike,
+    ),
+    "3, 7": (
+        "scikit-learn 12189, mlxtend 321: encoded labels, names of classes",
+        labels_are_names_or_numbers_of_any_kind,
+    ),
+    "4, 18, 20": (
+        "scikit-learn 7382, cleverhans 1098, pytorch 88850: given members of any make",
+        trained_versions_are_taken_as_they_are_whatever_they_are_made_of,
+    ),
+    "13": ("ART 306, Foolbox 360: one logit", one_logit_is_two_classes),
+    "16": ("Ensemble-PyTorch 137: several devices", versions_on_other_devices_vote),
+    "23": ("secml-torch 198: precisions", versions_of_half_precision_vote_and_are_attacked),
     "5": (
         "scikit-learn 7983, 13779: weights as arrays are ambiguous; dropped members",
         weights_of_any_kind_are_taken_and_bad_ones_refused,
