@@ -34,7 +34,16 @@ from nversion.errors import ArtefactError, InputError
 from nversion.naming import did_you_mean
 from nversion.reading import checked, parse_toml, read_toml
 
-__all__ = ["FEED_FILE", "LAYOUTS", "Feed", "arranged", "feed_beside", "parse_feed", "settled"]
+__all__ = [
+    "FEED_FILE",
+    "LAYOUTS",
+    "Feed",
+    "arranged",
+    "feed_beside",
+    "feed_from",
+    "parse_feed",
+    "settled",
+]
 
 FEED_FILE = "version.toml"
 

@@ -14,7 +14,7 @@ from nversion.formats.loading import load_version, weights_digest
 from nversion.reading import check_name
 from nversion.versions import Version
 
-__all__ = ["Source", "feed_for"]
+__all__ = ["Source", "feed_for", "is_named"]
 
 
 @dataclasses.dataclass(frozen=True)
