@@ -15,7 +15,7 @@ from nversion.evidence.record import Metric
 from nversion.evidence.whole import whole_of
 from nversion.study.finished import FinishedStudy
 
-__all__ = ["Compared", "NumberRow", "SettingRow", "VerdictRow", "compare"]
+__all__ = ["ABSENT", "Compared", "NumberRow", "SettingRow", "VerdictRow", "compare"]
 
 ABSENT = "\u2013"
 """What stands where a study has no such setting, number or verdict."""
