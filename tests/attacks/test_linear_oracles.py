@@ -14,6 +14,7 @@ from scipy.optimize import linprog, minimize
 from torch import Tensor
 
 from nversion.attacks import create
+from nversion.attacks.criteria import margins, success_margin
 from nversion.attacks.rivals import within_reach
 
 SHAPES = ((1, 4, 4), (3, 3, 3))
@@ -67,6 +68,18 @@ def excess(found: Tensor, exact: Tensor, norm: str) -> Tensor:
     return (found - exact if norm == "l0" else found / exact - 1).clamp(min=0)
 
 
+def what_success_asks(problem: linear_oracles.LinearProblem) -> Tensor:
+    """Return by which share a change must exceed the least one to count, on a linear network.
+
+    An attack's success must hold beyond rounding, and the least change ends on the boundary itself:
+    where an image lies next to it, that margin is a good part of the way.
+    """
+    with torch.no_grad():
+        logits = problem.model(problem.images)
+    lead = -margins(logits, problem.labels)
+    return (success_margin(logits, problem.labels) / lead).double()
+
+
 @pytest.mark.parametrize("norm", linear_oracles.NORMS)
 @pytest.mark.parametrize("passes", [200, 600])
 @settings(deadline=None, max_examples=3, derandomize=True)
@@ -84,7 +97,9 @@ def test_nearest_reaches_the_minimum(
     )
     least = linear_oracles.smallest(problem)[norm]
     over = excess(getattr(result, norm), least, norm)
-    assert (over <= (1 if norm == "l0" else 0.01)).all()
+    assert (
+        over <= (1 if norm == "l0" else 0.01 + what_success_asks(problem)[least.isfinite()])
+    ).all()
 
 
 @pytest.mark.parametrize(("name", "norm"), list(ALONE))

@@ -17,7 +17,8 @@ def test_the_study_recipe_is_keras_2_2s_adadelta() -> None:
 
 
 def test_every_shipped_recipe_loads_under_its_own_name() -> None:
-    assert recipe_names() == ["fast", "small", "study"]
+    names = ["certified-l2", "certified-linf", "fast", "robust-l2", "robust-linf", "small", "study"]
+    assert recipe_names() == names
     for name in recipe_names():
         assert load_recipe(name).name == name
 
@@ -59,5 +60,5 @@ def test_a_wrong_file_is_refused_by_file_and_key(tmp_path: Path, text: str, said
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="fast, small, study"):
+    with pytest.raises(ConfigError, match="robust-l2, robust-linf, small, study"):
         load_recipe("quick")
