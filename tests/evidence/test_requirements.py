@@ -160,8 +160,9 @@ def test_every_number_of_a_published_study_can_be_required() -> None:
             for key, inner in value.items():
                 walk(inner, [*parts, key])
         elif isinstance(value, list):
+            # From the end: a place from 0 may be the radius of another entry, which goes first.
             for place, inner in enumerate(value[:3]):
-                walk(inner, [*parts, str(place)])
+                walk(inner, [*parts, str(place - len(value))])
         else:
             assert found_at(values, ".".join(f'"{part}"' for part in parts)) == value
 
