@@ -43,6 +43,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             "method": "interval",
             "images": 5,
             "random_target_images": 4,
+            "attack_passes": 200,
             "program_images": 3,
             "program_versions": 2,
         },

@@ -81,6 +81,7 @@ def test_the_perceptibility_rule_is_read_and_written(tmp_path: Path) -> None:
         ),
         ({"certification": {"norms": [3]}}, "certification.norms"),
         ({"certification": {"method": "magic"}}, "certification.method"),
+        ({"certification": {"attack_passes": 100}}, "certification.attack_passes"),
         ({"run": {"workers": 0}}, "run.workers"),
         ({"seed": -1}, "seed"),
         ({"name": "../x"}, "name"),

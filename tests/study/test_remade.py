@@ -40,21 +40,25 @@ KINDS = {
     "comparisons": r"evaluation/comparisons",
     "radii": r"certificates/(baseline|student|versions)/.*",
     "vote-radii": r"certificates/program/.*",
+    "attacked": r"certificates/attacked/.*",
     "whole": r"whole/.*",
 }
 """The units of a study by what they do, and their names."""
 
 ATTACKS = ("gradient", "gradient-sign", "random-pgd")
-LOADS_VERSIONS = (*ATTACKS, "outputs", "asked", "chosen", "teacher", "radii", "vote-radii", "whole")
+LOADS_VERSIONS = (
+    *(*ATTACKS, "outputs", "asked", "chosen", "teacher", "radii", "vote-radii", "whole"),
+    "attacked",
+)
 VOTES = ("vote", "coverage", "chosen", "teacher")
 
 REMADE: dict[str, Sequence[str]] = {
     "randomness.py": tuple(KINDS),
     "files.py": tuple(KINDS),
     "batches.py": tuple(kind for kind in KINDS if kind != "failures"),
-    "registry.py": ("train", *ATTACKS, *VOTES, "vote-radii", "whole"),
-    "device.py": ("train", *ATTACKS, "outputs", "asked", "teacher", "whole"),
-    "datasets/shared.py": ("train", *ATTACKS, "asked", "chosen", "teacher", "whole"),
+    "registry.py": ("train", *ATTACKS, *VOTES, "vote-radii", "whole", "attacked"),
+    "device.py": ("train", *ATTACKS, "outputs", "asked", "teacher", "whole", "attacked"),
+    "datasets/shared.py": ("train", *ATTACKS, "asked", "chosen", "teacher", "whole", "attacked"),
     "datasets/download.py": (),
     "architectures/layers.py": ("train", *LOADS_VERSIONS),
     "architectures/generator.py": (),
@@ -66,11 +70,15 @@ REMADE: dict[str, Sequence[str]] = {
     "objectives/adversarial.py": (),
     "versions/many.py": (),
     "versions/recipes/small.toml": ("train",),
-    "attacks/base.py": (*ATTACKS, "set", "under-attack", "whole"),
-    "attacks/registry.py": (*ATTACKS, "whole"),
+    "attacks/base.py": (*ATTACKS, "set", "under-attack", "whole", "attacked"),
+    "attacks/registry.py": (*ATTACKS, "whole", "attacked"),
     "attacks/gradient.py": ("gradient", "gradient-sign"),
     "attacks/random_pgd.py": ("random-pgd",),
     "attacks/slsqp.py": (),
+    "attacks/sigma_zero.py": (),
+    "attacks/slp.py": ("attacked",),
+    "attacks/alma.py": ("attacked",),
+    "attacks/nearest_of_all.py": ("attacked",),
     "attacks/carlini_wagner.py": ("whole",),
     "attacks/votes/search.py": ("whole",),
     "ensemble.py": ("vote-radii", "whole"),
@@ -113,6 +121,7 @@ REMADE: dict[str, Sequence[str]] = {
     "certification/smoothing.py": (),
     "study/units/teaching.py": ("teacher",),
     "study/units/comparing.py": ("comparisons",),
+    "study/units/attacking_certified.py": ("attacked",),
     "study/units/failing.py": ("failures",),
     "study/units/covering.py": ("coverage",),
     "study/units/choosing.py": ("chosen",),

@@ -82,6 +82,26 @@ def test_both_protocols_and_the_vote_are_certified(study: tuple[Path, dict[str, 
     assert found["best_version"]["mean"] == max(found["version_means"])
 
 
+def test_what_is_certified_is_attacked_and_no_attack_is_nearer(
+    study: tuple[Path, dict[str, Any]],
+) -> None:
+    certified = study[1]["certification"]
+    assert certified["attack_passes"] == 200
+    assert certified["attacked"].keys() == certified["norms"].keys() == {"1", "2"}
+    for norm, pair in certified["attacked"].items():
+        for role, found in pair.items():
+            radii = certified["norms"][norm][role]["radii"]
+            assert len(found["distances"]) == len(radii) == 5
+            # An image is misclassified to both, or to neither.
+            for distance, radius in zip(found["distances"], radii, strict=True):
+                assert (distance == 0) == (radius == 0)
+                assert distance is None or distance == 0 or distance > radius
+            assert found["nearer"] == 0
+            assert found["gap"] > 1
+            assert 0 < found["passes"] < 300
+    assert study[1]["study"]["failures"] == []
+
+
 def test_the_numbers_are_what_the_artefacts_say(study: tuple[Path, dict[str, Any]]) -> None:
     folder, results = study
     place = StudyFolder(folder)

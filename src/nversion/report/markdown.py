@@ -15,7 +15,7 @@ from nversion.files import write_json, write_text
 from nversion.reading import printable
 from nversion.report.figures import FIGURES
 from nversion.report.page import FIGURE_FOLDER, write_report
-from nversion.report.text import sentences, summary, tables, twins
+from nversion.report.text import gap, sentences, summary, tables, twins
 from nversion.report.text.table_three import distillation_table
 from nversion.report.text.tables import Cell, Table
 from nversion.study.sections import Results
@@ -25,6 +25,7 @@ __all__ = ["publish", "render_markdown"]
 _TABLES: tuple[tuple[Callable[[Results], Table | None], Callable[[Results], str | None]], ...] = (
     (tables.attack_table, sentences.attack_effectiveness),
     (distillation_table, twins.student_against_baseline),
+    (gap.gap_table, gap.certified_and_attacked),
     (tables.frequency_table, lambda results: None),
     (tables.stage_table, sentences.stage_times),
     (tables.version_table, sentences.version_sizes),

@@ -28,6 +28,7 @@ from nversion.report.figures.svg import inline_svg
 from nversion.report.reference import figure_note, reference_for
 from nversion.report.text import (
     classes,
+    gap,
     intro,
     reliability,
     sentences,
@@ -56,7 +57,7 @@ _SENTENCES: dict[str, Callable[[Results], str | None]] = {
     "figure-5-program": sentences.program_gain,
     "figure-6-student": sentences.student_rank,
     "figure-7-transfer": sentences.transfer,
-    "figure-8-certified": twins.certified_radii,
+    "figure-8-certified": gap.certified_and_attacked,
     "figure-9-whole": whole.whole_program,
     "figure-10-pairs": reliability.correlated,
     "figure-11-coincident": reliability.coincident,
@@ -235,6 +236,7 @@ def _sections(results: Results, drawings: Drawings) -> list[Section]:
                     folded="Show the adversarial frequency by attack",
                 ),
                 *figure("figure-8-certified"),
+                *_table("table-gap", gap.gap_table(results), None),
             ],
         ),
         Section(

@@ -24,6 +24,7 @@ from pydantic import (
 from nversion.adversarial import PerceptibilityRule
 from nversion.attacks import Attack
 from nversion.attacks import create as create_attack
+from nversion.attacks.nearest_of_all import LEAST_PASSES
 from nversion.attacks.registry import STUDY_ORDER
 from nversion.device import Device
 from nversion.errors import ConfigError, InputError, NVersionError
@@ -272,6 +273,8 @@ class CertificationSection(_Section):
             that leave a valid image, in [0, 1].
         random_target_images: the first so many of these images are also certified as the study of
             2019 did it, against one random class each, in the ball; 0: none.
+        attack_passes: so many passes through the network, forwards and backwards, may the attack
+            ``nearest`` take for each of these images, in each norm; 0: they are not attacked.
         program_images: the first so many test images on which the program's vote is certified, and
             its versions beside it; 0: none. An image costs three to four times as much as to
             certify each version on it.
@@ -285,9 +288,17 @@ class CertificationSection(_Section):
     images: int = Field(default=200, ge=1)
     domains: tuple[Literal["ball", "box"], ...] = Field(default=("ball",), min_length=1)
     random_target_images: int = Field(default=50, ge=0)
+    attack_passes: int = Field(default=600, ge=0)
     program_images: int = Field(default=8, ge=0)
     program_versions: int = Field(default=20, ge=1)
     program_norms: tuple[Literal[1, 2, "inf"], ...] = Field(default=(2,), min_length=1)
+
+    @field_validator("attack_passes")
+    @classmethod
+    def _enough_or_none(cls, value: int) -> int:
+        if 0 < value < LEAST_PASSES:
+            raise ValueError(f"must be 0 or at least {LEAST_PASSES}")
+        return value
 
     @property
     def steps_taken(self) -> int:

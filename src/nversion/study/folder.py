@@ -151,6 +151,10 @@ class StudyFolder:
         """The file of one part of the images' radii."""
         return self.root / "certificates" / role / f"l{norm}-{domain}-{part:03d}.safetensors"
 
+    def attacked(self, role: str, norm: str, part: int) -> Path:
+        """The file of the nearest errors found on one part of the certified images."""
+        return self.root / "certificates" / "attacked" / role / f"l{norm}-{part:03d}.safetensors"
+
     def relative(self, path: Path) -> str:
         """Return a path inside the study as text relative to its root."""
         return path.relative_to(self.root).as_posix()

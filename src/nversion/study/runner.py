@@ -37,6 +37,7 @@ from nversion.study.stages.attacking import (
     build_set,
     correct_on_test_images,
 )
+from nversion.study.stages.attacking_certified import attack_certified
 from nversion.study.stages.by_class import answers_by_class
 from nversion.study.stages.certifying import certify_networks
 from nversion.study.stages.certifying_votes import certify_vote
@@ -165,6 +166,8 @@ def _run(study: Study) -> Results:
     with study.units.stage("certification"), study.units.on_processor():
         radii = certify_networks(study, networks)
         certification = radii.model_copy(update={"program": certify_vote(study, versions)})
+    with study.units.stage("certification"):
+        certification = attack_certified(study, networks, certification)
     results = Results(
         study=study_section(study, len(versions)),
         versions=version_rows(study, accuracies),

@@ -101,6 +101,7 @@ def test_certified_accuracy_is_the_share_of_radii_at_least_as_large(
     example: Callable[..., dict[str, Any]],
 ) -> None:
     results = example(2)
+    results["certification"]["attacked"] = {}
     results["certification"]["norms"] = {
         "2": {"student": {"radii": [0.3, 0.0, 0.1, 0.2]}, "baseline": {"radii": [0.0, 0.0]}}
     }
@@ -114,10 +115,32 @@ def test_certified_accuracy_is_the_share_of_radii_at_least_as_large(
     assert list(lines["baseline"].get_ydata()) == [0.0]
 
 
+def test_what_attacks_leave_stands_beside_what_is_certified(
+    example: Callable[..., dict[str, Any]],
+) -> None:
+    results = example(2)
+    results["certification"]["norms"] = {
+        "1": {"student": {"radii": [0.3, 0.0, 0.1, 0.2]}, "baseline": {"radii": [0.1, 0.2]}}
+    }
+    results["certification"]["attacked"] = {
+        "1": {"student": {"distances": [4.0, 0.0, 2.0, None]}, "baseline": {"distances": []}}
+    }
+    (axes,) = figures(Results.of(results))["figure-8-certified"].axes
+    assert axes.get_xscale() == "log"
+    lines = {line.get_label(): line for line in axes.lines}
+    assert list(lines) == ["student", "baseline", "student, attacked"]
+    attacked = [(round(x, 2), y) for x, y in np.asarray(lines["student, attacked"].get_xydata())]
+    # Three images are right; at 2 the first falls, past 4 the second, and one withstands.
+    assert attacked == [(0.07, 0.75), (2, 0.75), (4, 0.5), (4, 0.25), (4.4, 0.25)]
+    certified = [(round(x, 2), y) for x, y in np.asarray(lines["student"].get_xydata())]
+    assert certified[0] == (0.07, 0.75)
+
+
 def test_infinite_radii_keep_the_certified_accuracy_up(
     example: Callable[..., dict[str, Any]],
 ) -> None:
     results = example(2)
+    results["certification"]["attacked"] = {}
     results["certification"]["norms"] = {
         "2": {"student": {"radii": [0.3, None, 0.1, 0.0]}, "baseline": {"radii": [None, None]}}
     }

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from nversion.report.figures import (
+    plots_certified,
     plots_example,
     plots_failures,
     plots_program,
@@ -59,7 +60,7 @@ FIGURES: Mapping[str, Entry] = {
         "Figure 7", "Transfer of adversarial images between versions", plots_program.transfer
     ),
     "figure-8-certified": Entry(
-        "Figure 8", "Certified accuracy by radius", plots_program.certified_accuracy
+        "Figure 8", "Certified accuracy by radius", plots_certified.certified_accuracy
     ),
     "figure-9-whole": Entry(
         "Figure 9",

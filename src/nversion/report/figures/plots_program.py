@@ -1,6 +1,6 @@
-"""Figures of the program: accuracy by N, transfer between versions, certified accuracy.
+"""Figures of the program: accuracy by N, transfer between versions.
 
-The first follows figure 5 of the study of 2019; the other two are ours.
+The first follows figure 5 of the study of 2019; the other is ours.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from nversion.report.figures.drawing import (
     share_axis,
     version_axis,
 )
-from nversion.report.values import MISSING, decimal, norm_name, percent, plural
+from nversion.report.values import MISSING, percent, plural
 from nversion.study.sections import Results
 
-__all__ = ["accuracy_by_n", "certified_accuracy", "transfer"]
+__all__ = ["accuracy_by_n", "transfer"]
 
 Matrix: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
@@ -147,73 +147,6 @@ def transfer(results: Results, canvas: Canvas) -> Drawing | None:
         f"the lowest is {percent(lowest)}, the highest {percent(float(np.nanmax(matrix)))}."
     )
     return drawing
-
-
-def certified_accuracy(results: Results, canvas: Canvas) -> Drawing | None:
-    """Draw the share of images whose certified radius is at least r, for each norm."""
-    curves = _radii(results)
-    if not curves:
-        return None
-    count = len(curves)
-    drawing = Drawing.blank(canvas, 60 + 240 * count if canvas.narrow else 340)
-    shape = (count, 1) if canvas.narrow else (1, count)
-    panels = drawing.figure.subplots(*shape, squeeze=False).ravel()
-    said = []
-    for axes, (norm, pair) in zip(panels, curves.items(), strict=True):
-        handles: list[Artist] = []
-        end = max((r for radii in pair.values() for r in radii if math.isfinite(r)), default=1.0)
-        for name, radii in pair.items():
-            colour, style = (
-                (palette.STUDENT, "-") if name == "student" else (palette.BASELINE, DASHED)
-            )
-            x, y = _survival(radii, end)
-            (line,) = axes.plot(
-                x,
-                y,
-                color=colour,
-                linestyle=style,
-                linewidth=2,
-                drawstyle="steps-pre",
-                label=name,
-            )
-            handles.append(line)
-            said.append(f"{name} in {norm_name(norm)} {_median(radii)}")
-        axes.set_ylim(0, 1.02)
-        axes.set_xlim(left=0)
-        axes.grid(visible=True, axis="both")
-        axes.locator_params(axis="x", nbins=5)
-        axes.set_xlabel(f"radius in {norm_name(norm)}, pixel range [0, 1]")
-        axes.set_ylabel("certified accuracy")
-        share_axis(axes, "y")
-        legend(axes, handles, canvas)
-    drawing.alt = (
-        "Share of images whose prediction is certified against every change up to a radius, "
-        f"falling as the radius grows. Median radius: {', '.join(said)}."
-    )
-    return drawing
-
-
-def _median(radii: list[float]) -> str:
-    """Write the median of the finite radii, and how many are infinite."""
-    finite = [radius for radius in radii if math.isfinite(radius)]
-    written = decimal(float(np.median(finite))) if finite else MISSING
-    infinite = len(radii) - len(finite)
-    return f"{written} ({infinite} of {len(radii)} are infinite)" if infinite else written
-
-
-def _survival(radii: list[float], end: float) -> tuple[list[float], list[float]]:
-    """Return the steps of the share of images certified up to r, as r grows from 0.
-
-    A radius of 0 says that there is no certificate, so it never counts. The share falls by one
-    image just past that image's radius; infinite radii keep it up as far as `end`.
-    """
-    certified = sorted(radius for radius in radii if 0 < radius < math.inf)
-    left = sum(radius == math.inf for radius in radii)
-    shares = [(left + len(certified) - passed) / len(radii) for passed in range(len(certified) + 1)]
-    x, y = [0.0, *certified, *certified[-1:]], [shares[0], *shares[:-1], *shares[-1:]]
-    if not certified:
-        x, y = [0.0], shares
-    return ([*x, end], [*y, shares[-1]]) if left else (x, y)
 
 
 def _single_accuracies(results: Results) -> list[tuple[int, str, float]]:
@@ -334,15 +267,3 @@ def _luminance(*colour: float) -> float:
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour
     )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def _radii(results: Results) -> dict[str, dict[str, list[float]]]:
-    """Return the certified radii by norm and network, where there are any."""
-    found: dict[str, dict[str, list[float]]] = {}
-    for norm, pair in sorted(results.certification.norms.items()):
-        for name, radii in (("student", pair.student), ("baseline", pair.baseline)):
-            if radii.radii:
-                # An infinite radius is null in JSON.
-                own = [math.inf if radius is None else radius for radius in radii.radii]
-                found.setdefault(norm, {})[name] = own
-    return found

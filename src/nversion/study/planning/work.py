@@ -165,6 +165,10 @@ class Work:
         pairs = 2 * len(section.norms)
         units = pairs * sum(math.ceil(count / CERTIFIED_AT_ONCE) for count in counts)
         seconds = pairs * sum(counts) * each
+        if section.attack_passes:
+            units += pairs * math.ceil(certified / CERTIFIED_AT_ONCE)
+            passes = pairs * certified * section.attack_passes
+            seconds += passes * self._rates.evaluation["student"]
         voted = min(section.program_images, len(self._data.test))
         if voted:
             members = self._names[: section.program_versions]

@@ -21,6 +21,8 @@ from nversion.study.sections.base import Section
 from nversion.study.sections.classes import ClassAnswers
 from nversion.study.sections.compared import Comparison, ShareOfImages
 from nversion.study.sections.networks import (
+    AttackedDistances,
+    AttackedPair,
     BestRadii,
     Certification,
     CertifiedVotes,
@@ -68,6 +70,8 @@ __all__ = [
     "AdversarialSetFacts",
     "AgainstBest",
     "AttackRow",
+    "AttackedDistances",
+    "AttackedPair",
     "BestRadii",
     "BestVersionGain",
     "BetaBinomialFit",

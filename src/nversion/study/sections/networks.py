@@ -9,6 +9,8 @@ from pydantic import Field
 from nversion.study.sections.base import Named, Section
 
 __all__ = [
+    "AttackedDistances",
+    "AttackedPair",
     "BestRadii",
     "Certification",
     "CertifiedVotes",
@@ -191,6 +193,39 @@ class CertifiedVotes(Section):
     norms: dict[str, VoteRadii] = Field(default_factory=dict)
 
 
+class AttackedDistances(Section):
+    """The smallest changes that attacks found on the certified images of one network, in one norm.
+
+    Attributes:
+        median: over all images; null if half of them or more withstood.
+        distances: image by image; 0 where the image is misclassified, null where no attack
+            succeeded.
+        gap: the median over images of the distance over the certified radius, in the plain ball
+            if that was certified, else among valid images; those without either are left out.
+        nearer: images on which an attack is nearer than the certificate: 0, or one of the two is
+            wrong.
+        passes: through the network, forwards and backwards, for an attacked image.
+    """
+
+    median: float | None = None
+    distances: list[float | None] = Field(default_factory=list)
+    gap: float | None = None
+    nearer: int = 0
+    passes: float | None = None
+
+
+class AttackedPair(Section):
+    """Smallest changes found of baseline and student.
+
+    Attributes:
+        baseline: on the baseline.
+        student: on the student.
+    """
+
+    baseline: AttackedDistances = AttackedDistances()
+    student: AttackedDistances = AttackedDistances()
+
+
 class Certification(Section):
     """Certified radii.
 
@@ -201,6 +236,9 @@ class Certification(Section):
         norms_box: for valid images only.
         norms_random_target: against one random target.
         random_target_images: how many of those.
+        attacked: the smallest changes that attacks found on the same images, by norm; valid images
+            all of them.
+        attack_passes: that the attacks were allowed for an image; null if there were none.
         program: the certified vote.
     """
 
@@ -210,4 +248,6 @@ class Certification(Section):
     norms_box: dict[str, RadiiPair] = Field(default_factory=dict)
     norms_random_target: dict[str, RadiiPair] = Field(default_factory=dict)
     random_target_images: int | None = None
+    attacked: dict[str, AttackedPair] = Field(default_factory=dict)
+    attack_passes: int | None = None
     program: CertifiedVotes | None = None

@@ -26,7 +26,16 @@ from nversion.study.sections import Certification, RadiiPair, RadiiSummary
 from nversion.study.units.certifying import CertifiedImages, CertifyImages, Certifying
 from nversion.study.units.trained import TrainedVersion
 
-__all__ = ["FEWEST_CLASSES", "PART", "Wanted", "certify_networks", "certify_rows", "how", "summary"]
+__all__ = [
+    "FEWEST_CLASSES",
+    "PART",
+    "Wanted",
+    "certify_networks",
+    "certify_rows",
+    "how",
+    "parts_of",
+    "summary",
+]
 
 PART = 20
 """Images a unit treats: small enough to share the work out, large enough to fill a batch."""
@@ -92,7 +101,7 @@ def certify_networks(study: Study, networks: Mapping[str, TrainedVersion]) -> Ce
     units = {
         wanted: [
             certify_rows(study, wanted, part, rows)
-            for part, rows in enumerate(_parts(counts[wanted.domain]))
+            for part, rows in enumerate(parts_of(counts[wanted.domain]))
         ]
         for domain, norm, role in itertools.product(counts, map(str, section.norms), networks)
         for wanted in [Wanted(networks[role], role, norm, domain)]
@@ -143,5 +152,6 @@ def summary(radii: torch.Tensor) -> RadiiSummary:
     )
 
 
-def _parts(count: int) -> list[slice]:
+def parts_of(count: int) -> list[slice]:
+    """Return the rows of the first `count` test images, as many at a time as a unit treats."""
     return [slice(start, min(start + PART, count)) for start in range(0, count, PART)]
