@@ -52,7 +52,7 @@ def settings(*arms: str, repeats: int = 2) -> Settings:
         radius_images=3,
         attack_images=2,
         attacks=("gradient-sign",),
-        box=False,
+        box_images=0,
     )
 
 

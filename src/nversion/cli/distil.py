@@ -54,6 +54,9 @@ def distil(
         ),
     ] = None,
     radius_images: Annotated[int, typer.Option(min=0, help="Images that are certified.")] = 50,
+    box_images: Annotated[
+        int, typer.Option(min=0, help="Images that are certified for valid images, which is dear.")
+    ] = 50,
     attack_images: Annotated[int, typer.Option(min=0, help="Images that are attacked.")] = 50,
     attacks: Annotated[
         str, typer.Option(help="Attacks of the adversarial frequency, by commas.")
@@ -91,6 +94,7 @@ def distil(
         radius_images,
         attack_images,
         _listed(attacks) or DEFAULT_ATTACKS,
+        box_images,
     )
     result = replicate(
         settings,

@@ -7,21 +7,22 @@ file, and what is there already is not made again.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from nversion.datasets import Dataset
 from nversion.datasets.shared import SharedDataset
 from nversion.errors import ArtefactError, InputError
-from nversion.files import read_object, sha256_of_file, write_tensors
-from nversion.models import evaluate, frozen
+from nversion.files import TEMPORARY_FOLDER, read_object, read_tensors, sha256_of_file
 from nversion.modes import ordinary
-from nversion.program import Outputs
 from nversion.progress import progress_bar
-from nversion.replication.network import Material, measure_network
+from nversion.replication.arms import Arm
+from nversion.replication.network import Material, ask_version, measure_network
 from nversion.replication.settings import ReplicationFolder, Settings
 from nversion.replication.summary import Replication, summarise
-from nversion.versions import Version
 from nversion.workers import Failure, Task, Where
 
 __all__ = ["replicate"]
@@ -55,74 +56,110 @@ def replicate(
         raise InputError("a replication needs the versions of a program as teachers")
     folder = ReplicationFolder(Path(out))
     where = where or Where.of("auto", "auto", "", "cpu")
-    names = [path.name for path in versions]
-    weights = [sha256_of_file(path / "weights.safetensors") for path in versions]
-    _ask(folder, data, versions, weights)
-    digests = [data.digest, *weights]
+    digests = [data.digest]
     if adversarial is not None:
         digests.append(sha256_of_file(adversarial / "images.safetensors"))
+    weights = [sha256_of_file(path / "weights.safetensors") for path in versions]
+    names = [path.name for path in versions]
     wanted = [
-        (arm, repeat, settings.digest(arm, digests), folder.network(arm.name, repeat))
+        Work(arm, repeat, settings.digest(arm, digests + weights), folder.network(arm.name, repeat))
         for repeat in range(settings.repeats)
         for arm in settings.arms
     ]
-    missing = [work for work in wanted if not _made(work[3], work[2])]
-    failures: list[str] = []
-    with (
-        _shared(data, folder) as shared,
-        where.pool(len(missing)) as pool,
-        progress_bar("training and measuring networks", len(wanted)) as advance,
-    ):
-        for _ in range(len(wanted) - len(missing)):
-            advance()
-        outputs = tuple(folder.outputs(name) for name in names)
-        material = Material(shared, tuple(versions), outputs, adversarial)
-        tasks: Iterator[Task] = (
-            (
-                measure_network,
-                {
-                    "settings": settings,
-                    "arm": arm,
-                    "repeat": repeat,
-                    "material": material,
-                    "digest": digest,
-                    "path": path,
-                },
-            )
-            for arm, repeat, digest, path in missing
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY_FOLDER) as shared:
+        material = Material(
+            SharedDataset.stored(data, Path(shared)),
+            tuple(versions),
+            tuple(folder.outputs(name) for name in names),
+            adversarial,
         )
-        with contextlib.closing(pool.run(tasks)) as results:
-            for index, result in results:
-                if isinstance(result, Failure):
-                    arm, repeat, *_ = missing[index]
-                    failures.append(f"{arm.name}, repeat {repeat}: {result}")
-                advance()
-    found = [read_object(path) for *_, digest, path in wanted if _made(path, digest)]
+        _ask(material, weights, where)
+        failures = _measure(settings, material, wanted, where)
+    found = [read_object(work.path) for work in wanted if _made(work)]
     replication = summarise(settings, names, found, failures)
     replication.save(folder.summary)
     return replication
 
 
-def _ask(
-    folder: ReplicationFolder, data: Dataset, versions: Sequence[Path], weights: Sequence[str]
-) -> None:
-    """Store each version's softmax outputs on the training images, unless they are there."""
-    with progress_bar("asking the versions", len(versions)) as advance:
-        for path, digest in zip(versions, weights, strict=True):
-            file = folder.outputs(path.name)
-            facts = {"weights": digest, "data": data.digest}
-            if not _asked(file, facts):
-                model = Version.load(path).model
-                with frozen(model):
-                    logits = evaluate(model, data.train.images)
-                outputs = Outputs.from_logits([logits]).probabilities[0]
-                write_tensors(file, {"probabilities": outputs}, facts)
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """A network that is trained and measured.
+
+    Attributes:
+        arm: how it is trained.
+        repeat: of which pair it is.
+        digest: of all that its numbers depend on.
+        path: of its file.
+    """
+
+    arm: Arm
+    repeat: int
+    digest: str
+    path: Path
+
+
+def _measure(
+    settings: Settings, material: Material, wanted: Sequence[Work], where: Where
+) -> list[str]:
+    """Make the networks' files that are not there, pair after pair; return what failed."""
+    missing = [work for work in wanted if not _made(work)]
+    failures: list[str] = []
+    with (
+        where.pool(len(missing)) as pool,
+        progress_bar("training and measuring networks", len(wanted)) as advance,
+    ):
+        for _ in range(len(wanted) - len(missing)):
             advance()
+        tasks: Iterator[Task] = (
+            (
+                measure_network,
+                {"settings": settings, "material": material, **_fields(work)},
+            )
+            for work in missing
+        )
+        with contextlib.closing(pool.run(tasks)) as results:
+            for index, result in results:
+                if isinstance(result, Failure):
+                    work = missing[index]
+                    failures.append(f"{work.arm.name}, repeat {work.repeat}: {result}")
+                advance()
+    return failures
+
+
+def _fields(work: Work) -> dict[str, Any]:
+    return {field.name: getattr(work, field.name) for field in dataclasses.fields(work)}
+
+
+def _ask(material: Material, weights: Sequence[str], where: Where) -> None:
+    """Store each version's softmax outputs on the training images, unless they are there.
+
+    Raises:
+        ArtefactError: a version cannot be read, or does not fit the images.
+    """
+    missing = [
+        (path, file, {"weights": digest, "data": material.shared.digest})
+        for path, file, digest in zip(material.versions, material.outputs, weights, strict=True)
+    ]
+    missing = [(path, file, facts) for path, file, facts in missing if not _asked(file, facts)]
+    with (
+        where.pool(len(missing)) as pool,
+        progress_bar("asking the versions", len(missing)) as advance,
+    ):
+        tasks: Iterator[Task] = (
+            (
+                ask_version,
+                {"shared": material.shared, "version": path, "path": file, "facts": facts},
+            )
+            for path, file, facts in missing
+        )
+        with contextlib.closing(pool.run(tasks)) as results:
+            for index, result in results:
+                if isinstance(result, Failure):
+                    raise ArtefactError(f"{missing[index][0]}: cannot be asked: {result}")
+                advance()
 
 
 def _asked(file: Path, facts: dict[str, str]) -> bool:
-    from nversion.files import read_tensors
-
     if not file.is_file():
         return False
     try:
@@ -132,15 +169,10 @@ def _asked(file: Path, facts: dict[str, str]) -> bool:
     return {key: header.get(key) for key in facts} == facts
 
 
-def _made(path: Path, digest: str) -> bool:
-    if not path.is_file():
+def _made(work: Work) -> bool:
+    if not work.path.is_file():
         return False
     try:
-        return bool(read_object(path).get("digest") == digest)
+        return bool(read_object(work.path).get("digest") == work.digest)
     except ArtefactError:
         return False
-
-
-@contextlib.contextmanager
-def _shared(data: Dataset, folder: ReplicationFolder) -> Iterator[SharedDataset]:
-    yield SharedDataset.stored(data, folder.root / "data")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,15 @@ from nversion.certification import certify
 from nversion.datasets.shared import SharedDataset
 from nversion.errors import TrainingError
 from nversion.evaluation.frequency import adversarial_frequency
-from nversion.files import read_tensor, write_json
+from nversion.files import read_tensor, write_json, write_tensors
 from nversion.models import evaluate, frozen
-from nversion.program import Program, vote_outputs
+from nversion.program import Outputs, Program, vote_outputs
 from nversion.randomness import derive_seed, generator
 from nversion.replication.arms import Arm
 from nversion.replication.settings import Settings
 from nversion.versions import Version, train
 
-__all__ = ["Material", "drawn_versions", "measure_network"]
+__all__ = ["Material", "ask_version", "drawn_versions", "measure_network"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +48,15 @@ def drawn_versions(seed: int, repeat: int, count: int) -> list[int]:
     """Return which of `count` versions teach in one pair: so many, drawn with replacement."""
     draws = generator(seed, "teacher", repeat)
     return torch.randint(count, (count,), generator=draws).tolist()
+
+
+def ask_version(shared: SharedDataset, version: Path, path: Path, facts: Mapping[str, str]) -> None:
+    """Write a version's softmax outputs on the training images, with `facts` beside them."""
+    model = Version.load(version).model
+    with frozen(model):
+        logits = evaluate(model, shared.open().train.images)
+    outputs = Outputs.from_logits([logits]).probabilities[0]
+    write_tensors(path, {"probabilities": outputs}, dict(facts))
 
 
 def measure_network(
@@ -113,14 +122,16 @@ def _measured(settings: Settings, version: Version, material: Material) -> dict[
     model, rows = version.model, {"test_accuracy": version.record.test_accuracy}
     draws = generator(settings.seed, "replication", "images")
     order = torch.randperm(len(data.test.labels), generator=draws)
-    chosen = order[: settings.radius_images]
-    if len(chosen):
-        images, labels = data.test.images[chosen], data.test.labels[chosen]
-        for norm in (1, 2):
-            rows[f"certified_l{norm}"] = _mean_radius(version, images, labels, norm, None)
-            if settings.box:
-                box = (0.0, 1.0)
-                rows[f"certified_l{norm}_box"] = _mean_radius(version, images, labels, norm, box)
+    for domain, box, count in (
+        ("", None, settings.radius_images),
+        ("_box", (0.0, 1.0), settings.box_images),
+    ):
+        chosen = order[:count]
+        if len(chosen):
+            images, labels = data.test.images[chosen], data.test.labels[chosen]
+            for norm in (1, 2):
+                radius = _mean_radius(version, images, labels, norm, box)
+                rows[f"certified_l{norm}{domain}"] = radius
     if material.adversarial is not None:
         adversarial = AdversarialSet.load(material.adversarial)
         with frozen(model):

@@ -33,7 +33,7 @@ class Settings:
         radius_images: test images that are certified.
         attack_images: test images that are attacked.
         attacks: names of the attacks that make up the adversarial frequency.
-        box: whether radii for valid images are measured beside those of the plain ball.
+        box_images: how many of these are certified for valid images too, which costs more.
         precision: of training.
     """
 
@@ -46,7 +46,7 @@ class Settings:
     radius_images: int = 50
     attack_images: int = 50
     attacks: tuple[str, ...] = DEFAULT_ATTACKS
-    box: bool = True
+    box_images: int = 50
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class Settings:
             raise InputError(f"an arm is named twice: {', '.join(names)}")
         if self.repeats < 1:
             raise InputError(f"repeats must be at least 1, not {self.repeats}")
-        if self.radius_images < 0 or self.attack_images < 0:
+        if min(self.radius_images, self.box_images, self.attack_images) < 0:
             raise InputError("the numbers of images must be 0 or more")
 
     def digest(self, arm: Arm, material: Sequence[str]) -> str:
@@ -92,7 +92,7 @@ class Settings:
             "radius_images": self.radius_images,
             "attack_images": self.attack_images,
             "attacks": list(self.attacks),
-            "box": self.box,
+            "box_images": self.box_images,
             "precision": self.precision,
         }
 
