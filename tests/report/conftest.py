@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from nversion.files import read_object, write_tensors
+from nversion.program import plant_faults
 from nversion.study.units.base import MadeFrom
 from nversion.study.units.failing import MeasureFailures
 
@@ -96,12 +97,37 @@ def make_results(
             "accuracy": float(given[-1]),
             "test_accuracy": 0.9911,
             "whole": _whole(names, np.random.default_rng([seed, versions, 1])),
+            "faults": _faults(len(names)),
         },
         "reliability": json.loads(make_reliability(tuple(names))),
         **_distillation(rng, singles),
         "by_class": _by_class(names, np.random.default_rng([seed, versions, 2])),
         "questions": _questions(good, float(given[-1])),
         "example": make_example(names[0] if names else "none"),
+    }
+
+
+def _faults(versions: int) -> dict[str, Any] | None:
+    """Return what votes decide with faulty versions, of such that are right on most images."""
+    if versions < 2:
+        return None
+    rng = np.random.default_rng([11, versions])
+    labels = rng.integers(0, 10, 100)
+    logits = rng.normal(0.0, 1.0, (versions, 100, 10))
+    logits[:, np.arange(100), labels] += 4.0
+    curves = plant_faults(
+        torch.from_numpy(logits),
+        torch.from_numpy(labels),
+        ["mean-softmax", "plurality"],
+        counts=range(min(versions, 4)),
+        orders=2,
+    )
+    return {
+        "images": 100,
+        "orders": 2,
+        "quorum": versions // 2 + 1,
+        "counts": list(range(min(versions, 4))),
+        "curves": [curve.to_json() for curve in curves],
     }
 
 

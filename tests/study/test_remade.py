@@ -34,6 +34,7 @@ KINDS = {
     "failures": r"reliability/(test|adversarial)",
     "coverage": r"reliability/voters/.*",
     "asked": r"reliability/training/.*",
+    "faulty": r"faults/.*",
     "chosen": r"reliability/selection",
     "teacher": r"teacher/.*",
     "under-attack": r"evaluation/under-attack",
@@ -50,7 +51,7 @@ LOADS_VERSIONS = (
     *(*ATTACKS, "outputs", "asked", "chosen", "teacher", "radii", "vote-radii", "whole"),
     "attacked",
 )
-VOTES = ("vote", "coverage", "chosen", "teacher")
+VOTES = ("vote", "coverage", "faulty", "chosen", "teacher")
 
 REMADE: dict[str, Sequence[str]] = {
     "randomness.py": tuple(KINDS),
@@ -86,7 +87,7 @@ REMADE: dict[str, Sequence[str]] = {
     "adversarial/similarity.py": (*ATTACKS, "set", "under-attack"),
     "adversarial/summary.py": ("set",),
     "adversarial/pictures.py": (),
-    "adversarial/intervals.py": ("set", "under-attack", "comparisons"),
+    "adversarial/intervals.py": ("set", "under-attack", "comparisons", "faulty"),
     "evaluation/clustered.py": ("under-attack", "comparisons"),
     "evaluation/under_attack.py": ("under-attack",),
     "evaluation/rival.py": ("comparisons",),
@@ -95,11 +96,13 @@ REMADE: dict[str, Sequence[str]] = {
     "program/voters/base.py": (*VOTES, "vote-radii", "whole"),
     "program/voters/means.py": (*VOTES, "vote-radii", "whole"),
     "program/voters/registry.py": (*VOTES, "vote-radii", "whole"),
-    "program/voters/counts.py": ("coverage", "vote-radii"),
+    "program/voters/counts.py": ("coverage", "faulty", "vote-radii"),
     "program/voters/__init__.py": (),
     "program/verdict.py": (*VOTES, "vote-radii", "whole"),
     "program/accuracy.py": ("vote", "chosen"),
     "program/coverage.py": ("coverage",),
+    "program/planting.py": ("faulty",),
+    "program/injection.py": (),
     "program/white_box.py": ("chosen",),
     "measures/diversity.py": ("failures",),
     "measures/gradients.py": (),
@@ -125,6 +128,7 @@ REMADE: dict[str, Sequence[str]] = {
     "study/units/failing.py": ("failures",),
     "study/units/covering.py": ("coverage",),
     "study/units/choosing.py": ("chosen",),
+    "study/units/planting.py": ("faulty",),
     "study/units/asking.py": ("asked",),
     "study/units/base.py": tuple(KINDS),
     "study/units/loading.py": LOADS_VERSIONS,

@@ -21,6 +21,7 @@ from nversion.program.coverage import (
 from nversion.program.faults import Fault
 from nversion.program.isolation import Isolation
 from nversion.program.model import Program
+from nversion.program.planting import FaultCurve, plant_faults
 from nversion.program.verdict import Rules, Verdict, vote_outputs
 from nversion.program.voters import (
     Borda,
@@ -50,6 +51,7 @@ __all__ = [
     "Consensus",
     "CoverageCurve",
     "Fault",
+    "FaultCurve",
     "Isolation",
     "KOfN",
     "Majority",
@@ -78,6 +80,7 @@ __all__ = [
     "coverage_curve",
     "create_voter",
     "fit_weights",
+    "plant_faults",
     "is_certified",
     "separation",
     "vote_outputs",

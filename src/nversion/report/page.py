@@ -28,6 +28,7 @@ from nversion.report.figures.svg import inline_svg
 from nversion.report.reference import figure_note, reference_for
 from nversion.report.text import (
     classes,
+    faulty,
     gap,
     intro,
     reliability,
@@ -63,6 +64,7 @@ _SENTENCES: dict[str, Callable[[Results], str | None]] = {
     "figure-11-coincident": reliability.coincident,
     "figure-12-growth": reliability.predicted,
     "figure-13-coverage": reliability.covered,
+    "figure-14-faults": faulty.faulty_versions,
 }
 
 
@@ -211,6 +213,13 @@ def _sections(results: Results, drawings: Drawings) -> list[Section]:
                     reliability.voter_table(results),
                     None,
                     folded="Show every voter",
+                ),
+                *figure("figure-14-faults"),
+                *_table(
+                    "table-faults",
+                    faulty.fault_table(results),
+                    None,
+                    folded="Show the numbers",
                 ),
                 *_table(
                     "table-choice",

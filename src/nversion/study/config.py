@@ -41,6 +41,7 @@ __all__ = [
     "CertificationSection",
     "DistillationSection",
     "EvaluationSection",
+    "FaultsSection",
     "PerceptibilitySection",
     "ProgramSection",
     "ReliabilitySection",
@@ -233,6 +234,41 @@ class ReliabilitySection(_Section):
     white_box_images: int = Field(default=100, ge=0)
 
 
+class FaultsSection(_Section):
+    """What the vote decides with 0, 1, 2, ... faulty versions.
+
+    Attributes:
+        images: test images that are voted on, drawn with the study's seed; 0: none.
+        kinds: of faults: "silent", "constant", "stuck", "lying".
+        voters: beside the program's own.
+        counts: numbers of faulty versions; by default 0, 1, 2, ... to a little above half, of more
+            than twelve versions about every tenth part.
+        orders: random orders in which the versions fail.
+    """
+
+    images: int = Field(default=1000, ge=0)
+    kinds: tuple[Literal["silent", "constant", "stuck", "lying"], ...] = Field(
+        default=("silent", "constant", "stuck", "lying"), min_length=1
+    )
+    voters: tuple[str, ...] = ("plurality", "majority")
+    counts: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    orders: int = Field(default=10, ge=1)
+
+    @field_validator("kinds")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("a kind of fault is named twice")
+        return value
+
+    @field_validator("voters")
+    @classmethod
+    def _known_voters(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            create_voter(name)
+        return value
+
+
 class DistillationSection(_Section):
     """Student and baseline.
 
@@ -336,6 +372,7 @@ class StudyConfig(_Section):
     program: ProgramSection = Field(default_factory=ProgramSection)
     whole: WholeSection = Field(default_factory=WholeSection)
     reliability: ReliabilitySection = Field(default_factory=ReliabilitySection)
+    faults: FaultsSection = Field(default_factory=FaultsSection)
     distillation: DistillationSection = Field(default_factory=DistillationSection)
     evaluation: EvaluationSection = Field(default_factory=EvaluationSection)
     certification: CertificationSection = Field(default_factory=CertificationSection)

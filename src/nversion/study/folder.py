@@ -93,6 +93,10 @@ class StudyFolder:
         """What was measured of failures: on "test" or "adversarial" images, of voters, choices."""
         return self.root / "program" / "reliability" / f"{part}.json"
 
+    def faults(self, kind: str) -> Path:
+        """What votes decide with versions that have one kind of fault."""
+        return self.root / "program" / "faults" / f"{kind}.json"
+
     def diversity(self, kind: str) -> Path:
         """The matrices of diversity of all pairs of versions on "test" or "adversarial" images."""
         return self.root / "program" / f"diversity-{kind}.safetensors"

@@ -1,9 +1,9 @@
 """A whole study, stage by stage: each receives values from the ones before it.
 
-versions -> attacks and the adversarial set -> program -> reliability -> distillation ->
-evaluation -> whole -> certification -> results.json. Every stage keeps what is done and makes what
-is not, so that running a study again after an interruption, or with another setting, does only what
-is missing.
+versions -> attacks and the adversarial set -> program -> reliability -> faults ->
+distillation -> evaluation -> whole -> certification -> results.json. Every stage keeps what is done
+and makes what is not, so that running a study again after an interruption, or with another setting,
+does only what is missing.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from nversion.study.stages.comparing import compare
 from nversion.study.stages.distilling import distil
 from nversion.study.stages.evaluating import distillation_section, evaluate_networks
 from nversion.study.stages.failing import measure_reliability
+from nversion.study.stages.planting import plant_into_versions
 from nversion.study.stages.training import study_architectures
 from nversion.study.stages.under_attack import measure_under_attack
 from nversion.study.stages.voting import measure_program, measure_transfer
@@ -152,6 +153,8 @@ def _run(study: Study) -> Results:
         voted = measure_program(study, versions, built.adversarial)
     with study.units.stage("reliability"):
         reliability = measure_reliability(study, versions, voted, built.adversarial)
+    with study.units.stage("faults"):
+        faults = plant_into_versions(study, voted.outputs)
     with study.units.stage("distillation"):
         networks = distil(study, versions)
     with study.units.stage("evaluation"):
@@ -175,7 +178,9 @@ def _run(study: Study) -> Results:
         adversarial_set=_set_facts(built, study.attacks),
         under_attack=under_attack,
         transfer=transfer,
-        program=_against_best(voted.program, compared).model_copy(update={"whole": whole}),
+        program=_against_best(voted.program, compared).model_copy(
+            update={"whole": whole, "faults": faults}
+        ),
         reliability=reliability,
         by_class=by_class,
         comparisons=compared.model_copy(update={"frequency": evaluated.frequency}),

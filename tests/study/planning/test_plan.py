@@ -29,7 +29,7 @@ def test_the_units_are_those_of_the_study(tiny: dict[str, Any], tmp_path: Path) 
     config = make_config(tiny)
     before = plan_study(config, tmp_path / "study")
     assert not (tmp_path / "study").exists()
-    assert [stage.done for stage in before.stages] == [0] * 8
+    assert [stage.done for stage in before.stages] == [0] * 9
     run_study(config, tmp_path / "study")
     made = Ledger(tmp_path / "study", read_only=True).entries()
     assert sum(stage.units for stage in before.stages) == len(made)

@@ -15,6 +15,7 @@ from nversion.report.figures import (
     plots_certified,
     plots_example,
     plots_failures,
+    plots_planted,
     plots_program,
     plots_versions,
     plots_whole,
@@ -80,6 +81,9 @@ FIGURES: Mapping[str, Entry] = {
     ),
     "figure-13-coverage": Entry(
         "Figure 13", "Accuracy by coverage, for every voter", plots_failures.coverage
+    ),
+    "figure-14-faults": Entry(
+        "Figure 14", "The vote as versions become faulty", plots_planted.faulty_versions
     ),
 }
 """By the name of the figure's files."""

@@ -20,6 +20,7 @@ from nversion.study.stages.certifying import FEWEST_CLASSES
 from nversion.study.stages.certifying import PART as CERTIFIED_AT_ONCE
 from nversion.study.stages.certifying_votes import PART as VOTED_AT_ONCE
 from nversion.study.stages.failing import LEAST_VERSIONS
+from nversion.study.stages.planting import faulty_counts
 from nversion.study.stages.whole import PART as ATTACKED_AT_ONCE
 from nversion.study.stages.whole import subject_count
 from nversion.study.units.teaching import PART as TAUGHT_AT_ONCE
@@ -38,6 +39,9 @@ WHOLE_COST = 1500
 
 MEASURED = 1e-5
 """Seconds that measures, votes of all voters and their curves take for an image and version."""
+
+FAULTY = 2e-8
+"""Seconds that a vote takes for an image, version and class, where some versions are faulty."""
 
 ROW = 220
 """Bytes of an adversarial image's provenance: its columns, and its line of text."""
@@ -98,6 +102,7 @@ class Work:
             self._attacks(),
             self._program(),
             *self._reliability(),
+            *self._faults(),
             self._distillation(),
             self._evaluation(),
             self._whole(),
@@ -140,6 +145,17 @@ class Work:
             seconds += asked * chosen_on + gradients
             longest = max(longest, gradients)
         return (StageWork("reliability", units, seconds, longest),)
+
+    def _faults(self) -> tuple[StageWork, ...]:
+        """Return the work of voting with faulty versions; none for a single version."""
+        versions, section = len(self._names), self._config.faults
+        images = min(section.images, len(self._data.test))
+        if versions < LEAST_VERSIONS or images == 0:
+            return ()
+        counts = len(faulty_counts(section.counts, versions))
+        votes = counts * section.orders * (1 + len(section.voters))
+        each = FAULTY * votes * images * versions * self._data.classes
+        return (StageWork("faults", len(section.kinds), each * len(section.kinds), each),)
 
     def _distillation(self) -> StageWork:
         count = len(self._data.train)

@@ -20,6 +20,7 @@ from nversion.study.sections.attacks import (
 from nversion.study.sections.base import Section
 from nversion.study.sections.classes import ClassAnswers
 from nversion.study.sections.compared import Comparison, ShareOfImages
+from nversion.study.sections.faults import PlantedFault, PlantedFaults
 from nversion.study.sections.networks import (
     AttackedDistances,
     AttackedPair,
@@ -94,6 +95,8 @@ __all__ = [
     "OnAdversarialSet",
     "OnImages",
     "OrdersOfVersions",
+    "PlantedFault",
+    "PlantedFaults",
     "Program",
     "Question",
     "RadiiPair",

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from nversion.study.sections.base import Named, Section
 from nversion.study.sections.compared import Comparison, ShareOfImages
+from nversion.study.sections.faults import PlantedFaults
 from nversion.study.sections.whole import Whole
 
 __all__ = [
@@ -92,6 +93,8 @@ class Program(Section):
         accuracy_low: lower end of the accuracy's 95 % interval by test image.
         accuracy_high: upper end.
         whole: the program attacked itself; null if it was not.
+        faults: the vote with faulty versions; null if it was not asked for, or there is one
+            version; absent from older results.
     """
 
     voter: str | None = None
@@ -107,6 +110,7 @@ class Program(Section):
     accuracy_low: float | None = None
     accuracy_high: float | None = None
     whole: Whole | None = None
+    faults: PlantedFaults | None = None
 
 
 class OnImages(Section):

@@ -24,7 +24,7 @@ from nversion.study.units.covering import CoverImages
 from nversion.study.units.failing import MeasureFailures
 from nversion.study.units.trained import TrainedVersion
 
-__all__ = ["LEAST_VERSIONS", "measure_reliability"]
+__all__ = ["LEAST_VERSIONS", "fitting_voters", "measure_reliability"]
 
 LEAST_VERSIONS = 2
 """One version does not fail together with any."""
@@ -107,7 +107,7 @@ def _together(
         tensor=tensor,
         labels=labels,
         data=data,
-        voters=_voters(study.config.program.voter, len(answers)),
+        voters=fitting_voters((*voter_names(), study.config.program.voter), len(answers)),
         path=study.folder.reliability(f"voters-{kind}"),
     )
     study.units.require(f"measuring failures ({kind})", [failures, voters])
@@ -117,10 +117,10 @@ def _together(
     return together.model_copy(update={"voters": Curves.read(voters.path).voters})
 
 
-def _voters(own: str, versions: int) -> tuple[str, ...]:
-    """Return the voters that so many versions can have; the study's own among them."""
+def fitting_voters(names: Sequence[str], versions: int) -> tuple[str, ...]:
+    """Return the voters that so many versions can have, each once."""
     found = []
-    for name in dict.fromkeys((*voter_names(), own)):
+    for name in dict.fromkeys(names):
         try:
             create_voter(name).check(versions, None)
         except InputError:
