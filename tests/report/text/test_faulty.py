@@ -21,8 +21,8 @@ def test_unharmed_ends_where_the_loss_can_be_told() -> None:
     assert unharmed(curve, [0, 1, 2, 5]) == 1
 
 
-def test_sentence_table_and_figure_say_the_numbers(make_results: Maker) -> None:
-    results = Results.of(make_results(5))
+def test_sentence_table_and_figure_say_the_numbers(example: Maker) -> None:
+    results = Results.of(example(5))
     found = results.program.faults
     assert found is not None
     said = faulty_versions(results)
@@ -38,10 +38,10 @@ def test_sentence_table_and_figure_say_the_numbers(make_results: Maker) -> None:
     assert "edge of the band" in text
 
 
-def test_results_without_it_show_nothing(make_results: Maker) -> None:
-    values = make_results(5)
+def test_results_without_it_show_nothing(example: Maker) -> None:
+    values = example(5)
     del values["program"]["faults"]
-    for one in (values, make_results(1)):
+    for one in (values, example(1)):
         results = Results.of(one)
         assert faulty_versions(results) is None and fault_table(results) is None
         assert draw(results, "figure-14-faults") is None
