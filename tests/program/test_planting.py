@@ -26,7 +26,9 @@ def _versions(seed: int, versions: int = 5, count: int = 40) -> tuple[Tensor, Te
 @pytest.mark.parametrize("versions", [1, 2, 3, 5, 12, 13, 100, 2048])
 def test_the_numbers_of_faulty_versions_reach_from_none_to_above_half(versions: int) -> None:
     counts = fault_counts(versions)
-    assert counts == sorted(set(counts)) and counts[0] == 0 and counts[-1] <= versions
+    assert counts == sorted(set(counts))
+    assert counts[0] == 0
+    assert counts[-1] <= versions
     assert counts[-1] > versions / 2 or versions == 1
     if versions > 1:
         assert {versions - versions // 2 - 1, versions - versions // 2} <= set(counts)
@@ -89,7 +91,8 @@ def test_shares_are_shares_and_lie_within_their_intervals(seed: int, voter: str)
             strict=True,
         )
         for right, low, high, least, most, wrong, bad_low, bad_high, withheld in columns:
-            assert 0 <= low <= right <= high <= 1 and least <= right <= most
+            assert 0 <= low <= right <= high <= 1
+            assert least <= right <= most
             assert 0 <= bad_low <= wrong <= bad_high <= 1
             assert right + wrong + withheld == pytest.approx(1.0)
 

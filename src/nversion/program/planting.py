@@ -147,8 +147,8 @@ def plant_faults(
         order = torch.randperm(len(sound), generator=generator("failing", seed, draw))
         for kind in kinds:
             faulty = _FAULTS[kind](sound, truth, seed, draw)
-            for voter, count, share in _voted(sound, faulty, order, truth, known, counts):
-                shares.setdefault((kind, voter, count), []).append(share)
+            for name, count, share in _voted(sound, faulty, order, truth, known, counts):
+                shares.setdefault((kind, name, count), []).append(share)
     curves = []
     for kind in kinds:
         for voter in known:

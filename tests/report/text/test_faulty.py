@@ -26,12 +26,16 @@ def test_sentence_table_and_figure_say_the_numbers(example: Maker) -> None:
     found = results.program.faults
     assert found is not None
     said = faulty_versions(results)
-    assert said is not None and "where of 5 up to" in said and "lie together" in said
+    assert said is not None
+    assert "where of 5 up to" in said
+    assert "lie together" in said
     table = fault_table(results)
-    assert table is not None and len(table.rows) == len(found.curves)
+    assert table is not None
+    assert len(table.rows) == len(found.curves)
     for canvas in (WIDE, NARROW):
         drawing = draw(results, "figure-14-faults", canvas)
-        assert drawing is not None and "lying together, " in drawing.alt
+        assert drawing is not None
+        assert "lying together, " in drawing.alt
         text = figure_csv(drawing)
         for curve in found.curves:
             assert f"{curve.right[1]}" in text
@@ -43,5 +47,6 @@ def test_results_without_it_show_nothing(example: Maker) -> None:
     del values["program"]["faults"]
     for one in (values, example(1)):
         results = Results.of(one)
-        assert faulty_versions(results) is None and fault_table(results) is None
+        assert faulty_versions(results) is None
+        assert fault_table(results) is None
         assert draw(results, "figure-14-faults") is None

@@ -87,9 +87,7 @@ def faulty_versions(results: Results) -> str | None:
         return None
     versions = len(results.program.versions or []) or None
     of = "" if versions is None else f" of {count(versions)}"
-    borne = [
-        f"{count(unharmed(curve, found.counts))} {_do(curve.kind)}" for curve in own
-    ]
+    borne = [f"{count(unharmed(curve, found.counts))} {_do(curve.kind)}" for curve in own]
     worst = max(own, key=lambda curve: max(curve.wrong))
     place = worst.wrong.index(max(worst.wrong))
     return (
