@@ -33,13 +33,15 @@ class _Together(nn.Module):
         self.readers = nn.ModuleList(readers)
 
     def logits(self, images: Tensor) -> Tensor:
-        found = []
-        for model in self.readers:
-            held = any(tensor.is_floating_point() for tensor in model.parameters())
-            dtype = dtype_of(model) if held else images.dtype
-            outputs = model(images.to(device=device_of(model), dtype=dtype))
-            found.append(outputs.to(device=images.device, dtype=torch.float32))
-        return torch.stack(found)
+        return torch.stack([_logits_of(model, images) for model in self.readers])
+
+
+def _logits_of(model: nn.Module, images: Tensor) -> Tensor:
+    """Return one member's logits, float32, where it lives and in what it computes in."""
+    held = any(tensor.is_floating_point() for tensor in model.parameters())
+    dtype = dtype_of(model) if held else images.dtype
+    outputs: Tensor = model(images.to(device=device_of(model), dtype=dtype))
+    return outputs.to(device=images.device, dtype=torch.float32)
 
 
 class _SideBySide(_Together):
@@ -47,6 +49,19 @@ class _SideBySide(_Together):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.logits(images).transpose(0, 1).flatten(1)
+
+
+class _EachItsOwn(_Together):
+    """The same of a copy of the images for each member, [count, members * channels, ...].
+
+    So one backward pass gives all members' own gradients. By the images that they share it would
+    take one for each member, and each would go back through all of them, mostly with zeros.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        copies = images.chunk(len(self.readers), dim=1)
+        found = [_logits_of(model, own) for model, own in zip(self.readers, copies, strict=True)]
+        return torch.cat(found, dim=1)
 
 
 class Surrogate(_Together):
@@ -99,7 +114,7 @@ class Members:
         count: how many members there are.
         oracle: what is asked.
         forwards: images sent forward through all members.
-        backwards: images whose gradient was taken, a member's counting by its share.
+        backwards: images whose gradient was taken of all members, together or each of its own.
     """
 
     def __init__(self, ensemble: Ensemble, images: Tensor) -> None:
@@ -109,7 +124,9 @@ class Members:
         self.count = len(self.readers)
         weights = torch.tensor(self.rule.weights, dtype=torch.float64)
         model = _SideBySide(self.readers).eval()
-        self.oracle = Oracle(model, max(AT_ONCE // self.count, 4))
+        size = max(AT_ONCE // self.count, 4)
+        self.oracle = Oracle(model, size)
+        self._apart_oracle = Oracle(_EachItsOwn(self.readers).eval(), size)
         self.forwards = self.backwards = self.classes = 0
         self.shares = (weights / weights.sum()).float().to(self.oracle.device)
 
@@ -128,13 +145,20 @@ class Members:
         return self._apart(logits), gradients
 
     def slopes(self, images: Tensor, objective: MemberObjective) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the members' logits, a value of each and its gradient, [count, members, ...]."""
+        """Return the members' logits, a value of each and its gradient, [count, members, ...].
+
+        Args:
+            images: [count, channels, height, width].
+            objective: values [rows, members]; each may depend on its own member's logits alone.
+        """
         self.forwards += len(images)
         self.backwards += len(images)
-        logits, values, gradients = self.oracle.slopes(
-            images, lambda z, rows: objective(self._apart(z), rows)
+        logits, gradients = self._apart_oracle.gradient(
+            self._copies(images), lambda z, rows: objective(self._apart(z), rows).sum(dim=1)
         )
-        return self._apart(logits), values, gradients
+        members = self._apart(logits)
+        rows = torch.arange(len(images), device=images.device)
+        return members, objective(members, rows), self._by_member(gradients, 1)
 
     def jacobian(self, images: Tensor, classes: Tensor) -> Tensor:
         """Return the gradients of the members' logits of some classes.
@@ -148,10 +172,21 @@ class Members:
         """
         self.forwards += len(images)
         self.backwards += len(images) * classes.shape[1]
-        offsets = (torch.arange(self.count, device=images.device) * self.classes)[None, :, None]
-        flat = (classes[:, None, :] + offsets).flatten(1)
-        _, gradients = self.oracle.jacobian(images, flat)
-        return gradients.view(len(images), self.count, classes.shape[1], -1)
+
+        def picked(logits: Tensor, rows: Tensor) -> Tensor:
+            places = classes[rows][:, None].expand(-1, self.count, -1)
+            return self._apart(logits).gather(2, places).sum(dim=1)
+
+        _, _, gradients = self._apart_oracle.slopes(self._copies(images), picked)
+        return self._by_member(gradients, 2).flatten(3).transpose(1, 2)
+
+    def _by_member(self, gradients: Tensor, channels: int) -> Tensor:
+        """Return gradients of all copies with their channels at a place as [members, channels]."""
+        shape = gradients.shape
+        return gradients.view(*shape[:channels], self.count, -1, *shape[channels + 1 :])
+
+    def _copies(self, images: Tensor) -> Tensor:
+        return images.repeat(1, self.count, *[1] * (images.ndim - 2))
 
     def _apart(self, logits: Tensor) -> Tensor:
         apart = logits.view(len(logits), self.count, -1)
