@@ -21,12 +21,15 @@ REPORT = "report.html"
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])+)\]\(([^)\s:#]+)(#[^)\s]*)?\)")
 """A link to another file: its text, its path, its anchor."""
 
+PICTURE = re.compile(r"(!\[(?:[^\[\]]|\\[\[\]])*\]\()docs/")
+"""The beginning of a picture that lies in docs/, as README.md shows it."""
+
 
 def on_files(files: Files, config: Any) -> Files:
     """Add README.md as the first page, and published reports beside their pages."""
     readme = (ROOT / "README.md").read_text("utf-8")
     # What README.md calls docs/guide/study.md, a page in docs/ calls guide/study.md.
-    text = LINK.sub(lambda link: _inside(link, ""), readme)
+    text = PICTURE.sub(r"\1", LINK.sub(lambda link: _inside(link, ""), readme))
     files.append(File.generated(config, "index.md", content=text))
     for report in sorted((ROOT / "docs" / "results").glob("*/index.html")):
         place = report.with_name(REPORT).relative_to(ROOT / "docs").as_posix()

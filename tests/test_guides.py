@@ -71,6 +71,44 @@ def test_the_python_of_evidence_runs(
     assert said[-1].startswith("# Evidence of the study mnist")
 
 
+def test_the_python_of_reading_the_report_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = tmp_path / "studies" / "digits"
+    study.mkdir(parents=True)
+    published = GUIDES.parent / "results" / "mnist-10" / "results.json"
+    (study / "results.json").write_bytes(published.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    exec(compile("\n".join(blocks("report.md", "python")), "report.md", "exec"), {})
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in said[:1]] == ["on images made for its members"]
+    assert len(said) == 2 + 4
+
+
+def test_the_python_of_a_study_of_your_own_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile("\n".join(blocks("own-study.md", "python")), "own-study.md", "exec"), {})
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("(1, 8, 8) 10 ")
+    assert [line.partition(":")[0] for line in said[1:]] == ["small", "wide"]
+
+
+def test_the_settings_of_a_study_of_your_own_exist() -> None:
+    from nversion.study import make_config
+
+    settings = make_config({}).model_dump()
+    text = (GUIDES / "own-study.md").read_text("utf-8")
+    for section, key in re.findall(r"`([a-z]+)\.([a-z]+)\b", text):
+        assert key in settings[section], f"{section}.{key}"
+
+
+def test_the_python_of_repeating_2019_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile("\n".join(blocks("study-2019.md", "python")), "study-2019.md", "exec"), {})
+    assert capsys.readouterr().out == "2019: program 96.86%, best version 96.58%\n"
+
+
 def test_every_voter_is_in_the_guide() -> None:
     text = (GUIDES / "voting.md").read_text("utf-8")
     assert [name for name in voter_names() if f"| `{name}` |" not in text] == []

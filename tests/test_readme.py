@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from nversion.report.inserts import inserted
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -13,8 +15,19 @@ def test_the_readmes_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
     exec(compile(code, "README.md", "exec"), {})
     said = capsys.readouterr().out.splitlines()
-    assert [line.split(" ", 1)[0] for line in said][1:] == ["the", "no"]
-    assert "of 50 fooled" in said[0]
+    assert said[0].startswith("4 images")
+    pairs = [tuple(map(float, re.findall(r"\d\.\d\d", line))) for line in said[1:]]
+    assert len(pairs) == 4
+    assert all(proved < nearest for proved, nearest in pairs)
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/results/README.md"])
+def test_results_in_a_page_are_those_that_were_published(name: str) -> None:
+    page = ROOT / name
+    text = page.read_text("utf-8")
+    new, places = inserted(text, page)
+    assert places
+    assert new == text, f"nversion report docs/results/mnist-10 --insert {name} has not been run"
 
 
 PAGES = [

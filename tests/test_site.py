@@ -30,10 +30,14 @@ RUN_BY = {
     "guide/faults.md": "test_guides.py",
     "guide/objectives.md": "test_guides.py",
     "guide/own-networks.md": "test_own_networks_guide.py",
+    "guide/own-study.md": "test_guides.py",
     "guide/programs.md": "test_guides.py",
     "guide/plugins.md": "test_plugins_guide.py",
     "guide/reliability.md": "test_reliability_guide.py",
+    "guide/report.md": "test_guides.py",
+    "guide/study-2019.md": "test_guides.py",
     "guide/voting.md": "test_guides.py",
+    "tutorial.md": "test_tutorial.py",
     "reference/architectures.md": "architectures/test_documentation.py",
 }
 """Which tests run the Python of which page; that of the concepts runs here."""

@@ -38,6 +38,17 @@ def test_a_study_is_published_to_another_folder(run: Callable[..., Result], tmp_
     assert not (tmp_path / "report").exists()
 
 
+def test_results_are_inserted_into_a_page(run: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text(json.dumps({"study": {"name": "mine", "commit": "0a1"}}))
+    page = tmp_path / "page.md"
+    page.write_text("<!-- nversion: table out -->\n<!-- nversion: end -->\n")
+    result = run(tmp_path, "--publish", tmp_path / "out", "--insert", page)
+    assert result.stdout.split() == [str(tmp_path / "out" / "README.md"), str(page)]
+    assert "| commit | 0a1 |" in page.read_text("utf-8")
+    assert run(tmp_path, "--insert", page).stdout == f"{page}\n"
+    assert not (tmp_path / "report").exists()
+
+
 def test_the_questions_are_answered_anew_from_the_numbers(
     run: Callable[..., Result], tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from nversion.report import publish
-from nversion.report.markdown import _plain, render_markdown
+from nversion.report.markdown import plain, render_markdown
 from nversion.study.sections import Results
 
 
@@ -132,4 +132,4 @@ def test_results_with_characters_that_cannot_be_written_are_published(
 
 @pytest.mark.parametrize("text", ["-0.5 points", "98.4 %", "1.5 x", "#1 of 2", "a - b", "v001"])
 def test_usual_text_is_left_as_it_is(text: str) -> None:
-    assert _plain(text) == text
+    assert plain(text) == text

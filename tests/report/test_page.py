@@ -402,6 +402,40 @@ def test_the_top_says_what_the_images_are(example: Callable[..., dict[str, Any]]
     assert "2: cat, dog &lt;b&gt;" in page
 
 
+def test_the_tiles_say_how_far_the_program_is_from_falling(
+    example: Callable[..., dict[str, Any]],
+) -> None:
+    results = example(4)
+    whole = results["program"]["whole"]
+    size = dict.fromkeys(("first", "second", "difference", "low", "high", "p_value"), 0.1)
+    size |= {"images": 30, "clusters": 30}
+    for norm in ("2", "inf"):
+        of = {"name": "v001", "kind": "version", "norm": norm, "verdict": "level"}
+        whole["gains"].append({**of, **size})
+    page = render(Results.of(results), {})
+    for name, key in (("L2", "l2_median"), ("L\u221e", "linf_median")):
+        tile = page.split(f"of 4 attacked itself, {name}")[1].split("</div>")[0]
+        assert f'<span class="big">{float(f"{whole[key]:.3g}"):g}' in tile
+        assert "best version (v001)" in tile
+    del results["program"]["whole"]
+    assert "attacked itself, L2" not in render(Results.of(results), {})
+
+
+def test_reports_of_former_settings_are_linked(
+    example: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "report"
+    for name, text in (("0a1b", json.dumps(example(3))), ("bad", "{")):
+        (folder / "former" / name).mkdir(parents=True)
+        (folder / "former" / name / "index.html").write_text("a page")
+        (folder / "former" / name / "results.json").write_text(text)
+    page = write_report(Results.of(example(2)), folder).read_text("utf-8")
+    links = re.findall(r'<a href="(former/[^"]*)">([^<]*)</a>', page)
+    assert [link for link, _ in links] == ["former/0a1b/index.html"]
+    assert "3 versions" in links[0][1]
+    assert "former settings" not in render(Results.of(example(2)), {})
+
+
 def test_the_tiles_say_on_which_images_they_are_measured(
     example: Callable[..., dict[str, Any]],
 ) -> None:

@@ -44,6 +44,15 @@ def test_other_settings_keep_results_report_and_figures(place: StudyFolder) -> N
     assert not list(place.former.glob(".*"))
 
 
+def test_a_kept_page_finds_the_reports_of_still_other_settings(place: StudyFolder) -> None:
+    link = '<a href="former/abc/index.html">'
+    (place.report / "index.html").write_text(link)
+    kept = keep_former(place, make_config({"seed": 8}))
+    assert kept is not None
+    assert (kept / "index.html").read_text() == '<a href="../abc/index.html">'
+    assert (place.report / "index.html").read_text() == link
+
+
 def test_the_same_settings_keep_nothing(place: StudyFolder) -> None:
     values = {"name": "other", "run": {"workers": 2}, "data_dir": "elsewhere"}
     assert keep_former(place, make_config(values)) is None

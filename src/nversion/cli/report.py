@@ -30,6 +30,16 @@ def report(
             "folder instead: what others need to see, without weights and images.",
         ),
     ] = None,
+    insert: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="PAGE",
+            dir_okay=False,
+            help="A Markdown page that shows results of published studies between markers, such as "
+            "<!-- nversion: table FOLDER --> and <!-- nversion: end -->: write them anew. Can be "
+            "given several times; without --publish nothing else is written.",
+        ),
+    ] = None,
     command: Annotated[
         str, typer.Option(help="With --publish: what made the study, for the README.")
     ] = "",
@@ -39,9 +49,12 @@ def report(
     - `nversion report studies/digits --open`
 
     - `nversion report studies/digits --publish results --command 'nversion study'`
+
+    - `nversion report studies/digits --publish results --insert README.md`
     """
     check_study(folder)
     # Imported here: matplotlib takes a second that other commands need not wait for.
+    from nversion.report import insert as insert_results
     from nversion.report import publish as publish_report
     from nversion.report import write_report
     from nversion.study.finished import open_study
@@ -54,6 +67,10 @@ def report(
             with working("drawing ..."):
                 readme = publish_report(results, publish, command)
             typer.echo(str(readme))
+        for page in insert or ():
+            insert_results(page)
+            typer.echo(str(page))
+        if publish is not None or insert:
             return
         with working("drawing ..."):
             page = write_report(results, folder / "report")

@@ -14,13 +14,19 @@ from pathlib import Path
 from nversion.files import write_json, write_text
 from nversion.reading import printable
 from nversion.report.figures import FIGURES
+from nversion.report.figures.drawing import WIDE, house_style
+from nversion.report.figures.plots_front import both_attackers
+from nversion.report.figures.standalone import standalone_svg
 from nversion.report.page import FIGURE_FOLDER, write_report
 from nversion.report.text import gap, sentences, summary, tables, twins
 from nversion.report.text.table_three import distillation_table
 from nversion.report.text.tables import Cell, Table
 from nversion.study.sections import Results
 
-__all__ = ["publish", "render_markdown"]
+__all__ = ["FRONT_FIGURE", "plain", "publish", "render_markdown"]
+
+FRONT_FIGURE = "program.svg"
+"""The file of a published study that holds the one figure for a front page."""
 
 _TABLES: tuple[tuple[Callable[[Results], Table | None], Callable[[Results], str | None]], ...] = (
     (tables.attack_table, sentences.attack_effectiveness),
@@ -44,14 +50,30 @@ def publish(results: Results, folder: Path, command: str = "") -> Path:
     """
     page = write_report(results, folder)
     write_json(folder / "results.json", results.to_json())
+    front = _write_front(results, folder / FRONT_FIGURE)
     readme = folder / "README.md"
     drawn = [key for key in FIGURES if (folder / FIGURE_FOLDER / f"{key}.svg").is_file()]
-    write_text(readme, render_markdown(results, command, drawn, page.name))
+    write_text(readme, render_markdown(results, command, drawn, page.name, front))
     return readme
 
 
+def _write_front(results: Results, path: Path) -> str:
+    """Draw the one figure for a front page, and say what it shows; if none, leave none there."""
+    with house_style(WIDE.font):
+        drawing = both_attackers(results, WIDE)
+    if drawing is None:
+        path.unlink(missing_ok=True)
+        return ""
+    write_text(path, standalone_svg(drawing))
+    return drawing.alt
+
+
 def render_markdown(
-    results: Results, command: str = "", figures: list[str] | None = None, page: str = ""
+    results: Results,
+    command: str = "",
+    figures: list[str] | None = None,
+    page: str = "",
+    front: str = "",
 ) -> str:
     """Return a study's report as Markdown.
 
@@ -60,26 +82,29 @@ def render_markdown(
         command: what made the results.
         figures: keys of figures that lie in ``figures/`` beside the text.
         page: the name of the HTML page beside the text.
+        front: what the figure for a front page shows, if it lies beside the text.
     """
-    parts = [f"# {_plain(summary.title(results))}", _plain(summary.lede(results))]
+    parts = [f"# {plain(summary.title(results))}", plain(summary.lede(results))]
     if command:
         parts.append(_console(printable(command)))
-    facts = [f"* {_plain(term)}: {_plain(value)}" for term, value in summary.facts(results)]
+    facts = [f"* {plain(term)}: {plain(value)}" for term, value in summary.facts(results)]
     parts.append("\n".join(facts))
     if page:
         parts.append(
             f"The whole report is [{page}]({page}) (one file, to be opened in a browser), every "
             "number of it is in [results.json](results.json)."
         )
+    if front:
+        parts.append(f"![{plain(front)}]({FRONT_FIGURE})")
     if failed := summary.failures(results):
-        lines = [f"* {_plain(unit)}: {_plain(error)}" for unit, error in failed]
+        lines = [f"* {plain(unit)}: {plain(error)}" for unit, error in failed]
         parts += ["## What failed", "\n".join(lines)]
     if asked := summary.questions(results):
         parts.append("## The study's questions")
         for one in asked:
             parts += [
-                f"**{_plain(one.question)}** {_plain(one.answer)}",
-                f"Rule: {_plain(one.rule)}",
+                f"**{plain(one.question)}** {plain(one.answer)}",
+                f"Rule: {plain(one.rule)}",
             ]
     for make, finding in _TABLES:
         table = make(results)
@@ -96,17 +121,17 @@ def render_markdown(
 def _section(table: Table, finding: str | None) -> list[str]:
     title = table.title
     heads = [
-        " ".join(word for word in (_plain(column.title), _group(column.group)) if word)
+        " ".join(word for word in (plain(column.title), _group(column.group)) if word)
         for column in table.columns
     ]
     rule = ["---:" if column.numeric else "---" for column in table.columns]
     lines = [_row(heads), _row(rule), *(_row([_cell(cell) for cell in row]) for row in table.rows)]
-    notes = [_plain(note) for note in table.notes]
-    return [f"## {_plain(title)}", _plain(finding or ""), "\n".join(lines), *notes]
+    notes = [plain(note) for note in table.notes]
+    return [f"## {plain(title)}", plain(finding or ""), "\n".join(lines), *notes]
 
 
 def _group(title: str) -> str:
-    return f"({_plain(title)})" if title else ""
+    return f"({plain(title)})" if title else ""
 
 
 def _row(cells: list[str]) -> str:
@@ -115,7 +140,7 @@ def _row(cells: list[str]) -> str:
 
 def _cell(cell: Cell) -> str:
     # In a table of Markdown's, which breaks no numbers, all spaces are plain ones.
-    written, note = (_plain(" ".join(text.split())) for text in (cell.text, cell.note))
+    written, note = (plain(" ".join(text.split())) for text in (cell.text, cell.note))
     return f"{written} ({note})" if note and written else written or note
 
 
@@ -126,7 +151,7 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}
 _ADDRESS = re.compile(r"(?i)(?<=www)\.|:(?=//)")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return text that Markdown shows as it is, on one line.
 
     What is written bare and still becomes a link (an address, a name after an @) does not either.

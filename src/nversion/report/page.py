@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import quote
 
 import jinja2
 from markupsafe import Markup
 
+from nversion.errors import NVersionError
 from nversion.files import replacing, write_text
 from nversion.report.blocks import FigureBlock, Section, TableBlock, data_link, numbered
 from nversion.report.figures import FIGURES, draw
@@ -41,9 +43,11 @@ from nversion.report.text import (
 )
 from nversion.report.text.table_three import distillation_table
 from nversion.report.text.tables import Table
+from nversion.report.values import plural
+from nversion.study.finished import open_study
 from nversion.study.sections import Results
 
-__all__ = ["FIGURE_FOLDER", "Drawings", "draw_all", "render", "write_report"]
+__all__ = ["FIGURE_FOLDER", "Drawings", "draw_all", "former_reports", "render", "write_report"]
 
 FIGURE_FOLDER = "figures"
 
@@ -90,8 +94,28 @@ def write_report(results: Results, folder: Path) -> Path:
             for ending in (".svg", ".png"):
                 path.with_suffix(ending).unlink(missing_ok=True)
     page = folder / "index.html"
-    write_text(page, render(results, drawings))
+    write_text(page, render(results, drawings, former_reports(folder)))
     return page
+
+
+def former_reports(folder: Path) -> list[tuple[str, str]]:
+    """Return the reports of a study's former settings beside its own: their links, and of what."""
+    found = []
+    for page in sorted((folder / "former").glob("*/index.html")):
+        try:
+            study = open_study(page.parent).results.study
+        except NVersionError:  # It shows nothing that could be compared.
+            continue
+        known = [
+            study.dataset or "",
+            "" if study.versions is None else plural(study.versions, "version"),
+            study.recipe or "",
+            study.voter or "",
+            "" if study.seed is None else f"seed {study.seed}",
+        ]
+        words = ", ".join(word for word in known if word) or page.parent.name
+        found.append((f"former/{quote(page.parent.name)}/{page.name}", words))
+    return found
 
 
 def draw_all(results: Results) -> Drawings:
@@ -100,12 +124,13 @@ def draw_all(results: Results) -> Drawings:
     return {key: (wide, narrow) for key, (wide, narrow) in found.items() if wide and narrow}
 
 
-def render(results: Results, drawings: Drawings) -> str:
+def render(results: Results, drawings: Drawings, former: Sequence[tuple[str, str]] = ()) -> str:
     """Return the report's page as HTML.
 
     Args:
         results: of the study.
         drawings: the figures to show, from :func:`draw_all`.
+        former: links to the reports of former settings, each with what it is of.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("nversion.report"),
@@ -133,6 +158,7 @@ def render(results: Results, drawings: Drawings) -> str:
         sections=numbered(_sections(results, drawings), figures=1 if results.versions else 0),
         networks=summary.networks(results),
         config=summary.config(results),
+        former=former,
         with_2019=reference_for(results) is not None,
         styles=_styles(),
     )

@@ -78,8 +78,16 @@ def _copy(place: StudyFolder, kept: Path) -> None:
                     shutil.copyfile(path, temporary / path.name)
                 elif path != place.former:
                     shutil.copytree(path, temporary / path.name)
+            _relink(temporary / "index.html")
             if kept.exists():
                 shutil.rmtree(kept)
             temporary.replace(kept)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _relink(page: Path) -> None:
+    """Let a copied page find the reports of still other settings, which lie beside it now."""
+    if page.is_file():
+        text = page.read_text(encoding="utf-8")
+        page.write_text(text.replace('href="former/', 'href="../'), encoding="utf-8")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nversion.report.reference import Study2019, reference_for
+from nversion.report.text.beside import best_itself, program_itself
 from nversion.report.text.tables import one_line
 from nversion.report.values import (
     MISSING,
@@ -16,6 +17,7 @@ from nversion.report.values import (
     duration,
     interval,
     join,
+    norm_name,
     ordinal,
     percent,
     plural,
@@ -189,6 +191,7 @@ def _program_numbers(results: Results, then: Study2019 | None) -> list[KeyNumber
             "program",
         ),
         *_best_version(results, then),
+        *_itself(results, program),
         KeyNumber(
             "Mean of the single versions, adversarial images",
             percent(known.mean_individual),
@@ -210,6 +213,21 @@ def _program_numbers(results: Results, then: Study2019 | None) -> list[KeyNumber
             role="program",
         ),
     ]
+
+
+def _itself(results: Results, program: str) -> list[KeyNumber]:
+    """Return how far the program is from falling when it is the target, in each norm."""
+    numbers = []
+    for norm in ("2", "inf"):
+        best = best_itself(results, norm)
+        note = "the smallest change that any attack found, median over test images"
+        if best is not None:
+            note = f"best version ({best[0]}) {decimal(best[1])}; {note}"
+        title = f"{program} attacked itself, {norm_name(norm)}"
+        numbers.append(
+            KeyNumber(title, decimal(program_itself(results, norm)), note, role="program")
+        )
+    return numbers
 
 
 def _best_version(results: Results, then: Study2019 | None) -> list[KeyNumber]:
