@@ -29,12 +29,12 @@ def page(example: Callable[..., dict[str, Any]], tmp_path: Path) -> Path:
 
 
 def between(page: Path, marker: str) -> list[str]:
-    page.write_text(f"before\n\n<!-- nversion: {marker} -->\nold\n{END}\n\nafter\n")
+    page.write_text(f"before\n\n<!-- nversion: {marker} -->\nOUTDATED\n{END}\n\nafter\n")
     assert insert(page) == 1
     text = page.read_text("utf-8")
     assert text.startswith(f"before\n\n<!-- nversion: {marker} -->\n\n")
     assert text.endswith(f"\n\n{END}\n\nafter\n")
-    assert "old" not in text
+    assert "OUTDATED" not in text
     assert insert(page) == 1
     assert page.read_text("utf-8") == text
     return text.partition(" -->\n\n")[2].removesuffix(f"\n\n{END}\n\nafter\n").split("\n")
@@ -51,7 +51,9 @@ def test_a_table_has_both_studies_and_that_of_2019(page: Path) -> None:
     accuracy = f"{100 * results['program']['accuracy']:.2f}"
     assert cells["**the program** there"][:2] == ["96.86\u202f%", f"{accuracy}\u202f%"]
     itself = next(row for name, row in cells.items() if "attacked itself" in name)
-    assert f"{results['program']['whole']['l2_median']:.2f}"[:3] in itself[1]
+    subjects = results["program"]["whole"]["subjects"]
+    (whole,) = (one for one in subjects if one["name"] == "program of 4")
+    assert itself[1].endswith(f"/ {whole['norms']['2']['median']:.3g}")
     assert itself[2].startswith("\u2013")
     longer = between(page, "long-table out/first out/second")
     assert len(longer) > len(rows) + 2

@@ -24,7 +24,7 @@ from nversion.report.figures.overview import boxes, overview
 from nversion.report.page import draw_all, render
 from nversion.report.text import summary
 from nversion.report.text.intro import scant
-from nversion.report.values import percent
+from nversion.report.values import decimal, percent
 from nversion.study.sections import Results
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -413,9 +413,10 @@ def test_the_tiles_say_how_far_the_program_is_from_falling(
         of = {"name": "v001", "kind": "version", "norm": norm, "verdict": "level"}
         whole["gains"].append({**of, **size})
     page = render(Results.of(results), {})
-    for name, key in (("L2", "l2_median"), ("L\u221e", "linf_median")):
+    (program,) = (one for one in whole["subjects"] if one["name"] == "program of 4")
+    for name, norm in (("L2", "2"), ("L\u221e", "inf")):
         tile = page.split(f"of 4 attacked itself, {name}")[1].split("</div>")[0]
-        assert f'<span class="big">{float(f"{whole[key]:.3g}"):g}' in tile
+        assert f'<span class="big">{decimal(program["norms"][norm]["median"])}<' in tile
         assert "best version (v001)" in tile
     del results["program"]["whole"]
     assert "attacked itself, L2" not in render(Results.of(results), {})

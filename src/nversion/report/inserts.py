@@ -47,7 +47,7 @@ class _Study:
         return plural(len(self.results.trained), "version")
 
 
-def insert(page: Path) -> int:
+def insert(page: str | Path) -> int:
     """Write anew what stands between the markers of a page; return how many pairs it has.
 
     Args:
@@ -57,6 +57,7 @@ def insert(page: Path) -> int:
         InputError: it cannot be read, has no markers, or one that is wrong.
         ArtefactError: a folder that it names holds no results.
     """
+    page = Path(page)
     try:
         text = page.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

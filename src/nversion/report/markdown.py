@@ -38,7 +38,7 @@ _TABLES: tuple[tuple[Callable[[Results], Table | None], Callable[[Results], str 
 )
 
 
-def publish(results: Results, folder: Path, command: str = "") -> Path:
+def publish(results: Results, folder: str | Path, command: str = "") -> Path:
     """Write what others need of a study: page, figures, results and a README; return its path.
 
     Weights and images stay out. Files are replaced atomically.
@@ -48,6 +48,7 @@ def publish(results: Results, folder: Path, command: str = "") -> Path:
         folder: where to; made if need be.
         command: what made the results, to be printed in the README.
     """
+    folder = Path(folder)
     page = write_report(results, folder)
     write_json(folder / "results.json", results.to_json())
     front = _write_front(results, folder / FRONT_FIGURE)

@@ -72,7 +72,7 @@ _SENTENCES: dict[str, Callable[[Results], str | None]] = {
 }
 
 
-def write_report(results: Results, folder: Path) -> Path:
+def write_report(results: Results, folder: str | Path) -> Path:
     """Write the report of a study and return the path of its page.
 
     The folder gets ``index.html``, one self-contained file, and every figure as PNG and SVG in
@@ -82,7 +82,7 @@ def write_report(results: Results, folder: Path) -> Path:
         results: of the study; whatever is missing is left out.
         folder: the study's report folder, made if need be.
     """
-    drawings = draw_all(results)
+    folder, drawings = Path(folder), draw_all(results)
     for key in FIGURES:
         path = folder / FIGURE_FOLDER / key
         if key in drawings:
