@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog, minimize
 
-from nversion.certification.ball import FEW, Ball, largest_radius, lowest, parse_norm, weighted_sums
+from nversion.certification.ball import (
+    SHORT_ROW,
+    Ball,
+    largest_radius,
+    lowest,
+    parse_norm,
+    weighted_sums,
+)
 from nversion.errors import InputError
 
 NORMS = (1.0, 2.0, math.inf)
@@ -126,7 +133,7 @@ def test_norms_are_parsed() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 @pytest.mark.parametrize("rows", [0, 1, 5])
-@pytest.mark.parametrize("size", [1, FEW - 1, FEW, 300])
+@pytest.mark.parametrize("size", [1, SHORT_ROW - 1, SHORT_ROW, 300])
 def test_weighted_sums_are_what_the_formula_says(count: int, rows: int, size: int) -> None:
     generator = torch.Generator().manual_seed(count + 10 * rows + 100 * size)
     a = torch.randn(count, rows, size, generator=generator, dtype=torch.float64)

@@ -301,7 +301,7 @@ def test_neurons_that_share_the_ball_make_larger_radii(
     usual = effort.choose_effort
 
     def alone(*given: Any, **options: Any) -> effort.Effort:
-        return dataclasses.replace(usual(*given, **options), coupled=False)
+        return dataclasses.replace(usual(*given, **options), shares_ball=False)
 
     for reader in (effort, search):
         monkeypatch.setattr(reader, "choose_effort", alone)

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nversion.certification.ball import Ball
-from nversion.certification.bounds.relaxation import relax_network
+from nversion.certification.bounds.relaxation import Bounding, relax_network
 from nversion.certification.network.tracing import trace
+from nversion.certification.region import Region
 from nversion.certification.rounding import magnitudes, margin, path_terms, rounded_down
 
 
@@ -39,7 +40,9 @@ def test_margins_exceed_the_rounding_of_float64_and_stay_tiny(name: str) -> None
         spare = margin(terms[index], sizes[index])
         assert bool(((again[index].flip(0) - values[index]).abs() <= spare).all())
         assert float(spare.max()) < 1e-6 * max(1.0, float(sizes[index].max()))
-    relaxation = relax_network(network, images, radii, Ball(math.inf), jacobian=True)
+    relaxation = relax_network(
+        network, Region(images, radii, Ball(math.inf)), Bounding(jacobian=True)
+    )
     for index, (low, high) in relaxation.bounds.items():
         limit = sizes[index] * (1 + 1e-6) + 1e-12
         assert bool((low.abs() <= limit).all())

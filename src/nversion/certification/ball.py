@@ -30,22 +30,31 @@ from nversion.errors import InputError
 from nversion.naming import did_you_mean
 
 __all__ = [
+    "CACHED",
     "LARGEST_RADIUS",
+    "TINY",
     "Ball",
     "Reach",
     "dual_norm",
     "largest_radius",
     "lowest",
     "parse_norm",
+    "per_image",
     "weighted_sums",
 ]
 
 WATER_STEPS = 5
 KNAPSACK_STEPS = 6
 NEWTON_STEPS = 6
-SHY = 0.6
+
+ROOT_SHORTFALL = 0.6
 """Of the precision, in logarithms: how far short of a root is far enough not to miss it."""
+
 TINY = 1e-30
+"""In place of zero where something is divided by."""
+
+NO_LEVEL = 1e12
+"""A level of water that no cap is above."""
 
 LARGEST_RADIUS = {1.0: 1e4, 2.0: 1e3, math.inf: 10.0}
 """By norm, where a search in the plain ball ends."""
@@ -53,7 +62,7 @@ LARGEST_RADIUS = {1.0: 1e4, 2.0: 1e3, math.inf: 10.0}
 CACHED = 160_000
 """Elements of a temporary tensor: these stay in the processor's cache."""
 
-FEW = 64
+SHORT_ROW = 64
 """Elements of a row below which one call for all images is the faster one."""
 
 
@@ -94,7 +103,7 @@ class Ball:
 
     def sides(self, images: Tensor, radii: Tensor) -> tuple[Tensor, Tensor]:
         """Return the smallest interval per pixel that holds the ball: lower and upper ends."""
-        spread = radii.reshape(-1, *([1] * (images.ndim - 1)))
+        spread = per_image(radii, images)
         low, high = images - spread, images + spread
         if self.box is not None:
             low = torch.maximum(low, images.clamp(max=self.box[0]))
@@ -162,7 +171,7 @@ def largest_radius(
         best = torch.where(left >= 0.0, radii, best)
         radii = torch.minimum(radii + left.clamp(min=0.0) / (-slope).clamp(min=TINY), limit)
     # At the root itself rounding decides whether it holds.
-    shy = torch.finfo(radii.dtype).eps ** SHY
+    shy = torch.finfo(radii.dtype).eps ** ROOT_SHORTFALL
     radii = torch.where(radii < limit, radii * (1.0 - shy), radii)
     value, _ = lowest(sizes, caps, radii, norm)
     return torch.maximum(best, torch.where(constant + value >= 0.0, radii, best))
@@ -231,7 +240,7 @@ def _water_filling(size: Tensor, caps: Tensor, radii: Tensor) -> tuple[Tensor, T
         new = (left / slack.clamp(min=TINY)).sqrt()
         scale = torch.maximum(scale, torch.where(slack > 0, new, scale))
     # With every cap reached the whole room is used up, and no level is too high.
-    scale = torch.where((slack == 0) | (left == 0), 1e12, scale)
+    scale = torch.where((slack == 0) | (left == 0), NO_LEVEL, scale)
     part = torch.minimum(size, caps / scale.clamp(min=TINY)[:, None])
     slope = torch.linalg.vector_norm(part, dim=-1)
     return -(slope * radii) - ((size - part) * caps).sum(dim=-1), -slope
@@ -263,6 +272,11 @@ def _knapsack(size: Tensor, caps: Tensor, radii: Tensor) -> tuple[Tensor, Tensor
     return -best, -best_t
 
 
+def per_image(numbers: Tensor, like: Tensor) -> Tensor:
+    """Return numbers of images, [count], so that they meet values [count, ...]."""
+    return numbers.reshape(-1, *([1] * (like.ndim - 1)))
+
+
 def weighted_sums(rows: Tensor, weights: Tensor) -> Tensor:
     """Return ``sum_i rows[n, r, i] weights[n, i]``, [count, rows].
 
@@ -273,6 +287,6 @@ def weighted_sums(rows: Tensor, weights: Tensor) -> Tensor:
         rows: [count, rows, size].
         weights: [count, size].
     """
-    if rows.device.type != "cpu" or rows.shape[2] < FEW or len(rows) == 0:
+    if rows.device.type != "cpu" or rows.shape[2] < SHORT_ROW or len(rows) == 0:
         return (rows @ weights[:, :, None]).squeeze(2)
     return torch.stack([a @ w for a, w in zip(rows, weights, strict=True)])

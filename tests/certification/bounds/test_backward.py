@@ -12,6 +12,7 @@ from nversion.certification.ball import Ball
 from nversion.certification.bounds import backward
 from nversion.certification.bounds.relaxation import relax_network
 from nversion.certification.network.tracing import trace
+from nversion.certification.region import Region
 
 RADII = {2.0: (0.03, 0.3, 1.0), math.inf: (0.005, 0.05, 0.3)}
 
@@ -24,9 +25,9 @@ def test_the_bounds_that_are_left_out_change_no_plane(
     network = trace(networks.network(name, seed=3), networks.SHAPE).to(torch.float64)
     images = networks.images(3, seed=5).double()
     radii = torch.tensor(RADII[norm], dtype=torch.float64) / 2
-    some = relax_network(network, images, radii, Ball(norm))
-    monkeypatch.setattr(backward, "_feeds_relus_only", lambda network, index: False)
-    everything = relax_network(network, images, radii, Ball(norm))
+    some = relax_network(network, Region(images, radii, Ball(norm)))
+    monkeypatch.setattr(backward, "_feeds_relus_only", lambda layer: False)
+    everything = relax_network(network, Region(images, radii, Ball(norm)))
     different = [
         index
         for index, bounds in everything.bounds.items()

@@ -16,11 +16,13 @@ from nversion.certification.arithmetic import SINGLE, Arithmetic
 from nversion.certification.ball import Ball
 from nversion.certification.bounds.evaluation import Errors
 from nversion.certification.bounds.interval_bounds import interval_margins
-from nversion.certification.bounds.relaxation import relax_network
+from nversion.certification.bounds.relaxation import Bounding, relax_network
 from nversion.certification.lipschitz.stretches import find_stretches, layer_stretches
 from nversion.certification.network.graph import Network, apply
 from nversion.certification.network.tracing import trace
+from nversion.certification.problem import Rivals
 from nversion.certification.radius.proof import linear_margins
+from nversion.certification.region import Region
 
 NORMS = [1.0, 2.0, math.inf]
 LABELS = torch.tensor([0, 1, 2])
@@ -59,7 +61,7 @@ def test_bounds_hold_whatever_each_step_is_off_by(
     network = Network(traced.nodes, rough).to(torch.float64)
     images = networks.images(3, seed=5).double()
     radii = torch.tensor([0.002, 0.02, 0.08], dtype=torch.float64)
-    ball = Ball(norm)
+    region = Region(images, radii, Ball(norm))
     stretches = find_stretches(network, norm) if norm < math.inf else layer_stretches(network, norm)
     seen: list[Errors] = []
 
@@ -70,9 +72,8 @@ def test_bounds_hold_whatever_each_step_is_off_by(
 
     monkeypatch.setattr("nversion.certification.bounds.relaxation.Errors", Kept)
     for jacobian in (False, True):
-        given = (network, images, radii, ball)
-        relaxation = relax_network(*given, jacobian=jacobian, stretches=stretches)
-        lower = linear_margins(relaxation, LABELS, OTHERS)
+        relaxation = relax_network(network, region, Bounding(jacobian, stretches=stretches))
+        lower = linear_margins(relaxation, Rivals(LABELS, OTHERS))
         errors = [
             torch.zeros(len(images), *node.shape, dtype=torch.float64)
             if x.local is None
@@ -82,7 +83,7 @@ def test_bounds_hold_whatever_each_step_is_off_by(
         points = networks.points(images, radii, norm, True, 4, seed=7)
         for turn, point in enumerate(points):
             assert bool((disturbed(network, point, errors, turn) >= lower).all())
-    lower = interval_margins(network, images, LABELS, radii, ball, stretches).gather(1, OTHERS)
+    lower = interval_margins(network, region, LABELS, stretches).gather(1, OTHERS)
     for turn, point in enumerate(points):
         assert bool((disturbed(network, point, errors, turn) >= lower).all())
 

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from nversion.certification.ball import Ball
 from nversion.certification.bounds.backward import layer_bounds
+from nversion.certification.bounds.layer import Layer
 from nversion.certification.bounds.relaxation import relax_network
 from nversion.certification.bounds.window_differences import interval_differences
 from nversion.certification.network.graph import MaxPool, pool
 from nversion.certification.network.tracing import trace
-from nversion.certification.planes.pools import FAR, Differences, windows
+from nversion.certification.planes.pools import OUTSIDE, Differences, windows
 from nversion.certification.planes.relax import relax
+from nversion.certification.region import Region
 
 RADII = {1.0: (0.05, 0.5, 2.0), 2.0: (0.03, 0.2, 0.6), math.inf: (0.005, 0.03, 0.1)}
 CASES = [
@@ -34,14 +36,14 @@ def _case(name: str, norm: float, boxed: bool) -> tuple[MaxPool, Tensor, list[Te
     images = networks.images(3, seed=5).double()
     radii = torch.tensor(RADII[norm], dtype=torch.float64)
     ball = Ball(norm, (0.0, 1.0) if boxed else None)
-    relaxation = relax_network(network, images, radii, ball)
+    relaxation = relax_network(network, Region(images, radii, ball))
     index = next(i for i, n in enumerate(network.nodes) if isinstance(n, MaxPool))
     node = network.nodes[index]
     assert isinstance(node, MaxPool)
     source = node.inputs[0]
     center = network.forward(images)[source]
-    given = (network, source, images, radii, ball, relaxation.planes)
-    low, high, differences = layer_bounds(*given, center, node)
+    layer = Layer(network, source, relaxation.region, relaxation.planes, center)
+    low, high, differences = layer_bounds(layer, node)
     assert differences is not None
     points = networks.points(images, radii, norm, boxed, 150, seed=7)
     seen = network.forward(points.flatten(0, 1))[source]
@@ -52,10 +54,10 @@ def _case(name: str, norm: float, boxed: bool) -> tuple[MaxPool, Tensor, list[Te
 def test_differences_stay_within_their_ranges(name: str, norm: float, boxed: bool) -> None:
     node, seen, (low, high, _), differences = _case(name, norm, boxed)
     alone = interval_differences(
-        windows(node, low, FAR), windows(node, high, FAR), differences.chosen
+        windows(node, low, OUTSIDE), windows(node, high, OUTSIDE), differences.chosen
     )
     for x in seen:
-        cut = windows(node, x, FAR)
+        cut = windows(node, x, OUTSIDE)
         difference = cut - cut.gather(2, differences.chosen)
         assert bool((difference >= differences.low - SLACK).all())
         assert bool((difference <= differences.high + SLACK).all())

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nversion.certification.radius.secant import EVEN, SMOOTH, SecantSearch
+from nversion.certification.radius.regimes import PLAIN, SHARED
+from nversion.certification.radius.secant import SecantSearch
 
 ROOT = 0.3
 
@@ -34,7 +35,9 @@ def _follow(
 def test_a_straight_curve_is_followed_to_its_root(slope: float, guess: float) -> None:
     for even in (False, True):
         track = SecantSearch(
-            torch.tensor([guess], dtype=torch.float64), (1.4, 1.6), EVEN if even else SMOOTH
+            torch.tensor([guess], dtype=torch.float64),
+            (1.4, 1.6),
+            (SHARED if even else PLAIN).curve,
         )
         found, steps, _ = _follow(lambda x: slope * (x - torch.tensor(ROOT).log()), track)
         assert steps <= 5
@@ -47,7 +50,7 @@ def test_a_concave_curve_is_seldom_overshot_where_it_is_even() -> None:
         return 1.5 * distance - 0.4 * distance.square()
 
     for guess in (0.12, 0.2, 0.4, 0.6):
-        track = SecantSearch(torch.tensor([guess], dtype=torch.float64), (1.4, 1.6), EVEN)
+        track = SecantSearch(torch.tensor([guess], dtype=torch.float64), (1.4, 1.6), SHARED.curve)
         found, steps, _ = _follow(curve, track)
         assert steps <= 4
         assert 0.97 * ROOT < found <= 1.002 * ROOT
@@ -57,7 +60,7 @@ def test_a_curve_that_comes_to_lie_lower_is_followed_beyond_what_failed_before()
     def curve(x: Tensor) -> Tensor:
         return 1.5 * (x - torch.tensor(ROOT).log())
 
-    track = SecantSearch(torch.tensor([0.31], dtype=torch.float64), (1.5, 1.5))
+    track = SecantSearch(torch.tensor([0.31], dtype=torch.float64), (1.5, 1.5), PLAIN.curve)
     rows = torch.tensor([0])
     track.update(rows, torch.tensor([0.2]), curve(track.probe).exp())
     assert float(track.high.exp()) == pytest.approx(0.31)
@@ -68,7 +71,7 @@ def test_a_curve_that_comes_to_lie_lower_is_followed_beyond_what_failed_before()
 
 
 def test_a_lowering_of_nothing_changes_nothing() -> None:
-    track = SecantSearch(torch.tensor([0.2, 0.4], dtype=torch.float64), (1.5, 1.5))
+    track = SecantSearch(torch.tensor([0.2, 0.4], dtype=torch.float64), (1.5, 1.5), PLAIN.curve)
     rows = torch.tensor([0, 1])
     track.update(rows, torch.tensor([0.2, 0.1]), torch.tensor([0.5, 2.0]))
     before = track.high.clone(), track.loss_before.clone()

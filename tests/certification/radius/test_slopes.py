@@ -9,29 +9,34 @@ import pytest
 import torch
 
 from nversion.certification.ball import Ball
-from nversion.certification.bounds.relaxation import relax_network
+from nversion.certification.bounds.relaxation import Bounding, relax_network
 from nversion.certification.lipschitz.stretches import find_stretches
 from nversion.certification.network.graph import Activation
 from nversion.certification.network.tracing import trace
+from nversion.certification.problem import Problem, Rivals
 from nversion.certification.radius import effort, search
 from nversion.certification.radius.effort import Effort
 from nversion.certification.radius.proof import linear_margins
 from nversion.certification.radius.search import search_radii
-from nversion.certification.radius.slopes import nudged, tunable, with_slopes
+from nversion.certification.radius.slopes import one_step_better, tunable, with_slopes
+from nversion.certification.region import Region
 
 RADII = {1.0: 0.4, 2.0: 0.2, math.inf: 0.03}
 LABELS = torch.tensor([0, 1, 2])
 OTHERS = torch.tensor([[1, 2, 3], [0, 2, 3], [0, 1, 3]])
+RIVALS = Rivals(LABELS, OTHERS)
 
 
 @pytest.mark.parametrize("name", ["dense", "leaky", "conv", "pooled", "residual", "uneven"])
 @pytest.mark.parametrize("norm", [1.0, 2.0, math.inf])
-def test_margins_hold_with_nudged_slopes_and_with_any(name: str, norm: float) -> None:
+def test_margins_hold_with_better_slopes_and_with_any(name: str, norm: float) -> None:
     network = trace(networks.network(name, seed=3), networks.SHAPE).to(torch.float64)
     images = networks.images(3, seed=5).double()
     radii = torch.full((3,), RADII[norm], dtype=torch.float64)
     stretches = find_stretches(network, norm) if norm < math.inf else None
-    relaxation = relax_network(network, images, radii, Ball(norm, None), stretches=stretches)
+    relaxation = relax_network(
+        network, Region(images, radii, Ball(norm, None)), Bounding(stretches=stretches)
+    )
     points = networks.points(images, radii, norm, False, 300, seed=7)
     logits = network.forward(points.flatten(0, 1))[-1].reshape(300, 3, -1)
     own = logits.gather(2, LABELS[None, :, None].expand(300, -1, 1))
@@ -41,8 +46,8 @@ def test_margins_hold_with_nudged_slopes_and_with_any(name: str, norm: float) ->
         index: torch.rand(relaxation.planes[index].lower.shape, generator=draws) * 3.0 - 1.0
         for index in tunable(network)
     }
-    for slopes in (nudged(relaxation, LABELS, OTHERS), any_slopes):
-        lower = linear_margins(with_slopes(relaxation, slopes), LABELS, OTHERS)
+    for slopes in (one_step_better(relaxation, RIVALS), any_slopes):
+        lower = linear_margins(with_slopes(relaxation, slopes), RIVALS)
         assert bool((margins >= lower).all())
 
 
@@ -50,8 +55,8 @@ def test_slopes_that_are_not_numbers_leave_the_usual_ones() -> None:
     network = trace(networks.network("conv", seed=3), networks.SHAPE).to(torch.float64)
     images = networks.images(3, seed=5).double()
     radii = torch.full((3,), 0.3, dtype=torch.float64)
-    relaxation = relax_network(network, images, radii, Ball(2.0, None))
-    slopes = nudged(relaxation, LABELS, OTHERS)
+    relaxation = relax_network(network, Region(images, radii, Ball(2.0, None)))
+    slopes = one_step_better(relaxation, RIVALS)
     changed = 0
     for index, values in slopes.items():
         node = network.nodes[index]
@@ -70,16 +75,15 @@ def test_slopes_that_are_not_numbers_leave_the_usual_ones() -> None:
 @pytest.mark.quality
 @pytest.mark.parametrize("name", ["dense", "conv"])
 @pytest.mark.parametrize("norm", [2.0, math.inf])
-def test_a_nudge_enlarges_radii(name: str, norm: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_enlarges_radii(name: str, norm: float, monkeypatch: pytest.MonkeyPatch) -> None:
     network = trace(networks.network(name, seed=3), networks.SHAPE).to(torch.float64)
     images = networks.images(8, seed=5).double()
     labels = network.forward(images)[-1].argmax(dim=1)
-    others = torch.tensor([[j for j in range(4) if j != int(label)] for label in labels])
-    given = (network, images, labels, others, Ball(norm, None))
-    with_nudge = search_radii(*given)
+    problem = Problem(images, Rivals.all(labels, 4), Ball(norm, None))
+    better = search_radii(network, problem)
     for reader in (effort, search):
         monkeypatch.setattr(reader, "choose_effort", lambda *a, **k: Effort(False, ()))
-    without = search_radii(*given)
-    assert float(with_nudge.mean()) > float(without.mean())
+    usual = search_radii(network, problem)
+    assert float(better.mean()) > float(usual.mean())
     # What is better at one radius can be a little worse at the next.
-    assert bool((with_nudge > 0.97 * without).all())
+    assert bool((better > 0.97 * usual).all())

@@ -8,8 +8,9 @@ import torch
 
 from nversion.certification.ball import Ball
 from nversion.certification.bounds import backward, jacobian
-from nversion.certification.bounds.relaxation import Relaxation, relax_network
+from nversion.certification.bounds.relaxation import Bounding, Relaxation, relax_network
 from nversion.certification.network.tracing import trace
+from nversion.certification.region import Region
 from nversion.certification.rows import two_convolutions
 
 RADII = torch.tensor([0.05, 0.3, 1.0], dtype=torch.float64)
@@ -18,8 +19,8 @@ RADII = torch.tensor([0.05, 0.3, 1.0], dtype=torch.float64)
 def relaxed(name: str, norm: float, linear: frozenset[int] | None) -> Relaxation:
     network = trace(networks.network(name, seed=3), networks.SHAPE).to(torch.float64)
     images = networks.images(3, seed=5).double()
-    given_ = (network, images, RADII / (1.0 if norm == 1.0 else 3.0), Ball(norm, None))
-    return relax_network(*given_, jacobian=norm == 1.0, linear=linear)
+    region = Region(images, RADII / (1.0 if norm == 1.0 else 3.0), Ball(norm, None))
+    return relax_network(network, region, Bounding(norm == 1.0, linear))
 
 
 @pytest.mark.parametrize("name", ["conv", "strided", "pooled", "deep pools", "residual"])

@@ -30,16 +30,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from nversion.certification.arithmetic import OVERFLOW, SINGLE
-from nversion.certification.ball import Ball
+from nversion.certification.ball import per_image
 from nversion.certification.bounds.intervals import Bounds
 from nversion.certification.bounds.local_errors import (
     LocalErrors,
+    NodeErrors,
     Read,
-    columns,
+    carried_on,
     logarithm,
-    through,
 )
-from nversion.certification.lipschitz.stretches import Stretches
+from nversion.certification.bounds.spare import Spare
+from nversion.certification.lipschitz.moves import Stretches
 from nversion.certification.network.graph import (
     Activation,
     Convolution,
@@ -51,71 +52,17 @@ from nversion.certification.network.graph import (
     Node,
     Scale,
     Sum,
-    tiles,
 )
 from nversion.certification.planes.planes import Planes
 from nversion.certification.planes.pools import windows
+from nversion.certification.planes.relax import weighed_slopes
+from nversion.certification.region import Region
 from nversion.certification.rounding import SAFETY, UNIT, path_terms
 
-__all__ = ["Errors", "NodeErrors", "Spare"]
+__all__ = ["Errors"]
 
 AFTER = 4.0
 """Units in the last place of the logits, for what may follow them: a log-softmax, comparisons."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Spare:
-    """What evaluation may take off the margins.
-
-    Attributes:
-        errors: of the logits as bounds of evaluated neurons give them, [count, classes].
-        local: of the last node alone, [count, classes].
-        off: how far the evaluated inputs of a last linear map, or else the logits, may be from
-            those in real arithmetic, [count, neurons]; None: not known.
-        rho: the same in L2, [count].
-        ranges: rounding of the Jacobian's range, [count].
-    """
-
-    errors: Tensor
-    local: Tensor
-    off: Tensor | None
-    rho: Tensor | None
-    ranges: Tensor
-
-    def linear(self, labels: Tensor, others: Tensor) -> Tensor:
-        """Return it for linear and interval bounds, [count, rows]."""
-        return self.errors.gather(1, labels[:, None]) + self.errors.gather(1, others)
-
-    def moved(self, labels: Tensor, others: Tensor, weight: Tensor) -> Tensor:
-        """Return it for bounds of changes, [count, rows].
-
-        Args:
-            labels: int64 [count].
-            others: int64 [count, rows].
-            weight: of the margins over what `off` speaks of, [count, rows, neurons].
-        """
-        own = self.local.gather(1, labels[:, None]) + self.local.gather(1, others)
-        if self.off is None or self.rho is None:
-            return torch.full_like(own, torch.inf)
-        together = torch.linalg.vector_norm(weight, dim=2) * self.rho[:, None]
-        return own + torch.minimum(together, (weight.abs() @ self.off[:, :, None]).squeeze(2))
-
-
-@dataclasses.dataclass(frozen=True)
-class NodeErrors:
-    """The errors of a node's neurons.
-
-    Attributes:
-        local: of its own step, [count, *shape]; None: it is exact.
-        carried: those that have come along to it, its own among them; None where planes took all.
-        off: how far evaluated neurons may be from real arithmetic; None: not known.
-        rho: the same in L2, [count]; None: not known.
-    """
-
-    local: Tensor | None
-    carried: Tensor | None
-    off: Tensor | None = None
-    rho: Tensor | None = None
 
 
 class Errors:
@@ -123,9 +70,7 @@ class Errors:
 
     Args:
         network: in the precision of the bounds.
-        images: [count, *shape].
-        radii: [count].
-        ball: the norm and the box.
+        region: the images and the balls around them.
         values: of every node at the images.
         stretches: of the nodes; None: only what needs none.
 
@@ -136,24 +81,22 @@ class Errors:
     def __init__(
         self,
         network: Network,
-        images: Tensor,
-        radii: Tensor,
-        ball: Ball,
+        region: Region,
         values: list[Tensor],
         stretches: Stretches | None,
     ) -> None:
         self._network, self._values, self._stretches = network, values, stretches
-        self._radii, self._ball = radii, ball
-        exact = images.dtype == torch.float64
-        self._own = 2.0 * SAFETY * path_terms(network)[-1] * UNIT if exact else 0.0
-        self._local = LocalErrors(network.arithmetic, self._own, radii)
+        self._region = region
+        self._own = 2.0 * SAFETY * path_terms(network)[-1] * UNIT if region.exact else 0.0
+        self._local = LocalErrors(network.arithmetic, self._own, region.radii)
         self._ranges: list[Bounds] = []
         self._sizes: list[Tensor] = []
         self._left_out: dict[int, Tensor] = {}
         self.nodes: list[NodeErrors] = []
 
-    def start(self, bounds: Bounds) -> None:
+    def start(self) -> Bounds:
         """Begin with the range of the pixels, which are cast to the model's precision."""
+        bounds = self._region.sides()
         arithmetic = self._network.arithmetic
         size = torch.maximum(*(x.abs() for x in bounds))
         local = arithmetic.unit * size + arithmetic.smallest
@@ -163,6 +106,7 @@ class Errors:
             found = NodeErrors(local, local, local, rho)
         self.nodes.append(found)
         self._note(0, bounds)
+        return bounds
 
     def enter(self, index: int) -> Tensor | None:
         """Return by how much bounds of a node's neurons must be moved outwards; None: not at all.
@@ -184,8 +128,8 @@ class Errors:
         Where stretches are known it is cut with what they allow.
         """
         if self._stretches is not None:
-            move = self._stretches.nodes[index] * self._radii + self.rho(index)
-            move, center = columns(move, low), self._values[index]
+            move = self._stretches.nodes[index] * self._region.radii + self.rho(index)
+            move, center = per_image(move, low), self._values[index]
             low, high = torch.maximum(low, center - move), torch.minimum(high, center + move)
         self._note(index, (low, high))
         return low, high
@@ -244,21 +188,21 @@ class Errors:
         if isinstance(node, Activation) and node.function == "relu":
             # The slope below may be chosen anew, up to 1, where the neuron may be on or off.
             lower = torch.where((bounds[0] < 0) & (bounds[1] > 0), 1.0, lower)
-        below = _weighed(node, lower, read) + own + self._own * planes.lower_shift.abs()
-        above = _weighed(node, upper, read) + own + self._own * planes.upper_shift.abs()
-        coupled = planes.coupled
-        if coupled is not None:
-            slopes = planes.lower + coupled.rise
-            room = coupled.shared.room.reshape(above.shape)
-            shift = self._own * (coupled.upper_shift.abs() + 2.0 * room)
-            together = _weighed(node, slopes, read) + own + shift
-            coupled = dataclasses.replace(coupled, upper_shift=coupled.upper_shift + together)
+        below = weighed_slopes(node, lower, read) + own + self._own * planes.lower_shift.abs()
+        above = weighed_slopes(node, upper, read) + own + self._own * planes.upper_shift.abs()
+        together = planes.together
+        if together is not None:
+            slopes = planes.lower + together.rise
+            room = together.ball.room.reshape(above.shape)
+            shift = self._own * (together.upper_shift.abs() + 2.0 * room)
+            more = weighed_slopes(node, slopes, read) + own + shift
+            together = dataclasses.replace(together, upper_shift=together.upper_shift + more)
         curve = isinstance(node, Activation) and node.function != "relu"
         return dataclasses.replace(
             planes,
             lower_shift=planes.lower_shift - below,
             upper_shift=planes.upper_shift + above,
-            coupled=coupled,
+            together=together,
             slight=not curve and self._own == 0.0,
         )
 
@@ -289,9 +233,9 @@ class Errors:
         """Return what is known of what a node reads."""
         pixels, far, norm = self._is_image(source), None, 2.0
         if pixels:
-            far, norm = self._radii, self._ball.norm
+            far, norm = self._region.radii, self._region.norm
         elif self._stretches is not None and isinstance(node, Dense):
-            far = self._stretches.nodes[source] * self._radii + self.rho(source)
+            far = self._stretches.nodes[source] * self._region.radii + self.rho(source)
         low, center = self._ranges[source][0], self._values[source]
         return Read(self._sizes[source], low, center, far, norm, pixels)
 
@@ -310,7 +254,7 @@ class Errors:
         total = local
         for carried in (self.nodes[i].carried for i in node.inputs):
             if carried is not None:
-                along = _along(node, carried)
+                along = carried_on(node, carried)
                 total = along if total is None else total + along
         return total
 
@@ -347,26 +291,3 @@ class Errors:
                 # A neuron that is off is exactly zero.
                 return first * (self._ranges[node.inputs[0]][1] > 0)
         return first
-
-
-def _along(node: Node, carried: Tensor) -> Tensor:
-    """Return what errors of a linear node's inputs are in its neurons."""
-    match node:
-        case Flatten():
-            return carried.reshape(len(carried), *node.shape)
-        case Scale():
-            return carried * node.scale.abs()
-        case Convolution() | Dense():
-            return through(node, carried, node.sizes, None)
-    return carried
-
-
-def _weighed(node: Activation | MaxPool, slopes: Tensor, read: Tensor) -> Tensor:
-    """Return ``|slopes| read`` for each of a node's neurons, added up over a pool's windows."""
-    if isinstance(node, Activation):
-        return slopes.abs() * read
-    if tiles(node):
-        return (windows(node, slopes.abs(), 0.0) * read).sum(dim=2)
-    count, channels = read.shape[:2]
-    laid = slopes.abs().reshape(count, channels, -1, *node.shape[1:])
-    return (laid * read).sum(dim=2)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nversion.certification.arithmetic import OVERFLOW, Arithmetic
-from nversion.certification.ball import dual_norm
+from nversion.certification.ball import dual_norm, per_image
 from nversion.certification.network.graph import (
     Activation,
     Convolution,
@@ -31,7 +31,7 @@ from nversion.certification.network.graph import (
     convolve,
 )
 
-__all__ = ["LocalErrors", "Read", "columns", "logarithm", "through"]
+__all__ = ["LocalErrors", "NodeErrors", "Read", "carried_on", "logarithm", "through"]
 
 CURVE = 8.0
 """Units in the last place of 1: what a sigmoid or tanh is off by, at the most."""
@@ -56,6 +56,23 @@ class Read:
     far: Tensor | None
     norm: float
     pixels: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeErrors:
+    """The errors of a node's neurons.
+
+    Attributes:
+        local: of its own step, [count, *shape]; None: it is exact.
+        carried: those that have come along to it, its own among them; None where planes took all.
+        off: how far evaluated neurons may be from real arithmetic; None: not known.
+        rho: the same in L2, [count]; None: not known.
+    """
+
+    local: Tensor | None
+    carried: Tensor | None
+    off: Tensor | None = None
+    rho: Tensor | None = None
 
 
 class LocalErrors:
@@ -138,9 +155,7 @@ def _sums(node: Convolution | Dense | Scale, read: Read) -> tuple[Tensor, Tensor
         sizes = node.lengths
         if read.norm != 2.0:
             sizes = dual_norm(node.sizes.flatten(1), read.norm)
-        move = sizes.reshape(-1, *([1] * (len(node.shape) - 1))) * far.reshape(
-            -1, *([1] * len(node.shape))
-        )
+        move = sizes.reshape(-1, *([1] * (len(node.shape) - 1))) * per_image(far, read.center)
         here = [x + move for x in _by_sign(node, read.center, plus)]
         found = here if found is None else list(map(torch.minimum, found, here))
     if found is None:
@@ -162,13 +177,20 @@ def logarithm(size: Tensor) -> Tensor:
     return size.amax(dim=1, keepdim=True) + math.log(size.shape[1])
 
 
-def columns(x: Tensor, like: Tensor) -> Tensor:
-    """Return numbers of images, [count], so that they meet values [count, ...]."""
-    return x.reshape(-1, *([1] * (like.ndim - 1)))
-
-
 def through(node: Convolution | Dense, x: Tensor, weight: Tensor, plus: Tensor | None) -> Tensor:
     """Apply a node with other weights."""
     if isinstance(node, Convolution):
         return convolve(node, x, weight, plus)
     return functional.linear(x, weight, plus)
+
+
+def carried_on(node: Node, carried: Tensor) -> Tensor:
+    """Return what errors of a linear node's inputs are in its neurons."""
+    match node:
+        case Flatten():
+            return carried.reshape(len(carried), *node.shape)
+        case Scale():
+            return carried * node.scale.abs()
+        case Convolution() | Dense():
+            return through(node, carried, node.sizes, None)
+    return carried

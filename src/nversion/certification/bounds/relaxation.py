@@ -17,21 +17,26 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-from nversion.certification.ball import Ball
 from nversion.certification.bounds.backward import layer_bounds
-from nversion.certification.bounds.evaluation import Errors, Spare
+from nversion.certification.bounds.evaluation import Errors
 from nversion.certification.bounds.intervals import Bounds, interval_step
 from nversion.certification.bounds.jacobian import Derivatives, image_derivatives
+from nversion.certification.bounds.layer import Layer
 from nversion.certification.bounds.sampling import SETTLED, linear_bounds_pay
 from nversion.certification.bounds.smaller_ball import SmallerBall
-from nversion.certification.lipschitz.stretches import Stretches, layer_stretches
+from nversion.certification.bounds.spare import Spare
+from nversion.certification.lipschitz.moves import Stretches
+from nversion.certification.lipschitz.stretches import layer_stretches
 from nversion.certification.network.graph import Activation, Dense, MaxPool, Network, Node, tiles
 from nversion.certification.planes.planes import Planes
-from nversion.certification.planes.pools import FAR, Differences, windows
+from nversion.certification.planes.pools import OUTSIDE, Differences, windows
 from nversion.certification.planes.relax import relax
+from nversion.certification.region import Region
 from nversion.certification.rounding import magnitudes, margin, path_terms
+from nversion.certification.rows.dense import DenseRows
+from nversion.certification.rows.walk import Minimum, back_to_image, minimum
 
-__all__ = ["Relaxation", "relax_network"]
+__all__ = ["Bounding", "Relaxation", "relax_network"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,10 +45,8 @@ class Relaxation:
 
     Attributes:
         network: in the precision of the bounds.
-        images: [count, *shape].
-        radii: [count], for which (and all smaller ones) the planes hold.
-        ball: the norm and the box.
-        planes: by node; those that nothing needs may be missing (see :func:`relax_network`).
+        region: the images, and the balls for which (and all smaller ones) the planes hold.
+        planes: by node; those that nothing needs may be missing (see :class:`Bounding`).
         bounds: by node, of all nodes before the last.
         spare: what evaluation in the model's precision, and rounding, may take off the margins.
         logits: [count, classes], of the images themselves.
@@ -54,9 +57,7 @@ class Relaxation:
     """
 
     network: Network
-    images: Tensor
-    radii: Tensor
-    ball: Ball
+    region: Region
     planes: dict[int, Planes]
     bounds: dict[int, Bounds]
     spare: Spare
@@ -65,141 +66,196 @@ class Relaxation:
     linear: frozenset[int]
     stretches: Stretches | None
 
+    def values(self, rows: DenseRows) -> Tensor:
+        """Return the values at the images of rows over the logits, [count, rows]."""
+        return (rows.a @ self.logits[:, :, None]).squeeze(2)
 
-def relax_network(
-    network: Network,
-    images: Tensor,
-    radii: Tensor,
-    ball: Ball,
-    *,
-    jacobian: bool = False,
-    inner: SmallerBall | None = None,
-    linear: Collection[int] | None = None,
-    settled: float = SETTLED,
-    stretches: Stretches | None = None,
-    differences: bool = True,
-) -> Relaxation:
+    def minimum(self, rows: DenseRows) -> Minimum:
+        """Take rows over the logits back to the image, and minimise them there."""
+        last = len(self.network.nodes) - 1
+        return minimum(back_to_image(self.network, last, rows, self.planes), self.region)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bounding:
+    """What a bounding pass may use besides linear and interval bounds.
+
+    Attributes:
+        jacobian: whether to carry the ranges of derivatives along, and draw bounds from them too.
+        linear: the nodes for which backward linear bounds are drawn where there are ranges of
+            derivatives; None: those where a sample shows that they pay. If there shall be none,
+            and those ranges reach the end, no planes are laid either.
+        settled: the share of the open signs that they must settle to pay
+            (:mod:`nversion.certification.bounds.sampling`).
+        stretches: of the nodes, for the ball's norm or a larger one: rows over whole layers gain
+            by what the neurons can only do together; None: what is known without search, and that
+            only beside ranges of derivatives.
+        differences: whether to bound those within windows of max-pools
+            (:mod:`nversion.certification.bounds.window_differences`).
+        inner: what was found for smaller balls, which helps ranges of derivatives.
+    """
+
+    jacobian: bool = False
+    linear: Collection[int] | None = None
+    settled: float = SETTLED
+    stretches: Stretches | None = None
+    differences: bool = True
+    inner: SmallerBall | None = None
+
+
+def relax_network(network: Network, region: Region, use: Bounding = Bounding()) -> Relaxation:
     """Bound all layers and lay planes around all nonlinear nodes.
 
-    With `jacobian`, the ranges of derivatives are carried along, and bounds drawn from them too;
-    with `inner`, what was found for smaller balls helps them. Then backward linear bounds are drawn
-    for the nodes in `linear`, or, if that is None, where a sample shows that they settle a share of
-    the signs of more than `settled` (:mod:`nversion.certification.bounds.sampling`). If there shall
-    be none, and ranges of derivatives reach the end, no planes are laid either.
-    With `stretches` (:mod:`nversion.certification.lipschitz.stretches`, for this norm or a larger
-    one) rows over whole layers gain by what the neurons can only do together.
-    With `differences` those within windows of max-pools are bounded as well
-    (:mod:`nversion.certification.bounds.window_differences`).
     The bounds are of the network as it is evaluated
     (:mod:`nversion.certification.bounds.evaluation`). In float64 they are also moved outwards for
     their own rounding; in float32 they are not, and prove nothing.
+
+    Args:
+        network: in the precision of the images.
+        region: the images and the balls around them.
+        use: what the pass may use.
     """
-    if stretches is not None and ball.norm > stretches.norm:
+    stretches = use.stretches
+    if stretches is not None and region.norm > stretches.norm:
         raise ValueError(
-            f"stretches for moves in L{stretches.norm:g} do not bound those in L{ball.norm:g}"
+            f"stretches for moves in L{stretches.norm:g} do not bound those in L{region.norm:g}"
         )
-    if stretches is None and jacobian:
-        stretches = layer_stretches(network, ball.norm)
-    values = network.forward(images)
-    errors = Errors(network, images, radii, ball, values, stretches)
-    rounded = _Rounding(network, images, radii, jacobian)
-    bounds: dict[int, Bounds] = {0: ball.sides(images, radii)}
-    errors.start(bounds[0])
-    planes: dict[int, Planes] = {}
-    relaxed = {node.inputs[0] for node in network.nodes if isinstance(node, Activation | MaxPool)}
-    pools = _tiling_pools(network) if differences else {}
-    last = len(network.nodes) - 1
-    within: dict[int, Differences] = {}
-    drawn: set[int] = set()
-    derivatives: dict[int, Derivatives | None] = {}
-    derivatives[0] = image_derivatives(images) if jacobian else None
-    waiting: list[int] = []
+    if stretches is None and use.jacobian:
+        use = dataclasses.replace(use, stretches=layer_stretches(network, region.norm))
+    return _Pass(network, region, use).run()
 
-    def lay_planes() -> None:
-        """Lay what is waiting, now that it is needed."""
-        for i in waiting:
-            node, source = network.nodes[i], network.nodes[i].inputs[0]
-            assert isinstance(node, Activation | MaxPool)
-            moved = None
-            if stretches is not None and stretches.read:
-                moved = stretches.read[i].over(radii, errors.rho(source))
-            given = (*bounds[source], values[source], within.get(source), moved)
-            planes[i] = errors.absorb(i, relax(node, *given), bounds[source])
-        waiting.clear()
 
-    for index, node in enumerate(network.nodes):
-        if index == 0:
-            continue
+class _Pass:
+    """Goes through a network's nodes in order."""
+
+    def __init__(self, network: Network, region: Region, use: Bounding) -> None:
+        self._network, self._region, self._use = network, region, use
+        self._last = len(network.nodes) - 1
+        self._values = network.forward(region.images)
+        self._errors = Errors(network, region, self._values, use.stretches)
+        self._rounding = _Rounding(network, region, use.jacobian)
+        nonlinear = [node for node in network.nodes if isinstance(node, Activation | MaxPool)]
+        self._relaxed = {node.inputs[0] for node in nonlinear}
+        self._pools = _tiling_pools(network) if use.differences else {}
+        # What has been found for the nodes so far.
+        self._bounds: dict[int, Bounds] = {0: self._errors.start()}
+        self._planes: dict[int, Planes] = {}
+        self._waiting: list[int] = []
+        self._differences: dict[int, Differences] = {}
+        self._linear: set[int] = set()
+        first = image_derivatives(region.images) if use.jacobian else None
+        self._derivatives: dict[int, Derivatives | None] = {0: first}
+
+    def run(self) -> Relaxation:
+        """Bound all nodes, and return what was found."""
+        for index in range(1, len(self._network.nodes)):
+            self._bound(index)
+        final = self._network.nodes[self._last]
+        derivatives = self._derivatives[final.inputs[0] if _linear(final) else self._last]
+        if derivatives is None or self._linear or self._use.linear is None:
+            self._lay_planes()
+        return Relaxation(
+            self._network,
+            self._region,
+            self._planes,
+            self._bounds,
+            self._errors.spare(self._rounding.margins()),
+            self._values[-1],
+            derivatives,
+            frozenset(self._linear),
+            self._use.stretches,
+        )
+
+    def _bound(self, index: int) -> None:
+        """Bound a node's neurons, from those of its inputs and, where planes follow, backward."""
+        node = self._network.nodes[index]
         if isinstance(node, Activation | MaxPool):
-            waiting.append(index)
-        spare = errors.enter(index)
-        low, high = interval_step(node, [bounds[i] for i in node.inputs])
+            self._waiting.append(index)
+        spare = self._errors.enter(index)
+        low, high = interval_step(node, [self._bounds[i] for i in node.inputs])
         if spare is not None:
             low, high = low - spare, high + spare
-        first, second = derivatives[node.inputs[0]], derivatives[node.inputs[-1]]
-        here = None
-        if first is not None and second is not None and not (index == last and _linear(node)):
-            here = first.step(node, bounds[node.inputs[0]], second, within.get(node.inputs[0]))
-        derivatives[index] = here
-        if index in relaxed:
-            given = (network, index, images, radii, ball, planes)
-            pool = pools.get(index)
-            center = values[index]
-            by_range = None
-            if here is not None:
-                by_range = here.bounds(center, images, radii, ball)
-                if inner is not None:
-                    by_range = inner.neurons(index, center, by_range, radii)
-                off = errors.neurons(index) + rounded.of(index)
-                by_range = by_range[0] - off, by_range[1] + off
-            found = None
-            wanted = by_range is None or linear is None or index in linear
-            if wanted:
-                lay_planes()
-            if by_range is not None and wanted and linear is None:
-                wanted = linear_bounds_pay(*given, by_range, settled)
-            if wanted:
-                drawn.add(index)
-                lower, upper, found = layer_bounds(*given, center, pool)
-                if spare is not None:
-                    lower, upper = lower - spare, upper + spare
-                    found = None if found is None else _widened(found, spare, pools[index])
-                if by_range is not None:
-                    lower = torch.maximum(lower, by_range[0])
-                    upper = torch.minimum(upper, by_range[1])
-            else:
-                assert by_range is not None
-                lower, upper = by_range
+        self._derivatives[index] = self._derive(index, node)
+        if index in self._relaxed:
+            lower, upper = self._tighter(index, spare)
             low, high = torch.maximum(low, lower), torch.minimum(high, upper)
-            if found is not None:
-                within[index] = found
-        bounds[index] = errors.leave(index, low, high)
-    final = network.nodes[last]
-    kept = derivatives[final.inputs[0] if _linear(final) else last]
-    if kept is None or drawn or linear is None:
-        lay_planes()
-    return Relaxation(
-        network,
-        images,
-        radii,
-        ball,
-        planes,
-        bounds,
-        errors.spare(rounded.margins()),
-        values[-1],
-        kept,
-        frozenset(drawn),
-        stretches,
-    )
+        self._bounds[index] = self._errors.leave(index, low, high)
+
+    def _derive(self, index: int, node: Node) -> Derivatives | None:
+        """Return the ranges of a node's derivatives; None where there are none, or none needed."""
+        source = node.inputs[0]
+        first, second = self._derivatives[source], self._derivatives[node.inputs[-1]]
+        if first is None or second is None or (index == self._last and _linear(node)):
+            return None
+        return first.step(node, self._bounds[source], second, self._differences.get(source))
+
+    def _tighter(self, index: int, spare: Tensor | None) -> Bounds:
+        """Return bounds of a node that planes are laid behind, from derivatives and from rows.
+
+        Args:
+            index: of the node.
+            spare: how far evaluation may be from what the node's inputs give.
+        """
+        by_range = self._by_range(index)
+        linear = self._use.linear
+        if by_range is not None and linear is not None and index not in linear:
+            return by_range
+        self._lay_planes()
+        layer = Layer(self._network, index, self._region, self._planes, self._values[index])
+        if by_range is None:
+            return self._backward(layer, spare)
+        if linear is None and not linear_bounds_pay(layer, by_range, self._use.settled):
+            return by_range
+        lower, upper = self._backward(layer, spare)
+        return torch.maximum(lower, by_range[0]), torch.minimum(upper, by_range[1])
+
+    def _by_range(self, index: int) -> Bounds | None:
+        """Return bounds from the derivatives' ranges; None where these are not known."""
+        derivatives, center = self._derivatives[index], self._values[index]
+        if derivatives is None:
+            return None
+        low, high = derivatives.bounds(center, self._region)
+        if self._use.inner is not None:
+            low, high = self._use.inner.neurons(index, center, (low, high), self._region.radii)
+        off = self._errors.neurons(index) + self._rounding.of(index)
+        return low - off, high + off
+
+    def _backward(self, layer: Layer, spare: Tensor | None) -> Bounds:
+        """Return backward linear bounds, and keep the differences that come with them."""
+        index = layer.index
+        self._linear.add(index)
+        lower, upper, differences = layer_bounds(layer, self._pools.get(index))
+        if spare is not None:
+            lower, upper = lower - spare, upper + spare
+        if differences is not None:
+            if spare is not None:
+                differences = _widened(differences, spare, self._pools[index])
+            self._differences[index] = differences
+        return lower, upper
+
+    def _lay_planes(self) -> None:
+        """Lay the planes that are waiting, now that they are needed."""
+        for index in self._waiting:
+            node = self._network.nodes[index]
+            assert isinstance(node, Activation | MaxPool)
+            source, moved = node.inputs[0], None
+            if self._use.stretches is not None and self._use.stretches.read:
+                move = self._use.stretches.read[index]
+                moved = move.over(self._region.radii, self._errors.rho(source))
+            low, high = self._bounds[source]
+            differences = self._differences.get(source)
+            planes = relax(node, low, high, self._values[source], differences, moved)
+            self._planes[index] = self._errors.absorb(index, planes, (low, high))
+        self._waiting.clear()
 
 
 class _Rounding:
     """What rounding can do to the Jacobian's range, for each node; nothing in float32."""
 
-    def __init__(self, network: Network, images: Tensor, radii: Tensor, wanted: bool) -> None:
-        self._none = images.new_zeros(len(images))
-        exact = wanted and images.dtype == torch.float64
-        self._sizes = magnitudes(network, images, radii) if exact else None
+    def __init__(self, network: Network, region: Region, wanted: bool) -> None:
+        self._none = torch.zeros_like(region.radii)
+        exact = wanted and region.exact
+        self._sizes = magnitudes(network, region.images, region.radii) if exact else None
         self._terms = path_terms(network)
 
     def of(self, index: int) -> Tensor | float:
@@ -215,7 +271,7 @@ class _Rounding:
 
 def _widened(found: Differences, spare: Tensor, pool: MaxPool) -> Differences:
     """Return differences with a margin for the rounding of both neurons of a difference."""
-    each = windows(pool, spare, FAR)
+    each = windows(pool, spare, OUTSIDE)
     both = 2.0 * (each + each.gather(2, found.chosen))
     return dataclasses.replace(found, low=found.low - both, high=found.high + both)
 

@@ -13,13 +13,11 @@ import dataclasses
 
 from torch import Tensor
 
-from nversion.certification.ball import Ball
 from nversion.certification.bounds.intervals import Bounds
-from nversion.certification.network.graph import Activation, Convolution, Dense, MaxPool, Network
-from nversion.certification.planes.planes import Planes
+from nversion.certification.bounds.layer import Layer
+from nversion.certification.network.graph import Activation, Convolution, Dense, MaxPool
 from nversion.certification.rows.dense import DenseRows, stacked_rows
 from nversion.certification.rows.patches import PatchRows, convolution_rows
-from nversion.certification.rows.walk import least, walk
 
 __all__ = ["SETTLED", "linear_bounds_pay"]
 
@@ -33,37 +31,22 @@ they bring is 1 % of the radius for a third to a half of the time. With a max-po
 0.45; this limit gives away 2 % there, of 15, and saves a fifth of the time."""
 
 
-def linear_bounds_pay(
-    network: Network,
-    index: int,
-    images: Tensor,
-    radii: Tensor,
-    ball: Ball,
-    planes: dict[int, Planes],
-    by_range: Bounds,
-    settled: float,
-) -> bool:
+def linear_bounds_pay(layer: Layer, by_range: Bounds, settled: float) -> bool:
     """Tell whether linear bounds of a layer are worth their time.
 
     Args:
-        network: the network.
-        index: of the layer.
-        images: [count, *shape].
-        radii: [count].
-        ball: the norm and the box.
-        planes: around the nonlinear nodes before it.
-        by_range: the layer's bounds from the Jacobian's range.
+        layer: the layer.
+        by_range: its bounds from the Jacobian's range.
         settled: the share of open signs that must be settled for it (see :data:`SETTLED`).
     """
-    if not planes:
+    if not layer.planes:
         # An affine map of the image: both are exact, but for the box.
-        return ball.box is not None
-    sample = _sample(network, index, len(images), by_range)
-    if sample is None or not _sign_decides(network, index):
+        return layer.region.ball.box is not None
+    sample = _sample(layer, by_range)
+    if sample is None or not _sign_decides(layer):
         return True
     rows, low, high = sample
-    start = network.nodes[index].inputs[0]
-    values = least(walk(network, start, rows, planes), images, radii, ball)[0]
+    values = layer.minimum(layer.source, rows).lower
     half = values.shape[1] // 2
     lower, upper = values[:, :half].reshape(low.shape), -values[:, half:].reshape(low.shape)
     still_open = (low < 0) & (high > 0)
@@ -71,11 +54,9 @@ def linear_bounds_pay(
     return bool(closed.sum() > settled * still_open.sum())
 
 
-def _sample(
-    network: Network, index: int, count: int, by_range: Bounds
-) -> tuple[DenseRows | PatchRows, Tensor, Tensor] | None:
+def _sample(layer: Layer, by_range: Bounds) -> tuple[DenseRows | PatchRows, Tensor, Tensor] | None:
     """Return rows for some of the neurons, and their bounds; None for nodes without weights."""
-    node = network.nodes[index]
+    node, count = layer.node, len(layer.region)
     low, high = by_range
     if isinstance(node, Dense):
         step = max(1, node.shape[0] // SAMPLE)
@@ -91,15 +72,14 @@ def _sample(
         shape=(node.shape[0], *low.shape[2:]),
         stride=(node.stride[0] * down, node.stride[1] * across),
     )
-    shape = network.nodes[node.inputs[0]].shape
+    shape = layer.network.nodes[layer.source].shape
     return convolution_rows(thin, slice(None), count, shape), low, high
 
 
-def _sign_decides(network: Network, index: int) -> bool:
+def _sign_decides(layer: Layer) -> bool:
     """Tell whether all that reads a layer is linear on either side of zero."""
-    users = [node for node in network.nodes if index in node.inputs]
     return all(
         (isinstance(user, Activation) and user.function == "relu")
         or (isinstance(user, MaxPool) and user.rectified)
-        for user in users
+        for user in layer.users
     )

@@ -19,7 +19,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from nversion.certification.ball import dual_norm
+from nversion.certification.ball import TINY, dual_norm, per_image
 from nversion.certification.bounds.intervals import Bounds
 
 __all__ = ["SmallerBall", "joined"]
@@ -56,7 +56,7 @@ class SmallerBall:
             radii: of the larger balls, [count].
         """
         low, high = self.bounds[index]
-        rest = self._rest(radii).reshape(-1, *([1] * (center.ndim - 1)))
+        rest = per_image(self._rest(radii), center)
         lower = torch.maximum(by_range[0], low + rest * (by_range[0] - center))
         return lower, torch.minimum(by_range[1], high + rest * (by_range[1] - center))
 
@@ -69,7 +69,7 @@ class SmallerBall:
         """
         return self.margins + self._rest(radii)[:, None] * change
 
-    def reach(self, sizes: Tensor, caps: Tensor | None, spare: Tensor, norm: float) -> Tensor:
+    def roots(self, sizes: Tensor, caps: Tensor | None, spare: Tensor, norm: float) -> Tensor:
         """Return up to which radius the margins stay above `spare`, [count, rows].
 
         Args:
@@ -79,7 +79,7 @@ class SmallerBall:
             norm: of the ball.
         """
         usable = sizes if caps is None else sizes * (caps > 0)
-        steepest = dual_norm(usable, norm).clamp(min=1e-30)
+        steepest = dual_norm(usable, norm).clamp(min=TINY)
         left = self.margins - spare
         return torch.where(left > 0, self.radii[:, None] + left / steepest, 0.0)
 

@@ -18,38 +18,32 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nversion.certification.ball import Ball, Reach
+from nversion.certification.ball import Reach
+from nversion.certification.bounds.intervals import Bounds
 from nversion.certification.network.graph import MaxPool
-from nversion.certification.planes.pools import FAR, Differences, largest, windows
+from nversion.certification.planes.pools import OUTSIDE, Differences, largest, windows
+from nversion.certification.region import Region
 from nversion.certification.rows.geometry import Geometry
 from nversion.certification.rows.patches import BLOCK, PatchRows
+from nversion.certification.rows.walk import Minimum
 
 __all__ = ["bounded_differences", "joined"]
 
 
 def bounded_differences(
-    rows: PatchRows,
-    middle: Tensor,
-    bounds: tuple[Tensor, Tensor],
-    center: Tensor,
-    pool: MaxPool,
-    images: Tensor,
-    radii: Tensor,
-    ball: Ball,
+    found: Minimum, bounds: Bounds, center: Tensor, pool: MaxPool, region: Region
 ) -> Differences:
     """Return the differences within each window, for some channels of the pool's input.
 
     Args:
-        rows: over the image: lower bounds of all neurons, then negated upper bounds.
-        middle: their values at the images, [count, rows, positions].
+        found: of rows over windows of the image: lower bounds of all neurons, then negated upper
+            bounds.
         bounds: lower and upper bounds drawn from them, [count, channels, height, width].
         center: values at the images.
         pool: with windows that tile its input.
-        images: [count, *shape].
-        radii: [count].
-        ball: the norm and the box.
+        region: the images and the balls around them.
     """
-    lows, highs, centers = (windows(pool, x, FAR) for x in (*bounds, center))
+    lows, highs, centers = (windows(pool, x, OUTSIDE) for x in (*bounds, center))
     chosen = largest(centers)
     differences = interval_differences(lows, highs, chosen)
     floor = lows.amax(dim=2)
@@ -59,7 +53,7 @@ def bounded_differences(
     if pool.rectified:
         # Where zero is the largest at the image, the neurons' own ranges are the differences.
         undecided &= centers.amax(dim=2) > 0.0
-    pairs = _Pairs(rows, middle, pool, images, radii, ball)
+    pairs = _Pairs(found, pool, region)
     where = undecided.nonzero()
     for part in torch.split(where, pairs.block):
         n, c, y, x = part.unbind(1)
@@ -87,17 +81,11 @@ def joined(parts: list[Differences]) -> Differences:
 class _Pairs:
     """Bounds of differences between two neurons of a window."""
 
-    def __init__(
-        self,
-        rows: PatchRows,
-        middle: Tensor,
-        pool: MaxPool,
-        images: Tensor,
-        radii: Tensor,
-        ball: Ball,
-    ) -> None:
+    def __init__(self, found: Minimum, pool: MaxPool, region: Region) -> None:
+        rows = found.rows
+        assert isinstance(rows, PatchRows)
         inner = rows.geometry
-        self.rows, self.middle, self.pool, self.radii = rows, middle, pool, radii
+        self.rows, self.middle, self.pool, self.radii = rows, found.center, pool, region.radii
         self.places = [(i, j) for i in range(pool.size[0]) for j in range(pool.size[1])]
         kernel = [inner.kernel[i] + inner.stride[i] * (pool.size[i] - 1) for i in (0, 1)]
         stride = [inner.stride[i] * pool.size[i] for i in (0, 1)]
@@ -107,10 +95,10 @@ class _Pairs:
             (stride[0], stride[1]),
             inner.padding,
         )
-        self.reach = ball.reach(images)
+        self.reach = region.reach()
         if self.reach.down is not None and self.reach.up is not None:
             cut = self.union.cut
-            self.reach = Reach(ball.norm, cut(self.reach.down), cut(self.reach.up))
+            self.reach = Reach(region.norm, cut(self.reach.down), cut(self.reach.up))
         pixels = rows.channels * kernel[0] * kernel[1]
         self.block = max(1, BLOCK // (2 * len(self.places) * pixels))
 

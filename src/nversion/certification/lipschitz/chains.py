@@ -54,10 +54,10 @@ FREQUENCIES = 8
 SAMPLE = 32
 """Frequencies that stand for all where all count."""
 
-GOOD = 1.002
+UNKNOWN_EXCESS = 1.002
 """How many times larger the square may be at frequencies that a round does not know."""
 
-TINY = 1e-12
+SMALLEST = 1e-12
 
 
 def chain_stretch(
@@ -100,8 +100,8 @@ def _least(chain: _Chain) -> float:
         if turn == ROUNDS or not chain.maps:
             break
         if turn > 0 and math.isfinite(square):
-            known = math.inf if chain.pixels is not None else GOOD * float(squares[used].max())
-            if square <= known:
+            known = UNKNOWN_EXCESS * float(squares[used].max())
+            if chain.pixels is not None or square <= known:
                 break
         used[squares.argsort(descending=True)[:FREQUENCIES]] = True
         numbers = chain.at(used).improved(numbers, kept)
@@ -167,7 +167,7 @@ class _Chain:
         numbers = torch.empty(0, dtype=torch.float64)
         for i, w in enumerate(self.maps):
             end = dataclasses.replace(self, maps=self.maps[:i], steepest=self.steepest[:i])
-            number = 2.0 * max(float(end.squares(numbers).max()), TINY)
+            number = 2.0 * max(float(end.squares(numbers).max()), SMALLEST)
             numbers = torch.cat([numbers, numbers.new_full((w.shape[1] // self.turns,), number)])
         return numbers
 
@@ -217,7 +217,7 @@ class _Chain:
             mean = STEADY[0] * mean + (1.0 - STEADY[0]) * slope
             spread = STEADY[1] * spread + (1.0 - STEADY[1]) * slope.square()
             ahead = mean / (1.0 - STEADY[0] ** (step + 1))
-            size = (spread / (1.0 - STEADY[1] ** (step + 1))).sqrt().clamp(min=TINY)
+            size = (spread / (1.0 - STEADY[1] ** (step + 1))).sqrt().clamp(min=SMALLEST)
             log = log - RATE * (1.0 - step / STEPS) * ahead / size
         return best.exp()
 
@@ -276,14 +276,14 @@ class _Chain:
             means = shares @ (half @ moves).abs().square().sum(dim=1)
             worst = int(means.argmax())
             move = moves[:, worst, None].expand(len(half), -1, -1)
-            return float(means[worst]), move, shares / means[worst].clamp(min=TINY)
+            return float(means[worst]), move, shares / means[worst].clamp(min=SMALLEST)
         if half.shape[2] <= half.shape[1]:
             values, vectors = torch.linalg.eigh(half.mH @ half)
             move = vectors[:, :, -1:]
         else:
             values, vectors = torch.linalg.eigh(half @ half.mH)
             move = half.mH @ vectors[:, :, -1:]
-            move = move / torch.linalg.vector_norm(move, dim=1, keepdim=True).clamp(min=TINY)
-        square = values[:, -1].clamp(min=TINY)
+            move = move / torch.linalg.vector_norm(move, dim=1, keepdim=True).clamp(min=SMALLEST)
+        square = values[:, -1].clamp(min=SMALLEST)
         share = torch.softmax(SHARPNESS * square.log(), dim=0) / square
         return float(square.max()), move, share

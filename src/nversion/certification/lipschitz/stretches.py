@@ -27,7 +27,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from nversion.certification.lipschitz.chains import chain_stretch
+from nversion.certification.lipschitz.layers import (
+    common_torus,
+    node_stretch,
+    norm_by_sums,
+    steepest,
+    window_overlap,
+)
 from nversion.certification.lipschitz.linear_maps import GRID, MEAN, ROUNDING, SPECTRUM, LinearMap
+from nversion.certification.lipschitz.moves import Move, Stretches
 from nversion.certification.network.graph import (
     Activation,
     Convolution,
@@ -44,7 +52,7 @@ from nversion.certification.network.graph import (
     ungrouped,
 )
 
-__all__ = ["Move", "Moved", "Stretches", "find_stretches", "layer_stretches"]
+__all__ = ["find_stretches", "layer_stretches"]
 
 LONGEST = 3
 """Layers that are taken together, at the most."""
@@ -54,76 +62,6 @@ LARGE = 1024
 long."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Moved:
-    """By how much the neurons that a node reads can move together.
-
-    Attributes:
-        radii: R, [count].
-        mean: how much the squared mean of a window counts in it.
-    """
-
-    radii: Tensor
-    mean: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Move:
-    """How far the neurons that a node reads move in L2, when the image moves by 1.
-
-    Attributes:
-        stretch: at the most; in windows that share neurons each counts as often as it is read.
-        mean: how much the squared mean of a window counts in it, 1 if as all else.
-        often: the root of how often a neuron is read, at the most.
-    """
-
-    stretch: float
-    mean: float = 1.0
-    often: float = 1.0
-
-    def over(self, radii: Tensor, off: Tensor) -> Moved:
-        """Return by how much they can move while the image moves by `radii`, [count].
-
-        Args:
-            radii: [count].
-            off: how far the evaluated neurons may be from real arithmetic, in L2, [count].
-        """
-        return Moved(self.stretch * radii + self.often * off, self.mean)
-
-
-@dataclasses.dataclass(frozen=True)
-class Stretches:
-    """What is known of a network's stretches.
-
-    Attributes:
-        nodes: of each node.
-        read: by each activation and max-pool; empty where layers were only looked at one by one.
-        norm: in which the image moves.
-        own: of each node by itself: how far it moves when its inputs move by 1.
-    """
-
-    nodes: tuple[float, ...]
-    read: dict[int, Move]
-    norm: float
-    own: tuple[float, ...]
-
-    def apart(self) -> Stretches:
-        """Return the same without what nodes read, so that their neurons do not share the ball."""
-        return dataclasses.replace(self, read={})
-
-    def changes(self, network: Network, weight: Tensor) -> Tensor:
-        """Return how much functions of the last neurons can change when the image moves by 1.
-
-        Args:
-            network: whose stretches these are.
-            weight: over the inputs of a last linear map, or else over the logits, [..., neurons].
-        """
-        last = network.nodes[-1]
-        before = last.inputs[0] if isinstance(last, Dense) else len(self.nodes) - 1
-        size: Tensor = torch.linalg.vector_norm(weight, dim=-1)
-        return size * (self.nodes[before] * (1.0 + ROUNDING))
-
-
 def find_stretches(network: Network, norm: float = 2.0) -> Stretches:
     """Return how far the nodes of a network move in L2, at the most, when the image moves by 1.
 
@@ -131,11 +69,11 @@ def find_stretches(network: Network, norm: float = 2.0) -> Stretches:
         network: in any precision; what is found is rounded up from float64.
         norm: in which the image moves, 1.0 or 2.0.
     """
-    search = _Search(network.to(torch.float64), norm)
-    for node in search.network.nodes:
-        search.step(node)
-    own = tuple(search.alone(node) for node in search.network.nodes)
-    return Stretches(tuple(search.found), search.read, norm, own)
+    finder = _Finder(network.to(torch.float64), norm)
+    for node in finder.network.nodes:
+        finder.step(node)
+    own = tuple(finder.alone(node) for node in finder.network.nodes)
+    return Stretches(tuple(finder.found), finder.read, norm, own)
 
 
 def layer_stretches(network: Network, norm: float = 2.0) -> Stretches:
@@ -145,8 +83,8 @@ def layer_stretches(network: Network, norm: float = 2.0) -> Stretches:
         network: in any precision.
         norm: in which the image moves: 1.0, 2.0 or infinity.
     """
-    search = _Search(network.to(torch.float64), norm)
-    own = tuple(search.alone(node) for node in search.network.nodes)
+    finder = _Finder(network.to(torch.float64), norm)
+    own = tuple(finder.alone(node) for node in finder.network.nodes)
     pixels = math.prod(network.nodes[0].shape)
     found = [math.sqrt(pixels) * (1.0 + ROUNDING) if norm == math.inf else 1.0]
     for node, factor in zip(network.nodes[1:], own[1:], strict=True):
@@ -169,10 +107,10 @@ class _Link:
     stretch: float
 
 
-_Chain = tuple[_Link, ...]
+_Links = tuple[_Link, ...]
 
 
-class _Search:
+class _Finder:
     """Goes through the nodes in order.
 
     Attributes:
@@ -187,14 +125,14 @@ class _Search:
         self.found: list[float] = []
         self.read: dict[int, Move] = {}
         # The chain that ends with each node so far; empty where none does.
-        self._chains: list[_Chain] = []
-        self._torus = _torus(network)
+        self._chains: list[_Links] = []
+        self._torus = common_torus(network)
         self._norms: dict[int, float] = {}
 
     def alone(self, node: Node) -> float:
         """Return how far a node moves when its inputs move by 1 in L2."""
         if not isinstance(node, Convolution | Dense):
-            return 1.0 if isinstance(node, Image | Sum) else _stretch(node, [1.0])
+            return 1.0 if isinstance(node, Image | Sum) else node_stretch(node, [1.0])
         if isinstance(node, Dense) and min(node.weight.shape) > LARGE:
             size = node.weight.abs()
             sums = float(size.sum(dim=0).max() * size.sum(dim=1).max())
@@ -209,7 +147,7 @@ class _Search:
         if isinstance(node, Dense):
             return LinearMap((node.weight,), self._torus).norm()
         own = self._map(node) if node.stride == (1, 1) else self._phases(node)
-        return _by_sums(node) if own is None else min(_by_sums(node), own.norm())
+        return norm_by_sums(node) if own is None else min(norm_by_sums(node), own.norm())
 
     def _phases(self, node: Convolution) -> LinearMap | None:
         """Return a convolution with strides as one without them; None if it is too large.
@@ -227,7 +165,7 @@ class _Search:
 
     def step(self, node: Node) -> None:
         """Find the stretch of the next node."""
-        chain: _Chain = ()
+        chain: _Links = ()
         if isinstance(node, Convolution | Dense):
             stretch, chain = self._affine(node)
         else:
@@ -235,11 +173,11 @@ class _Search:
                 self.read[len(self.found)] = self._into_windows(node)
             elif isinstance(node, Activation):
                 self.read[len(self.found)] = Move(self.found[node.inputs[0]])
-            stretch = _stretch(node, [self.found[i] for i in node.inputs])
+            stretch = node_stretch(node, [self.found[i] for i in node.inputs])
         self.found.append(stretch)
         self._chains.append(chain)
 
-    def _affine(self, node: Convolution | Dense) -> tuple[float, _Chain]:
+    def _affine(self, node: Convolution | Dense) -> tuple[float, _Links]:
         start = self.found[node.inputs[0]]
         own = self._map(node)
         if own is None:
@@ -254,13 +192,13 @@ class _Search:
         source = self.network.nodes[node.inputs[0]]
         plain = self.found[node.inputs[0]]
         if not tiles(node):
-            return Move(plain * _shared(node), often=_shared(node))
+            return Move(plain * window_overlap(node), often=window_overlap(node))
         chain = self._chains[node.inputs[0]]
         if not isinstance(source, Convolution) or not chain:
             return Move(plain)
         return Move(self._together(source, chain[-1].map, node.size), MEAN)
 
-    def _before(self, node: Convolution | Dense, own: LinearMap) -> _Chain:
+    def _before(self, node: Convolution | Dense, own: LinearMap) -> _Links:
         """Return the chain that a layer goes on with."""
         source = self.network.nodes[node.inputs[0]]
         if not isinstance(source, Activation) or source.slope < 0.0:
@@ -282,7 +220,7 @@ class _Search:
         for _ in chain:
             activation = self.network.nodes[reader.inputs[0]]
             assert isinstance(activation, Activation)
-            slopes.append(_steepest(activation))
+            slopes.append(steepest(activation))
             before = self.network.nodes[activation.inputs[0]]
             assert isinstance(before, Convolution | Dense)
             reader = before
@@ -318,7 +256,7 @@ class _Search:
 
 
 def _averaged(
-    own: LinearMap, alone: float, chain: _Chain, slopes: list[float], window: tuple[int, int]
+    own: LinearMap, alone: float, chain: _Links, slopes: list[float], window: tuple[int, int]
 ) -> float:
     """Return the module's sum for a layer, whose norm is `alone`, after a chain."""
     total, share, combined, here = 0.0, 1.0, own, alone
@@ -328,51 +266,3 @@ def _averaged(
         combined = combined.after(link.map)
         here = combined.norm(window)
     return total + share * here * chain[0].start
-
-
-def _stretch(node: Node, before: list[float]) -> float:
-    match node:
-        case Image():
-            return 1.0
-        case Scale():
-            return before[0] * float(node.scale.abs().max()) * (1.0 + ROUNDING)
-        case Activation():
-            return before[0] * _steepest(node)
-        case MaxPool():
-            return before[0] * _shared(node)
-        case Sum():
-            return before[0] + before[1]
-    return before[0]
-
-
-def _steepest(node: Activation) -> float:
-    return 0.25 if node.function == "sigmoid" else max(1.0, abs(node.slope))
-
-
-def _shared(node: MaxPool) -> float:
-    """Return the root of how many windows a neuron may be in, rounded up."""
-    windows = [math.ceil(node.size[i] / node.stride[i]) for i in (0, 1)]
-    return 1.0 if windows == [1, 1] else math.sqrt(windows[0] * windows[1]) * (1.0 + ROUNDING)
-
-
-def _by_sums(node: Convolution) -> float:
-    """Return the root of the largest sums of absolute weights of a neuron and of an input."""
-    size = ungrouped(node).abs()
-    reads, read_by = size.sum(dim=(1, 2, 3)).max(), size.sum(dim=(0, 2, 3)).max()
-    return math.sqrt(float(reads * read_by)) * (1.0 + ROUNDING)
-
-
-def _torus(network: Network) -> tuple[int, int]:
-    """Return a grid on which no convolution's windows reach around, and pools' windows fit."""
-    sizes, windows = [(1, 1)], [(1, 1)]
-    for node in network.nodes:
-        if isinstance(node, Convolution):
-            shape = network.nodes[node.inputs[0]].shape
-            sizes.append((shape[1] + 2 * node.padding[0], shape[2] + 2 * node.padding[1]))
-        elif isinstance(node, MaxPool) and tiles(node):
-            windows.append(node.size)
-    found = []
-    for axis in (0, 1):
-        step = math.lcm(*(window[axis] for window in windows))
-        found.append(step * math.ceil(max(size[axis] for size in sizes) / step))
-    return found[0], found[1]

@@ -9,24 +9,22 @@ from torch import Tensor
 
 from nversion.certification.planes.shared_ball import SharedBall
 
-__all__ = ["TINY", "CoupledPlanes", "Planes"]
-
-TINY = 1e-30
+__all__ = ["Planes", "SharedPlanes"]
 
 
 @dataclasses.dataclass(frozen=True)
-class CoupledPlanes:
+class SharedPlanes:
     """Functions above all neurons of a node, and what rows gain by the ball that they share.
 
     Attributes:
         rise: as in :class:`Planes`.
         upper_shift: as in :class:`Planes`.
-        shared: tells the gain.
+        ball: tells the gain.
     """
 
     rise: Tensor
     upper_shift: Tensor
-    shared: SharedBall
+    ball: SharedBall
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Planes:
         rise: slope of the function above, less `lower`.
         lower_shift: constant of the function below.
         upper_shift: constant of the function above.
-        coupled: what rows over the whole layer use above, where the ball is round; None: the
+        together: what rows over the whole layer use above, where the ball is round; None: the
             functions above.
         slight: whether `lower_shift` holds rounding errors alone, which a search may leave out.
         cuts: what users have cut out of these tensors so far, to be cut once only.
@@ -53,7 +51,7 @@ class Planes:
     rise: Tensor
     lower_shift: Tensor
     upper_shift: Tensor
-    coupled: CoupledPlanes | None = None
+    together: SharedPlanes | None = None
     slight: bool = False
     cuts: dict[Hashable, Tensor] = dataclasses.field(
         default_factory=dict, init=False, repr=False, compare=False

@@ -19,9 +19,10 @@ fused with the pool:
   their own (:mod:`nversion.certification.bounds.window_differences`): ``z = x_r + max(0, d_i ..)``,
   and the same family for the second part, zero again taking part as the difference ``-x_r``.
 
-Constants were chosen by what they bring on trained networks: planes above are compared a tenth
-of the way (AHEAD) from the image to the upper ends of the ranges, where the worst changes lie; and
-the neuron below must have its range's middle some way (LEVEL) above zero to be better than zero.
+Constants were chosen by what they bring on trained networks: planes above are compared a tenth of
+the way (`TOWARD_END`) from the image to the upper ends of the ranges, where the worst changes lie;
+and the neuron below must have its range's middle some way (`ABOVE_ZERO`) above zero to be better
+than zero.
 """
 
 from __future__ import annotations
@@ -32,18 +33,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nversion.certification.lipschitz.stretches import Moved
+from nversion.certification.ball import TINY
+from nversion.certification.lipschitz.moves import Moved
 from nversion.certification.network.graph import MaxPool, tiles
-from nversion.certification.planes.planes import TINY, CoupledPlanes, Planes
+from nversion.certification.planes.planes import Planes, SharedPlanes
 from nversion.certification.planes.shared_ball import Windows, share_ball
 
-__all__ = ["FAR", "Differences", "largest", "relax_pool", "windows"]
+__all__ = ["OUTSIDE", "Differences", "largest", "relax_pool", "windows", "winners"]
 
-FAR = -1e30
+OUTSIDE = -1e30
+"""What windows hold beyond the border, if it must not win."""
 
-AHEAD = 0.1
+TOWARD_END = 0.1
 
-LEVEL = 0.3
+ABOVE_ZERO = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +123,7 @@ def relax_pool(
 ) -> Planes:
     """Return planes around a max-pool (see :func:`nversion.certification.planes.relax.relax`)."""
     shape = tuple(low.shape[1:])
-    low, high, center = (windows(node, x, FAR) for x in (low, high, center))
+    low, high, center = (windows(node, x, OUTSIDE) for x in (low, high, center))
     floor = low.amax(dim=2, keepdim=True)
     if node.rectified:
         floor = floor.clamp(min=0.0)
@@ -136,7 +139,7 @@ def relax_pool(
     # Below: one neuron, the largest at the image.
     if node.rectified:
         ends = low.gather(2, chosen), high.gather(2, chosen)
-        keep = (ends[0] + ends[1] > LEVEL * (ends[1] - ends[0])).to(low.dtype)
+        keep = (ends[0] + ends[1] > ABOVE_ZERO * (ends[1] - ends[0])).to(low.dtype)
     else:
         keep = torch.ones_like(floor)
     lower = torch.zeros_like(low).scatter_(2, chosen, keep)
@@ -148,16 +151,27 @@ def relax_pool(
     planes = Planes(laid, spread(node, upper, shape) - laid, torch.zeros_like(shift), shift)
     if moved is None:
         return planes
-    wins = (high > floor) | (low >= floor)
-    if differences is not None:
-        wins = wins & (differences.high >= 0.0)
+    wins = winners(low, high, floor, differences)
     each = [x.transpose(1, 2).flatten(2) for x in (low, high, center, wins, upper)]
     within = Windows(each[0], each[1], each[2], each[3], node.rectified, moved.mean)
     found = share_ball(within, each[4], upper_shift.flatten(1), moved.radii)
     slopes = found.slopes.reshape(len(low), low.shape[2], low.shape[1], *low.shape[3:])
     rise = spread(node, slopes.transpose(1, 2), shape) - laid
-    above = CoupledPlanes(rise, found.shift.reshape(planes.upper_shift.shape), found)
-    return dataclasses.replace(planes, coupled=above)
+    above = SharedPlanes(rise, found.shift.reshape(planes.upper_shift.shape), found)
+    return dataclasses.replace(planes, together=above)
+
+
+def winners(low: Tensor, high: Tensor, floor: Tensor, differences: Differences | None) -> Tensor:
+    """Return which neurons of a window may be its maximum, bool [count, channels, window, ...].
+
+    Args:
+        low: lower bounds of the neurons.
+        high: upper bounds.
+        floor: what the maximum is at least, [count, channels, 1, ...].
+        differences: within the windows, where they are known.
+    """
+    wins = (high > floor) | (low >= floor)
+    return wins if differences is None else wins & (differences.high >= 0.0)
 
 
 def _plane_from_differences(
@@ -190,7 +204,7 @@ def _plane_above(
         floor: the least g, [count, channels, 1, height, width].
     """
     inverse = 1.0 / (high - low).clamp(min=TINY)
-    probe = center + AHEAD * (high - center)
+    probe = center + TOWARD_END * (high - center)
     share = ((probe - low) * inverse).clamp(0.0, 1.0)
     best = floor
     best_value = best + ((high - best).clamp(min=0.0) * share).sum(dim=2, keepdim=True)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from nversion.certification.lipschitz.stretches import Moved
-from nversion.certification.network.graph import Activation, MaxPool
-from nversion.certification.planes.activations import coupled_relu, relax_curve, relax_relu
+from nversion.certification.lipschitz.moves import Moved
+from nversion.certification.network.graph import Activation, MaxPool, tiles
+from nversion.certification.planes.activations import relax_curve, relax_relu, sharing_relu
 from nversion.certification.planes.planes import Planes
-from nversion.certification.planes.pools import Differences, relax_pool
+from nversion.certification.planes.pools import Differences, relax_pool, windows
 
-__all__ = ["relax"]
+__all__ = ["relax", "weighed_slopes"]
 
 
 def relax(
@@ -41,5 +41,16 @@ def relax(
         planes = relax_relu(node.slope, low, high)
         if moved is None or node.slope:
             return planes
-        return coupled_relu(planes, low, high, center, moved)
+        return sharing_relu(planes, low, high, center, moved)
     return relax_curve(node, low, high)
+
+
+def weighed_slopes(node: Activation | MaxPool, slopes: Tensor, read: Tensor) -> Tensor:
+    """Return ``|slopes| read`` for each of a node's neurons, added up over a pool's windows."""
+    if isinstance(node, Activation):
+        return slopes.abs() * read
+    if tiles(node):
+        return (windows(node, slopes.abs(), 0.0) * read).sum(dim=2)
+    count, channels = read.shape[:2]
+    laid = slopes.abs().reshape(count, channels, -1, *node.shape[1:])
+    return (laid * read).sum(dim=2)

@@ -40,12 +40,11 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from nversion.certification.ball import weighted_sums
+from nversion.certification.ball import CACHED, TINY, weighted_sums
 
 __all__ = ["SharedBall", "Windows", "share_ball"]
 
-TINY = 1e-30
-NEVER = 1e6
+HOPELESS = 1e6
 """The lead over a neuron of a window that cannot win."""
 
 EXPECTED, EXPECTED_WINDOW = 10.0, 4.5
@@ -57,12 +56,9 @@ LIGHTEST = 0.2
 """The least mass of a neuron that may bend: the expected move is only a guess, and too large an L
 costs less than too small a one."""
 
-PAYS = 2.0
+PARABOLAS_PAY = 2.0
 """The parabolas' slopes are taken where they leave less than one part in so many of the gap: the
 squares cost as much again."""
-
-CACHED = 160_000
-"""Elements of a temporary tensor: these stay in the processor's cache."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +73,7 @@ class SharedBall:
         leads: [count, pieces, neurons].
         shares: halves of ``|e_p - s|^2``, [count, pieces, neurons].
         masses: [count, neurons].
-        reach: R, [count].
+        radii: R, [count].
     """
 
     slopes: Tensor
@@ -87,7 +83,7 @@ class SharedBall:
     leads: Tensor
     shares: Tensor
     masses: Tensor
-    reach: Tensor
+    radii: Tensor
 
     def gain(self, negative: Tensor) -> tuple[Tensor, Tensor]:
         """Return by how much the constants of rows may be raised, [count, rows], 0 or more.
@@ -104,7 +100,7 @@ class SharedBall:
         return gains, gains + weighted_sums(negative, self.dearer) > 0.0
 
     def _gain(self, negative: Tensor) -> Tensor:
-        reach = self.reach.clamp(min=TINY)[:, None]
+        reach = self.radii.clamp(min=TINY)[:, None]
         curvature = weighted_sums(negative.square(), self.masses).sqrt() / reach
         move = negative * (-1.0 / curvature.clamp(min=TINY))[:, :, None]
         # From -room to 0, because one of the leads is 0.
@@ -146,7 +142,7 @@ class Windows:
 
     def likely(self) -> Tensor:
         """Return the values at the images, those of neurons that cannot win far below."""
-        return self.center.masked_fill(~self.wins, -NEVER)
+        return self.center.masked_fill(~self.wins, -HOPELESS)
 
     def leads(self) -> Tensor:
         """Return the leads of the maxima over each piece, [count, pieces, neurons]."""
@@ -219,7 +215,7 @@ def share_ball(windows: Windows, slopes: Tensor, shift: Tensor, radii: Tensor) -
     leads = windows.leads()
     meeting = windows.meeting(move)
     first, second = windows.shares(slopes), windows.shares(meeting)
-    better = bends & (PAYS * _gap(second, leads, move) < ordinary)
+    better = bends & (PARABOLAS_PAY * _gap(second, leads, move) < ordinary)
     slopes = torch.where(better[:, None], meeting, slopes)
     shares = torch.where(better[:, None], second, first)
     room = windows.room(slopes)

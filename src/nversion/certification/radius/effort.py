@@ -6,14 +6,16 @@ import dataclasses
 import math
 
 from nversion.certification.ball import Ball
+from nversion.certification.bounds.relaxation import Bounding
 from nversion.certification.bounds.sampling import SETTLED
-from nversion.certification.lipschitz.stretches import Stretches, find_stretches, layer_stretches
+from nversion.certification.lipschitz.moves import Stretches
+from nversion.certification.lipschitz.stretches import find_stretches, layer_stretches
 from nversion.certification.network.graph import Convolution, MaxPool, Network
 from nversion.certification.radius.slopes import tunable
 
 __all__ = ["Effort", "choose_effort", "has_pools", "has_windows", "useful_stretches"]
 
-DEEP = 3
+MANY_CONVOLUTIONS = 3
 """With a max-pool, and fewer convolutions, the Jacobian's range is better in L1 than what neurons
 that share the ball can do together; with more it is far worse."""
 
@@ -30,8 +32,8 @@ class Effort:
             only roughly kept to); needs `jacobian`.
         settled: the share of open signs that linear bounds must settle to be drawn beside the
             ranges of derivatives (see :data:`nversion.certification.bounds.sampling.SETTLED`).
-        nudged: whether to better the slopes of planes below ReLUs by a step.
-        coupled: whether rows over whole layers gain by the ball that the neurons share (see
+        better_slopes: whether to better the slopes of planes below ReLUs by a step.
+        shares_ball: whether rows over whole layers gain by the ball that the neurons share (see
             :mod:`nversion.certification.planes.shared_ball`).
         differences: whether to bound those within windows of max-pools.
     """
@@ -39,9 +41,22 @@ class Effort:
     jacobian: bool
     levels: tuple[float, ...]
     settled: float = SETTLED
-    nudged: bool = False
-    coupled: bool = False
+    better_slopes: bool = False
+    shares_ball: bool = False
     differences: bool = True
+
+    def bounding(self, stretches: Stretches) -> Bounding:
+        """Return what a pass may use.
+
+        Args:
+            stretches: of the nodes.
+        """
+        return Bounding(
+            jacobian=self.jacobian,
+            settled=self.settled,
+            stretches=stretches,
+            differences=self.differences,
+        )
 
 
 def choose_effort(network: Network, ball: Ball, *, thorough: bool = False) -> Effort:
@@ -60,12 +75,12 @@ def choose_effort(network: Network, ball: Ball, *, thorough: bool = False) -> Ef
     windowed, pooled = has_windows(network), pools > 0
     if windowed and thorough and ball.norm < math.inf:
         return Effort(True, THOROUGH, settled=0.0)
-    if windowed and pooled and ball.norm == 1.0 and _convolutions(network) < DEEP:
+    if windowed and pooled and ball.norm == 1.0 and _convolutions(network) < MANY_CONVOLUTIONS:
         return Effort(True, ONE_LEVEL)
-    nudged = bool(tunable(network)) and not pooled
-    coupled = ball.norm < math.inf and (windowed or thorough)
-    differences = thorough or not coupled or pools > 1
-    return Effort(False, (), nudged=nudged, coupled=coupled, differences=differences)
+    better = bool(tunable(network)) and not pooled
+    shares = ball.norm < math.inf and (windowed or thorough)
+    differences = thorough or not shares or pools > 1
+    return Effort(False, (), better_slopes=better, shares_ball=shares, differences=differences)
 
 
 def has_pools(network: Network) -> bool:
@@ -84,6 +99,6 @@ def _convolutions(network: Network) -> int:
 
 def useful_stretches(network: Network, ball: Ball, *, thorough: bool = False) -> Stretches:
     """Return the nodes' stretches, of whole chains, which take a moment, only if those help."""
-    coupled = choose_effort(network, ball).coupled
-    coupled = coupled or (thorough and choose_effort(network, ball, thorough=True).coupled)
-    return (find_stretches if coupled else layer_stretches)(network, ball.norm)
+    shares = choose_effort(network, ball).shares_ball
+    shares = shares or (thorough and choose_effort(network, ball, thorough=True).shares_ball)
+    return (find_stretches if shares else layer_stretches)(network, ball.norm)

@@ -17,161 +17,65 @@ rounding is bounded, again in closed form, so nothing that the search did can ma
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import torch
 from torch import Tensor
 
-from nversion.certification.ball import Ball, dual_norm
-from nversion.certification.bounds.relaxation import Relaxation, relax_network
+from nversion.certification.bounds.relaxation import Bounding, Relaxation, relax_network
 from nversion.certification.bounds.smaller_ball import SmallerBall, joined
-from nversion.certification.lipschitz.stretches import Stretches, layer_stretches
-from nversion.certification.network.graph import Convolution, Network
-from nversion.certification.radius.effort import (
-    Effort,
-    choose_effort,
-    has_pools,
-    has_windows,
-    useful_stretches,
-)
+from nversion.certification.lipschitz.moves import Stretches
+from nversion.certification.lipschitz.stretches import layer_stretches
+from nversion.certification.network.graph import Network
+from nversion.certification.problem import Problem
+from nversion.certification.radius.effort import Effort, choose_effort, useful_stretches
+from nversion.certification.radius.guess import local_radii
 from nversion.certification.radius.proof import Proof, prove
-from nversion.certification.radius.secant import (
-    EVEN,
-    GROW,
-    SHRINK,
-    SMOOTH,
-    STEPPED,
-    SecantSearch,
-    log_loss,
-)
-from nversion.certification.radius.slopes import nudged, with_slopes
-from nversion.certification.rows.patches import BLOCK
+from nversion.certification.radius.regimes import regime
+from nversion.certification.radius.secant import SecantSearch, bounded_step, log_loss
+from nversion.certification.radius.slopes import BROUGHT, BetterSlopes, Slopes, with_slopes
 
-__all__ = [
-    "images_per_pass",
-    "local_radii",
-    "search_radii",
-    "smaller_balls",
-]
+__all__ = ["search_radii", "smaller_balls"]
 
-Slopes = dict[int, Tensor]
-"""Of planes below ReLUs, by node, [count, *shape]; NaN for the usual one."""
+# What is the same in all regimes; measured on the benchmark's networks
+# (``benchmarks/certification.py``), as those of :mod:`nversion.certification.radius.regimes` are.
 
 PASSES, LAST_PASSES = 7, 3
 """In float32 and in float64, at the most."""
 
-TINY = 1e-12
+STEP_DOWN, ROOM_SLOPE = 0.0002, 2.0
+"""A float64 pass that failed is repeated this much lower, in logarithms, than its loss says; and
+along this slope where room is left."""
 
-CLOSE, AHEAD = 0.1, 0.012
-"""Slopes are bettered once the logarithm of the loss is this near to 0: which neurons may be on or
-off is then nearly what it is at the root. They lower it by about so much."""
+FARTHEST_BACK, FARTHEST_ON = -4.0, 0.1
+"""The longest steps of that, in logarithms."""
 
-USUAL, USUAL_POOLED, USUAL_POOLED_LINF = (1.55, 1.5), (2.3, 2.3), (1.7, 2.1)
-USUAL_COUPLED = (1.4, 1.6)
-USUAL_NESTED = (1.45, 2.55)
-"""Slopes of the loss over the radius, in logarithms, before the root and behind it: of linear
-bounds without and with a max-pool, where neurons share the ball, and of ranges of the Jacobian."""
-
-SHORT, SHORT_ROUGH = 0.999, 0.985
-LEFT, LEFT_ROUGH, MORE, BACK, BACK_COUPLED, ONWARD = 0.004, 0.12, 0.0002, 1.3, 0.9, 2.0
-"""When the float64 pass is repeated: what it proved falls short of the radius, or room is left."""
-
-CAUTION, CAUTION_EVEN = 0.12, 0.06
-"""With a max-pool the curve has kinks, where another neuron of a window comes into play. A secant
-is wrong by about this share of its step, and a last pass that fails costs more than a shortfall.
-Where neurons share the ball the curve is even, and half of the share is enough."""
-
-LINEARISED = 4
-GUESS = 0.3
-GUESS_COUPLED, STEEPNESS, GUESS_COUPLED_ENDS = {1.0: 1.3, 2.0: 5.0}, 0.75, (0.01, 0.3)
-GUESS_NESTED = {1.0: 0.02, 2.0: 0.04}
-"""The first radius, as a share of where the linearised network would change its verdict to one of
-the so many nearest classes. Where neurons share the ball, a number over a power of the network's
-stretch, between two ends."""
-
-
-FOOTHOLD, FOOTHOLD_PASSES, RISE = (-1.9, -0.8, -0.35), 3, 1.2
-FOOTHOLD_SLOPES = 3.0, 2.2
+FIRST_LOSS, FIRST_PASSES = (-1.9, -0.8, -0.35), 3
 """The first smaller ball: the logarithm of its loss between these ends, best the middle one."""
 
-
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """What a search came to.
-
-    Attributes:
-        radii: float64 [count].
-        linear: where linear bounds are drawn (see :func:`relax_network`).
-        slopes: of planes below ReLUs, where they are not the usual ones; None: nowhere.
-    """
-
-    radii: Tensor
-    linear: frozenset[int]
-    slopes: Slopes | None
-
-
-def _coupled_share(stretch: float, norm: float) -> float:
-    """Return a guess of the radius, as in `GUESS`: less where bounds add up over many layers."""
-    low, high = GUESS_COUPLED_ENDS
-    share: float = GUESS_COUPLED[norm] / max(stretch, TINY) ** STEEPNESS
-    return min(high, max(low, share))
+FIRST_SLOPES, FIRST_ROOM = (2.2, 3.0), 1.2
+"""The slopes of its loss, before the root and behind it, and what proofs may reach beyond that."""
 
 
 def smaller_balls(
     network: Network,
-    images: Tensor,
-    labels: Tensor,
-    others: Tensor,
+    problem: Problem,
     radii: Tensor,
-    ball: Ball,
-    chosen: Effort,
+    effort: Effort,
     stretches: Stretches | None = None,
 ) -> SmallerBall | None:
-    """Bound the balls of ``chosen.levels * radii``, each with the help of the one before."""
+    """Bound the balls of ``effort.levels * radii``, each with the help of the one before."""
     if stretches is None:
-        stretches = layer_stretches(network, ball.norm)
-    case = _Case(network, images, labels, others, ball, chosen, stretches)
+        stretches = layer_stretches(network, problem.ball.norm)
+    search = _Search(network, problem, effort, effort.bounding(stretches))
     inner = None
-    for share in chosen.levels:
-        inner = case.smaller_ball(share * radii, inner)
+    for share in effort.levels:
+        inner = search.smaller_ball(share * radii, inner)
     return inner
-
-
-def images_per_pass(network: Network) -> int:
-    """Return how many images to bound together: few where layers are large."""
-    largest = max(
-        int(torch.Size(node.shape).numel())
-        * (node.weight[0].numel() if isinstance(node, Convolution) else 16)
-        for node in network.nodes
-    )
-    return min(64, max(1, 2 * BLOCK // largest))
-
-
-def local_radii(
-    network: Network, images: Tensor, labels: Tensor, others: Tensor, ball: Ball
-) -> Tensor:
-    """Return about the radii at which the network's linearisation changes its verdict, [count]."""
-    with torch.enable_grad():
-        leaf = images.detach().requires_grad_(True)
-        logits = network.forward(leaf)[-1]
-        own = logits.gather(1, labels[:, None])
-        margins = own - logits.gather(1, others)
-        # A few of the smallest are enough for a first guess.
-        margins = margins.sort(dim=1).values[:, :LINEARISED]
-        best = torch.full_like(margins[:, 0], torch.inf)
-        for i in range(margins.shape[1]):
-            (gradient,) = torch.autograd.grad(margins[:, i].sum(), leaf, retain_graph=True)
-            size = dual_norm(gradient.flatten(1), ball.norm).clamp(min=1e-12)
-            best = torch.minimum(best, margins[:, i].detach() / size)
-    return best.clamp(min=1e-6, max=1e3)
 
 
 def search_radii(
     network: Network,
-    images: Tensor,
-    labels: Tensor,
-    others: Tensor,
-    ball: Ball,
+    problem: Problem,
     *,
     thorough: bool = False,
     stretches: Stretches | None = None,
@@ -180,211 +84,161 @@ def search_radii(
 
     Args:
         network: in float64.
-        images: float64 [count, *shape].
-        labels: int64 [count].
-        others: int64 [count, rows].
-        ball: the norm and the box.
+        problem: with images in float64.
         thorough: whether to buy larger radii with time.
         stretches: of the nodes, where they are known already (:func:`useful_stretches`).
     """
-    chosen = choose_effort(network, ball, thorough=thorough)
+    effort = choose_effort(network, problem.ball, thorough=thorough)
     if stretches is None:
-        stretches = useful_stretches(network, ball, thorough=thorough)
-    elif not chosen.coupled:
+        stretches = useful_stretches(network, problem.ball, thorough=thorough)
+    if not effort.shares_ball:
         stretches = stretches.apart()
-    rivals = (labels, others, ball, chosen, stretches)
-    fast = _Case(network.to(torch.float32), images.to(torch.float32), *rivals)
-    exact = _Case(network, images, *rivals)
-    share = GUESS_NESTED[ball.norm] if chosen.levels else GUESS
-    if chosen.coupled and not chosen.levels and has_windows(network):
-        share = _coupled_share(stretches.nodes[-1], ball.norm)
-    guess = share * local_radii(network, images, labels, others, ball)
-    if not chosen.levels:
-        return exact.settle(fast.follow(guess))
-    first, scale, found = fast.foothold(guess)
-    smaller = [first] + [share * scale for share in chosen.levels[1:]]
+    use = effort.bounding(stretches)
+    small = problem.to(torch.float32)
+    fast = _Search(network.to(torch.float32), small, effort, use)
+    exact = _Search(network, problem, effort, use)
+    share = fast.regime.guess.share(problem.ball.norm, stretches.nodes[-1])
+    guess = share * local_radii(network, problem)
+    if not effort.levels:
+        return exact.certify(fast.search(guess))
+    first, scale, found = fast.first_smaller_ball(guess)
+    radii = [first] + [share * scale for share in effort.levels[1:]]
     inners = [found]
-    for e in smaller[1:]:
+    for e in radii[1:]:
         inners.append(fast.smaller_ball(e, inners[-1]))
-    result, proved = fast.follow(scale, inners[-1]), None
-    for e, found in zip(smaller, inners, strict=True):
+    result, proved = fast.search(scale, inners[-1]), None
+    for e, found in zip(radii, inners, strict=True):
         proved = exact.smaller_ball(e, proved, found.linear)
-    return exact.settle(result, proved)
+    return exact.certify(result, proved)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Case:
-    """Images to be certified, in one precision.
+class SearchResult:
+    """What a search came to.
 
-    Where linear bounds are drawn (`linear`, see :func:`relax_network`) is asked once, at the first
-    of several probes: then the loss is a smooth function of the radius.
+    Attributes:
+        radii: float64 [count].
+        linear: where linear bounds are drawn (see :class:`Bounding`).
+        slopes: of planes below ReLUs, where they are not the usual ones; None: nowhere.
     """
 
-    network: Network
-    images: Tensor
-    labels: Tensor
-    others: Tensor
-    ball: Ball
-    effort: Effort
-    stretches: Stretches
+    radii: Tensor
+    linear: frozenset[int]
+    slopes: Slopes | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Probe:
+    """What one pass over some of the images found."""
+
+    proof: Proof
+    relaxation: Relaxation
+
+    @property
+    def ball(self) -> SmallerBall:
+        """What it is to larger balls."""
+        found = self.relaxation
+        return SmallerBall(found.region.radii, found.bounds, self.proof.margins, found.linear)
+
+
+class _Search:
+    """The search for the radii of images, in one precision.
+
+    Where linear bounds are drawn (`linear`, see :class:`Bounding`) is asked once, at the first of
+    several probes: then the loss is a smooth function of the radius.
+    """
+
+    def __init__(self, network: Network, problem: Problem, effort: Effort, use: Bounding) -> None:
+        self.network, self.problem, self.use = network, problem, use
+        self.better_slopes = effort.better_slopes
+        self.regime = regime(network, problem.ball, effort)
 
     def probe(
-        self,
-        rows: Tensor,
-        radii: Tensor,
-        inner: SmallerBall | None,
-        linear: frozenset[int] | None,
-        slopes: Slopes | None = None,
-    ) -> tuple[Proof, SmallerBall, Relaxation]:
-        """Judge some of the images at `radii`, [rows]; `inner` and `slopes` are of all images."""
-        dtype = self.images.dtype
-        if inner is not None and len(rows) < len(self.images):
-            inner = inner.rows(rows)
-        relaxation = relax_network(
-            self.network,
-            self.images[rows],
-            radii.to(dtype),
-            self.ball,
-            jacobian=self.effort.jacobian,
-            inner=inner,
-            linear=linear,
-            settled=self.effort.settled,
-            stretches=self.stretches,
-            differences=self.effort.differences,
-        )
+        self, rows: Tensor, radii: Tensor, use: Bounding, slopes: Slopes | None = None
+    ) -> _Probe:
+        """Judge some of the images at `radii`, [rows]; `use` and `slopes` are of all images."""
+        if use.inner is not None and len(rows) < len(self.problem):
+            use = dataclasses.replace(use, inner=use.inner.rows(rows))
+        part = self.problem.rows(rows)
+        relaxation = relax_network(self.network, part.region(radii), use)
         if slopes is not None:
             chosen = {index: values[rows] for index, values in slopes.items()}
             relaxation = with_slopes(relaxation, chosen)
-        proof = self.prove(rows, relaxation, inner)
-        found = SmallerBall(relaxation.radii, relaxation.bounds, proof.margins, relaxation.linear)
-        return proof, found, relaxation
-
-    def prove(self, rows: Tensor, relaxation: Relaxation, inner: SmallerBall | None) -> Proof:
-        return prove(relaxation, self.labels[rows], self.others[rows], inner)
-
-    def _all(self) -> Tensor:
-        return torch.arange(len(self.images), device=self.images.device)
+        return _Probe(prove(relaxation, part.rivals, use.inner), relaxation)
 
     def smaller_ball(
         self, radii: Tensor, inner: SmallerBall | None, linear: frozenset[int] | None = None
     ) -> SmallerBall:
         """Bound balls, with the help of smaller ones if there are any."""
-        _, found, _ = self.probe(self._all(), radii, inner, linear)
-        return found
+        use = dataclasses.replace(self.use, inner=inner, linear=linear)
+        return self.probe(self.problem.numbers, radii, use).ball
 
-    def foothold(self, guess: Tensor) -> tuple[Tensor, Tensor, SmallerBall]:
+    def first_smaller_ball(self, guess: Tensor) -> tuple[Tensor, Tensor, SmallerBall]:
         """Find a ball that takes about half of the room, [count].
 
         Returns:
             Its radii, radii that its help may bring proofs near to, and what was found for it.
         """
+        least, best, most = FIRST_LOSS
         radii, scale = guess.clone(), guess.clone()
-        rows, order, parts = self._all(), [], []
-        for turn in range(FOOTHOLD_PASSES):
-            proof, found, _ = self.probe(rows, radii[rows], None, None)
-            y = log_loss(proof.loss)
-            slope = torch.where(y > 0, *FOOTHOLD_SLOPES)
-            scale[rows] = RISE * radii[rows] * (-y / slope).clamp(-SHRINK, GROW).exp()
-            good = ((y > FOOTHOLD[0]) & (y < FOOTHOLD[2])) | (turn == FOOTHOLD_PASSES - 1)
+        rows, order, parts = self.problem.numbers, [], []
+        for turn in range(FIRST_PASSES):
+            found = self.probe(rows, radii[rows], self.use)
+            y = log_loss(found.proof.loss)
+            slope = torch.where(y > 0, FIRST_SLOPES[1], FIRST_SLOPES[0])
+            scale[rows] = FIRST_ROOM * radii[rows] * bounded_step(-y / slope).exp()
+            good = ((y > least) & (y < most)) | (turn == FIRST_PASSES - 1)
             order.append(rows[good])
-            parts.append(found.rows(good.nonzero().squeeze(1)))
+            parts.append(found.ball.rows(good.nonzero().squeeze(1)))
             rows, y, slope = rows[~good], y[~good], slope[~good]
             if len(rows) == 0:
                 break
-            radii[rows] *= ((FOOTHOLD[1] - y) / slope).clamp(-SHRINK, GROW).exp()
+            radii[rows] *= bounded_step((best - y) / slope).exp()
         return radii, scale, joined(parts).rows(torch.cat(order).argsort())
 
-    def follow(self, guess: Tensor, inner: SmallerBall | None = None) -> Found:
-        """Search, and return what it comes to."""
-        usual = self._usual(inner is not None)
-        if inner is not None:
-            curve, caution = STEPPED, 0.0
-        elif self.effort.coupled:
-            curve, caution = EVEN, CAUTION_EVEN
-        else:
-            curve, caution = SMOOTH, CAUTION if has_pools(self.network) else 0.0
-        ahead = AHEAD if self.effort.nudged else 0.0
-        track = SecantSearch(guess, usual, curve, caution=caution, ahead=ahead)
-        rows, linear = self._all(), None
-        slopes = _Slopes(self) if self.effort.nudged else None
+    def search(self, guess: Tensor, inner: SmallerBall | None = None) -> SearchResult:
+        """Search for the largest radii, and return what it comes to."""
+        secant = SecantSearch(
+            guess,
+            self.regime.slopes,
+            self.regime.curve,
+            caution=self.regime.caution,
+            ahead=BROUGHT if self.better_slopes else 0.0,
+        )
+        slopes = BetterSlopes(self.problem) if self.better_slopes else None
+        rows, use = self.problem.numbers, dataclasses.replace(self.use, inner=inner)
         for _ in range(PASSES):
-            e = track.probe[rows].exp()
             chosen = slopes.chosen if slopes else None
-            proof, found, relaxation = self.probe(rows, e, inner, linear, chosen)
-            linear = found.linear
+            found = self.probe(rows, secant.probe[rows].exp(), use, chosen)
+            use, proof = dataclasses.replace(use, linear=found.relaxation.linear), found.proof
             if slopes:
-                before = log_loss(proof.loss)
-                proof = slopes.bettered(rows, relaxation, proof)
-                track.lower(rows, before - log_loss(proof.loss))
-            rows = rows[~track.update(rows, proof.radii, proof.loss)]
+                proof = slopes.improve(rows, found.relaxation, proof)
+                secant.lower(rows, log_loss(found.proof.loss) - log_loss(proof.loss))
+            rows = rows[~secant.update(rows, proof.radii, proof.loss)]
             if len(rows) == 0:
                 break
-        return Found(track.probe.exp(), linear or frozenset(), slopes.chosen if slopes else None)
+        linear = frozenset(use.linear or ())
+        return SearchResult(secant.probe.exp(), linear, slopes.chosen if slopes else None)
 
-    def _usual(self, nested: bool) -> tuple[float, float]:
-        if nested:
-            return USUAL_NESTED
-        if self.effort.coupled:
-            return USUAL_COUPLED
-        if not has_pools(self.network):
-            return USUAL
-        return USUAL_POOLED_LINF if self.ball.norm == math.inf else USUAL_POOLED
-
-    def settle(self, found: Found, inner: SmallerBall | None = None) -> Tensor:
+    def certify(self, found: SearchResult, inner: SmallerBall | None = None) -> Tensor:
         """Return radii that are proved, near those that were found in float32, float64 [count]."""
         best, radii = torch.zeros_like(found.radii), found.radii.clone()
-        rows = self._all()
-        rough = inner is not None or self.effort.coupled
-        enough, left = (SHORT_ROUGH, LEFT_ROUGH) if rough else (SHORT, LEFT)
-        back = BACK_COUPLED if self.effort.coupled and inner is None else BACK
+        rows = self.problem.numbers
+        use = dataclasses.replace(self.use, inner=inner, linear=found.linear)
         for turn in range(LAST_PASSES):
             e = radii[rows]
-            proof, _, _ = self.probe(rows, e, inner, found.linear, found.slopes)
+            proof = self.probe(rows, e, use, found.slopes).proof
             best[rows] = torch.maximum(best[rows], torch.minimum(proof.radii, e))
             # A margin missed by little can cost much of the radius: step back and repeat. Where
             # the search in float32 stopped short of the largest radius, go on.
             missed = proof.loss.log()
-            short = (best[rows] < enough * e) | ((missed < -left) & (turn == 0))
-            lower = e * (-missed / back - MORE).clamp(min=-4.0).exp()
-            onward = e * (-missed / ONWARD).clamp(max=0.1).exp()
-            radii[rows] = torch.maximum(torch.where(missed > 0, lower, onward), best[rows])
+            room = (missed < -self.regime.room_left) & (turn == 0)
+            short = (best[rows] < self.regime.enough * e) | room
+            back = (-missed / self.regime.step_back - STEP_DOWN).clamp(min=FARTHEST_BACK)
+            onward = (-missed / ROOM_SLOPE).clamp(max=FARTHEST_ON)
+            following = torch.where(missed > 0, e * back.exp(), e * onward.exp())
+            radii[rows] = torch.maximum(following, best[rows])
             rows = rows[short]
             if len(rows) == 0:
                 break
         return best
-
-
-class _Slopes:
-    """Slopes of the planes below ReLUs, bettered once for each image of a case.
-
-    Attributes:
-        chosen: of all images, NaN for the usual ones; None before there are any.
-    """
-
-    def __init__(self, case: _Case) -> None:
-        self._case = case
-        self._waiting = torch.ones(len(case.images), dtype=torch.bool, device=case.images.device)
-        self.chosen: Slopes | None = None
-
-    def bettered(self, rows: Tensor, relaxation: Relaxation, proof: Proof) -> Proof:
-        """Better the slopes of images whose loss is near 1, and return the proof with them."""
-        close = self._waiting[rows] & (log_loss(proof.loss).abs() <= CLOSE)
-        if not bool(close.any()):
-            return proof
-        self._waiting[rows[close]] = False
-        case = self._case
-        better = nudged(relaxation, case.labels[rows], case.others[rows])
-        other = case.prove(rows, with_slopes(relaxation, better), None)
-        taken = close & (other.loss < proof.loss)
-        if self.chosen is None:
-            self.chosen = {
-                index: values.new_full((len(case.images), *values.shape[1:]), torch.nan)
-                for index, values in better.items()
-            }
-        for index, values in better.items():
-            self.chosen[index][rows[taken]] = values[taken]
-        return Proof(
-            torch.where(taken, other.radii, proof.radii),
-            torch.where(taken, other.loss, proof.loss),
-            torch.where(taken[:, None], other.margins, proof.margins),
-        )

@@ -12,15 +12,32 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["EVEN", "GROW", "SHRINK", "SMOOTH", "STEPPED", "Curve", "SecantSearch", "log_loss"]
+__all__ = ["Curve", "SecantSearch", "bounded_step", "log_loss"]
 
-STEEPER, TRUSTED = 1.08, 0.5
+# All measured on the benchmark's networks (``benchmarks/certification.py``).
+
+STEEPER, FAR_APART = 1.08, 0.3
+"""How much steeper the curve is at the root than between two points that are so far apart."""
+
+TRUSTED = 0.5
+"""By which share a parabola's slope may differ from the last secant's."""
+
 STEEPENING = 0.15
+"""How much steeper the curve is behind its root, for each unit of the loss's logarithm."""
+
 FLATTER, STEEPER_BELOW = 0.82, 1.15
 """The slope of a concave curve behind its root, and before it, over that between points around
 it."""
 
+SLOPES = (1.0, 6.0)
+"""No slope is taken outside these: a loss rises at least as the radius does."""
+
 GROW, SHRINK = 1.5, 2.5
+"""The longest steps, in logarithms of radii."""
+
+SMALLEST_RADIUS = 1e-12
+LOSSES = (1e-6, 1e12)
+"""In place of what has no finite logarithm."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,13 +61,6 @@ class Curve:
     concave: bool = False
 
 
-SMOOTH = Curve(2e-3, (0.015, 0.015, 0.03), 0.9999)
-STEPPED = Curve(0.035, (0.03, 0.03, 0.03), 0.995, stepped=True)
-EVEN = Curve(0.035, (0.0075, 0.08, 0.08), 0.998, concave=True)
-"""Of linear bounds; where smaller balls help; where neurons share the ball. One point alone does
-not tell the slope of the last well enough."""
-
-
 class SecantSearch:
     """Where the search stands for each image; radii and losses as logarithms, float64 [count].
 
@@ -67,7 +77,7 @@ class SecantSearch:
         self,
         guess: Tensor,
         usual: tuple[float, float],
-        curve: Curve = SMOOTH,
+        curve: Curve,
         *,
         caution: float = 0.0,
         ahead: float = 0.0,
@@ -90,7 +100,7 @@ class SecantSearch:
             loss: at the probes, [some].
         """
         x, y = self.probe[rows], log_loss(loss)
-        proved = proved_up_to.to(torch.float64).nan_to_num(0.0).clamp(min=1e-12).log()
+        proved = proved_up_to.to(torch.float64).nan_to_num(0.0).clamp(min=SMALLEST_RADIUS).log()
         low = torch.maximum(self.low[rows], torch.minimum(x, proved))
         high = torch.where(y > 0, torch.minimum(self.high[rows], x), self.high[rows])
         slope, curved = self._slope(rows, x, y)
@@ -99,7 +109,7 @@ class SecantSearch:
         near = y.abs() <= torch.where(self.before[rows].isnan(), one, enough)
         aim = math.log(self.curve.aim) - self.caution * (y.abs() * near)
         aim = aim + self.ahead * self.before[rows].isnan()
-        step = ((aim - y) / slope).clamp(-SHRINK, GROW)
+        step = bounded_step((aim - y) / slope)
         following = torch.minimum(torch.maximum(x + step, low), torch.maximum(high, low))
         # A step onto an end of the bracket would learn nothing: halve the bracket instead.
         stuck = (following >= high) & (y <= 0.0)
@@ -125,7 +135,7 @@ class SecantSearch:
         turned = secant + distance * (secant - self.slope[rows]) / (distance + self.bend[rows])
         curved = turned.isfinite() & ((turned / secant - 1.0).abs() < TRUSTED)
         # With two points: the curve is a little steeper around the root than from far away.
-        slope = torch.where(distance.abs() > 0.3, STEEPER * secant, secant)
+        slope = torch.where(distance.abs() > FAR_APART, STEEPER * secant, secant)
         slope = torch.where(curved, turned, slope)
         if self.curve.concave:
             # It is a little concave: where two points without a third lie on either side of the
@@ -134,10 +144,15 @@ class SecantSearch:
             slope = torch.where(across, slope * torch.where(y > 0, FLATTER, STEEPER_BELOW), slope)
         self.slope[rows], self.bend[rows] = secant, distance
         usual = torch.where(y > 0, self.usual[1] + STEEPENING * y, self.usual[0])
-        return torch.where(slope.isfinite(), slope, usual).clamp(1.0, 6.0), curved
+        return torch.where(slope.isfinite(), slope, usual).clamp(*SLOPES), curved
+
+
+def bounded_step(step: Tensor) -> Tensor:
+    """Return steps, of the logarithms of radii, that are not too long."""
+    return step.clamp(-SHRINK, GROW)
 
 
 def log_loss(loss: Tensor) -> Tensor:
     """Return the logarithm, float64, finite whatever the loss."""
-    known = loss.to(torch.float64).nan_to_num(nan=1e12, posinf=1e12)
-    return known.clamp(min=1e-6, max=1e12).log()
+    known = loss.to(torch.float64).nan_to_num(nan=LOSSES[1], posinf=LOSSES[1])
+    return known.clamp(*LOSSES).log()

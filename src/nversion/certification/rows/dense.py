@@ -9,12 +9,13 @@ Zhang et al. 2018). Convolutions go back as transposed convolutions.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nversion.certification.ball import weighted_sums
+from nversion.certification.ball import CACHED, weighted_sums
 from nversion.certification.network.graph import (
     Activation,
     Convolution,
@@ -27,10 +28,14 @@ from nversion.certification.network.graph import (
 )
 from nversion.certification.planes.planes import Planes
 
-__all__ = ["DenseRows", "output_padding", "stacked_rows", "through_dense"]
-
-CACHED = 160_000
-"""Elements of a tensor that is written and read again at once: these stay in the cache."""
+__all__ = [
+    "DenseRows",
+    "both_constants",
+    "both_slopes",
+    "output_padding",
+    "stacked_rows",
+    "through_dense",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +89,9 @@ class DenseRows:
         """
         flat, rise = negative.flatten(2), planes.rise[:, None]
         added = weighted_sums(flat, planes.lift.flatten(1))
-        above = planes.coupled
+        above = planes.together
         if above is not None:
-            gain, better = above.shared.gain(flat)
+            gain, better = above.ball.gain(flat)
             lift = above.upper_shift - planes.lower_shift
             together = weighted_sums(flat, lift.flatten(1)) + gain
             added = torch.where(better, together, added)
@@ -197,9 +202,7 @@ def through_dense(weight: Tensor, bias: Tensor, planes: Planes, inner: Dense) ->
         planes: of the activation that they read, [count, neurons before].
         inner: the layer that the activation reads.
     """
-    size = weight.abs()
-    half = planes.rise / 2
-    middle = planes.lower + half
+    size, (middle, half) = weight.abs(), both_slopes(planes)
     count, rows = len(half), len(weight)
     a = weight.new_empty(count, 2, rows, inner.weight.shape[1])
     for image in range(count):
@@ -209,12 +212,50 @@ def through_dense(weight: Tensor, bias: Tensor, planes: Planes, inner: Dense) ->
             products.append((w[:, used] * slopes[used]) @ inner.weight[used])
         torch.add(products[1], products[0], out=a[image, 0])
         torch.sub(products[1], products[0], out=a[image, 1])
+
+    def summed(x: Tensor, w: Tensor) -> Tensor:
+        return x @ w.t()
+
+    constant = both_constants(planes, (middle, half), inner.bias, weight, bias, summed)
+    return DenseRows(a.flatten(1, 2), constant)
+
+
+def both_slopes(planes: Planes) -> tuple[Tensor, Tensor]:
+    """Return c and d: the slopes are ``c - d`` below and ``c + d`` above."""
+    half = planes.rise / 2
+    return planes.lower + half, half
+
+
+def both_constants(
+    planes: Planes,
+    slopes: tuple[Tensor, Tensor],
+    inner: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    summed: Callable[[Tensor, Tensor], Tensor],
+) -> Tensor:
+    """Return the constants of a layer's rows that have gone through an activation and a layer.
+
+    Args:
+        planes: of the activation that the layer reads, [count, *shape].
+        slopes: its c and d (:func:`both_slopes`).
+        inner: the bias of the layer that the activation reads, which broadcasts to these.
+        weight: of the layer's neurons.
+        bias: likewise.
+        summed: adds up values of the activation's neurons, [count, *shape], with such weights.
+
+    Returns:
+        Those of the lower bounds, then those of the negated upper bounds, in the first axis of
+        neurons.
+    """
+    middle, half = slopes
     positive, negative = weight.clamp(min=0.0), weight.clamp(max=0.0)
-    added = (middle * inner.bias) @ weight.t() + bias
-    taken = (half * inner.bias) @ size.t()
-    low = added - taken + planes.upper_shift @ negative.t() + planes.lower_shift @ positive.t()
-    high = -added - taken - planes.upper_shift @ positive.t() - planes.lower_shift @ negative.t()
-    return DenseRows(a.flatten(1, 2), torch.cat([low, high], dim=1))
+    added = summed(middle * inner, weight) + bias
+    taken = summed(half * inner, weight.abs())
+    upper, lower = planes.upper_shift, planes.lower_shift
+    low = added - taken + summed(upper, negative) + summed(lower, positive)
+    high = -added - taken - summed(upper, positive) - summed(lower, negative)
+    return torch.cat([low, high], dim=1)
 
 
 def stacked_rows(weight: Tensor, bias: Tensor, count: int) -> DenseRows:

@@ -62,13 +62,11 @@ class PatchRows:
         large, small = self, other
         if small.geometry.kernel[0] > large.geometry.kernel[0]:
             large, small = small, large
-        inner, outer = small.geometry, large.geometry
-        first = [outer.padding[i] - inner.padding[i] for i in range(2)]
-        last = [outer.kernel[i] - inner.kernel[i] - first[i] for i in range(2)]
-        if outer.stride != inner.stride or min(*first, *last) < 0:
+        border = large.geometry.border(small.geometry)
+        if border is None:
             raise ValueError("windows of two branches do not fit into each other")
-        windows = small.a.reshape(*small.a.shape[:3], small.channels, *inner.kernel)
-        widened = functional.pad(windows, (first[1], last[1], first[0], last[0]))
+        windows = small.a.reshape(*small.a.shape[:3], small.channels, *small.geometry.kernel)
+        widened = functional.pad(windows, border)
         return dataclasses.replace(
             large,
             a=large.a + widened.flatten(3),

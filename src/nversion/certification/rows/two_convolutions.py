@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from nversion.certification.network.graph import Convolution, dilated, ungrouped
 from nversion.certification.planes.planes import Planes
+from nversion.certification.rows.dense import both_constants, both_slopes
 from nversion.certification.rows.geometry import own_geometry
 from nversion.certification.rows.patches import BLOCK, PatchRows, window_matrix
 
@@ -42,22 +43,15 @@ def through_two(
     own = own_geometry(node)
     outer = own.before(inner)
     matrix = window_matrix(inner, own.kernel)
-    half = planes.rise / 2
-    middle = planes.lower + half
-    bias = inner.bias[:, None, None]
+    middle, half = both_slopes(planes)
 
     def summed(x: Tensor, w: Tensor) -> Tensor:
         return functional.conv2d(x, w, None, node.stride, node.padding).flatten(2)
 
-    size, negative, positive = kernels.abs(), kernels.clamp(max=0.0), kernels.clamp(min=0.0)
-    added = summed(middle * bias, kernels) + node.bias[:, None]
-    taken = summed(half * bias, size)
-    low = added - taken + summed(planes.upper_shift, negative)
-    low = low + summed(planes.lower_shift, positive)
-    high = -added - taken - summed(planes.upper_shift, positive)
-    high = high - summed(planes.lower_shift, negative)
+    before, bias = inner.bias[:, None, None], node.bias[:, None]
+    constant = both_constants(planes, (middle, half), before, kernels, bias, summed)
     if weight.numel() * matrix.shape[1] <= FILTERS:
-        taken_a = windows_of(half, node, mixed_filters(size, matrix))
+        taken_a = windows_of(half, node, mixed_filters(kernels.abs(), matrix))
         a = _both_signs(
             windows_of(middle, node, mixed_filters(kernels, matrix)), taken_a, len(weight)
         )
@@ -67,7 +61,7 @@ def through_two(
     a = a.flatten(1, 2)
     if not outer.inside(shape):
         a = a * outer.cut(a.new_ones(1, *shape))[:, None]
-    return PatchRows(a, torch.cat([low, high], dim=1), shape[0], outer)
+    return PatchRows(a, constant, shape[0], outer)
 
 
 def mixed_filters(kernels: Tensor, matrix: Tensor) -> Tensor:

@@ -7,18 +7,20 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from nversion.certification.ball import Ball, Reach, dual_norm, weighted_sums
+from nversion.certification.ball import Reach, dual_norm, per_image, weighted_sums
 from nversion.certification.network.graph import Flatten, MaxPool, Network, Sum, tiles
 from nversion.certification.planes.planes import Planes
+from nversion.certification.problem import Rivals
+from nversion.certification.region import Region
 from nversion.certification.rows.dense import DenseRows
 from nversion.certification.rows.patches import PatchRows
 
-__all__ = ["Rows", "least", "margin_rows", "walk"]
+__all__ = ["Minimum", "Rows", "back_to_image", "margin_rows", "minimum"]
 
 Rows = DenseRows | PatchRows
 
 
-def walk(network: Network, start: int, rows: Rows, planes: dict[int, Planes]) -> Rows:
+def back_to_image(network: Network, start: int, rows: Rows, planes: dict[int, Planes]) -> Rows:
     """Take rows over node `start` back to the image."""
     pending: dict[int, Rows] = {start: rows}
     for index in range(start, 0, -1):
@@ -53,16 +55,28 @@ def _deposit(network: Network, pending: dict[int, Rows], index: int, rows: Rows)
         pending[index] = first.plus(second)
 
 
-def least(
-    rows: Rows, images: Tensor, radii: Tensor, ball: Ball
-) -> tuple[Tensor, Tensor, Tensor, Reach]:
-    """Minimise rows over the image.
+@dataclasses.dataclass(frozen=True)
+class Minimum:
+    """Rows over the image, and how small they are at the least.
 
-    Returns:
-        The minima [count, rows (and positions)], the values at the image itself, the coefficients
-        with pixels as the last axis, and the reach laid out to fit them.
+    Attributes:
+        rows: over the image.
+        lower: the minima over each image's ball, [count, rows (and positions)].
+        center: the values at the images themselves, likewise.
+        a: the coefficients with pixels as the last axis.
+        reach: how far pixels may go, laid out to fit the coefficients.
     """
-    reach = ball.reach(images)
+
+    rows: Rows
+    lower: Tensor
+    center: Tensor
+    a: Tensor
+    reach: Reach
+
+
+def minimum(rows: Rows, region: Region) -> Minimum:
+    """Minimise rows over the image."""
+    images, reach = region.images, region.reach()
 
     def laid(x: Tensor) -> Tensor:
         if isinstance(rows, PatchRows):
@@ -70,30 +84,30 @@ def least(
         return x.reshape(len(x), 1, -1)
 
     a = rows.a if isinstance(rows, PatchRows) else rows.a.flatten(2)
-    spread = radii.reshape(-1, *([1] * (rows.constant.ndim - 1)))
+    spread = per_image(region.radii, rows.constant)
     if isinstance(rows, PatchRows):
         parts = [(x * y).sum(dim=-1) for x, y in zip(a, laid(images), strict=True)]
         center = rows.constant + torch.stack(parts)
     elif a.stride(0) == 0:
         center = rows.constant + images.flatten(1) @ a[0].t()
-        if ball.box is None:
+        if region.ball.box is None:
             # The first layer's rows are the same for all images, and so are their norms.
-            return center - dual_norm(a[0], ball.norm) * spread, center, a, reach
+            lower = center - dual_norm(a[0], region.norm) * spread
+            return Minimum(rows, lower, center, a, reach)
     else:
         center = rows.constant + weighted_sums(a, images.flatten(1))
     if reach.down is not None and reach.up is not None:
         reach = Reach(reach.norm, laid(reach.down), laid(reach.up))
-    return center + reach.minimum(a, spread)[0], center, a, reach
+    return Minimum(rows, center + reach.minimum(a, spread)[0], center, a, reach)
 
 
-def margin_rows(network: Network, labels: Tensor, others: Tensor) -> DenseRows:
+def margin_rows(network: Network, rivals: Rivals) -> DenseRows:
     """Return rows ``logit[label] - logit[other]`` over the last node.
 
     Args:
         network: gives the number of classes and the precision.
-        labels: int64 [count].
-        others: int64 [count, rows].
+        rivals: the labels and the others.
     """
-    identity = torch.eye(network.classes, dtype=network.dtype, device=labels.device)
-    a = identity[labels][:, None] - identity[others]
+    identity = torch.eye(network.classes, dtype=network.dtype, device=rivals.labels.device)
+    a = identity[rivals.labels][:, None] - identity[rivals.others]
     return DenseRows(a, a.new_zeros(a.shape[:2]))

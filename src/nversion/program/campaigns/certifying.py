@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nversion.certification.certify import random_targets
 from nversion.certification.smoothing import SmoothingResult, certify_smoothing
+from nversion.certification.targets import random_targets
 from nversion.datasets import TestImages
 from nversion.errors import InputError, NVersionError, UnsupportedModuleError
 from nversion.files import replacing, write_json
