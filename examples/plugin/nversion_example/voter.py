@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from nversion.program import SoftVoter
-from nversion.program.certificates.problem import Problem
+from nversion.program.certificates.problem import VoteProblem
 from nversion.program.certificates.registry import certifies
 from nversion.program.certificates.softmaxes import monotone_radii
 from nversion.program.model import Program
@@ -39,7 +39,7 @@ def smallest(values: Tensor) -> Tensor:
 
 
 @certifies(LeastDoubted)
-def doubted_radii(program: Program, problem: Problem) -> Tensor:
+def doubted_radii(program: Program, problem: VoteProblem) -> Tensor:
     """Return certified radii, float64 [count].
 
     The score of a class never falls where a version's probability of it rises, and moves by no more

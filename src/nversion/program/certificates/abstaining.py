@@ -22,14 +22,14 @@ from torch import Tensor
 from nversion.errors import InputError
 from nversion.program.abstention import Abstention
 from nversion.program.certificates.counts import radii_of_votes
-from nversion.program.certificates.problem import Problem
+from nversion.program.certificates.problem import VoteProblem
 from nversion.program.certificates.softmaxes import mean_lead_radii
 from nversion.program.model import Program
 from nversion.program.voters import Consensus, KOfN, Majority, MeanSoftmax, Plurality
 
 __all__ = ["Guard", "guard_of"]
 
-Guard = Callable[[Program, Problem], Tensor]
+Guard = Callable[[Program, VoteProblem], Tensor]
 """Takes a program and images whose verdict is their label, and returns radii float64 [count] within
 which the verdict is not withheld, if it is the label."""
 
@@ -58,7 +58,7 @@ def guard_of(program: Program) -> Guard | None:
     )
 
 
-def _agreeing_radii(abstention: Abstention, program: Program, problem: Problem) -> Tensor:
+def _agreeing_radii(abstention: Abstention, program: Program, problem: VoteProblem) -> Tensor:
     needed = abstention.votes(len(program.models))
     if needed == 0:
         return torch.full((len(problem.labels),), math.inf, dtype=torch.float64)
@@ -66,10 +66,10 @@ def _agreeing_radii(abstention: Abstention, program: Program, problem: Problem) 
     return own.sort(dim=0, descending=True).values[needed - 1]
 
 
-def _mean_margins(abstention: Abstention, program: Program, problem: Problem) -> Tensor:
+def _mean_margins(abstention: Abstention, program: Program, problem: VoteProblem) -> Tensor:
     return mean_lead_radii(program, problem, abstention.threshold)
 
 
-def _vote_margins(abstention: Abstention, program: Program, problem: Problem) -> Tensor:
+def _vote_margins(abstention: Abstention, program: Program, problem: VoteProblem) -> Tensor:
     total = float(program.worths.sum())
     return radii_of_votes(program, problem, -math.inf, abstention.threshold * total)

@@ -29,7 +29,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nversion.certification.ball import parse_norm
+from nversion.certification.ball import Ball, parse_norm
 from nversion.certification.network.faithful import refuse_additions
 from nversion.certification.rounding import rounded_down
 from nversion.errors import InputError
@@ -42,7 +42,7 @@ from nversion.program.certificates import (  # noqa: F401  (registers the certif
     softmaxes,
 )
 from nversion.program.certificates.abstaining import guard_of
-from nversion.program.certificates.problem import Box, Problem
+from nversion.program.certificates.problem import Box, Options, VoteProblem
 from nversion.program.certificates.registry import certificate_of
 from nversion.program.faults import said
 from nversion.program.model import Program
@@ -86,7 +86,7 @@ def certify_program(
     certificate, guard = certificate_of(program.voter), guard_of(program)
     check_images(images)
     check_labels(labels, len(images))
-    parse_norm(norm)
+    ball = Ball(parse_norm(norm), box)
     refuse_additions(program)
     radii = torch.zeros(len(images), dtype=torch.float64)
     if len(images) == 0:
@@ -100,7 +100,7 @@ def certify_program(
             f"{said(verdict.faults)}; a vote is certified only where all versions have a voice: "
             "leave it out"
         )
-    problem = Problem.of(program, images, labels, norm, method, box, steps, start)
+    problem = VoteProblem.of(program, images, labels, ball, Options(method, steps), start)
     rows = (verdict.labels == problem.labels).nonzero().squeeze(1)
     if len(rows):
         part = problem.rows(rows)

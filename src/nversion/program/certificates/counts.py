@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nversion.program.certificates.leads import certified_vote_radii, vote_leads
-from nversion.program.certificates.problem import Problem
+from nversion.program.certificates.problem import VoteProblem
 from nversion.program.certificates.radius_search import search_radius
 from nversion.program.certificates.registry import certifies
 from nversion.program.model import Program
@@ -21,7 +21,7 @@ __all__ = ["radii_of_votes", "voted_radii"]
 
 
 @certifies(Plurality, Majority, KOfN, Consensus)
-def voted_radii(program: Program, problem: Problem) -> Tensor:
+def voted_radii(program: Program, problem: VoteProblem) -> Tensor:
     """Return radii within which the label keeps the most votes, and enough, float64 [count].
 
     Where the label leads by a vote, consensus breaks no tie.
@@ -30,7 +30,9 @@ def voted_radii(program: Program, problem: Problem) -> Tensor:
     return radii_of_votes(program, problem, program.voter.votes_needed(program.worths))
 
 
-def radii_of_votes(program: Program, problem: Problem, needed: float, ahead: float = 0.0) -> Tensor:
+def radii_of_votes(
+    program: Program, problem: VoteProblem, needed: float, ahead: float = 0.0
+) -> Tensor:
     """Return radii within which the label keeps so many votes, float64 [count].
 
     Args:
@@ -53,7 +55,7 @@ def radii_of_votes(program: Program, problem: Problem, needed: float, ahead: flo
             own, problem.classes, problem.labels, weights=worth, needed=needed
         )
 
-    def judged(bounds: Tensor, part: Problem) -> Tensor:
+    def judged(bounds: Tensor, part: VoteProblem) -> Tensor:
         # Votes come in jumps, so only the sign tells anything: the search then bisects.
         lead = vote_leads(bounds, part.labels, part.classes, worth, needed, ahead)
         holds = lead > 0

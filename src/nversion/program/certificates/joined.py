@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nversion.errors import UnsupportedModuleError
 from nversion.models import dtype_of
-from nversion.program.certificates.problem import Problem
+from nversion.program.certificates.problem import VoteProblem
 from nversion.program.certificates.radius_search import search_radius
 from nversion.program.certificates.registry import certifies
 from nversion.program.model import Program
@@ -37,31 +37,29 @@ class JoinedLogits(nn.Module):
 
 
 @certifies(MeanLogits)
-def joined_radii(program: Program, problem: Problem) -> Tensor:
+def joined_radii(program: Program, problem: VoteProblem) -> Tensor:
     """Return radii within which the joined network keeps its class, float64 [count].
 
     Where the certifier cannot take it as a whole, the versions' margins are bounded one by one and
     averaged.
     """
     shares = program.shares
-    rivals = torch.ones_like(problem.logits[0], dtype=torch.bool)
-    rivals = rivals.scatter(1, problem.labels[:, None], False)
     joined = JoinedLogits(program.models, shares)
 
-    def smallest(margins: Tensor, rows: Tensor) -> Tensor:
-        return margins.masked_fill(~rivals[rows], torch.inf).amin(dim=1) - LOG_STEP
+    def smallest(margins: Tensor, part: VoteProblem) -> Tensor:
+        return part.least(margins) - LOG_STEP
 
     def averaged(rows: Tensor, radii: Tensor) -> Tensor:
         part = problem.rows(rows)
         bounds = part.member_bounds(program, part.labels.expand(part.logits.shape[:2]), radii)
-        return smallest((bounds * shares[:, None, None]).sum(dim=0), rows)
+        return smallest((bounds * shares[:, None, None]).sum(dim=0), part)
 
     def whole(rows: Tensor, radii: Tensor) -> Tensor:
         part = problem.rows(rows)
-        return smallest(part.bounds(joined, part.labels, radii), rows)
+        return smallest(part.bounds(joined, part.labels, radii), part)
 
     margins = (problem.margins(problem.labels) * shares[:, None, None]).sum(dim=0)
-    at_zero = smallest(margins, torch.arange(len(problem.labels)))
+    at_zero = smallest(margins, problem)
     try:
         found = _whole_radii(joined, problem)
     except UnsupportedModuleError:
@@ -72,7 +70,7 @@ def joined_radii(program: Program, problem: Problem) -> Tensor:
     return search_radius(whole, at_zero, start, torch.minimum(found, problem.limit))
 
 
-def _whole_radii(joined: JoinedLogits, problem: Problem) -> Tensor:
+def _whole_radii(joined: JoinedLogits, problem: VoteProblem) -> Tensor:
     """Return the radii of the joined network, float64 [count].
 
     Raises:

@@ -4,37 +4,49 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from nversion.certification import MarginBounds, certify
-from nversion.certification.ball import LARGEST_RADIUS, parse_norm
+from nversion.certification.ball import LARGEST_RADIUS, Ball
+from nversion.certification.inputs import Box
+from nversion.certification.problem import Problem, Rivals
 from nversion.models import check_labels, evaluate, frozen
 from nversion.program.model import Program
 
-__all__ = ["Box", "Problem"]
-
-Box = tuple[float, float] | None
+__all__ = ["Box", "Options", "VoteProblem"]
 
 FIRST_RADIUS = {1.0: 0.3, 2.0: 0.1, math.inf: 0.02}
 
 
 @dataclasses.dataclass(frozen=True)
-class Problem:
-    """Images to certify, on the CPU, and what the versions make of them.
+class Options:
+    """How versions are bounded, as :func:`nversion.certification.certify` has it.
 
-    `logits` float64 [versions, count, classes]; `bounded`: what bounds the margins of the modules
-    that were asked about so far.
+    Attributes:
+        method: "interval", "linear" or "alpha".
+        steps: how many times "alpha" improves its slopes.
     """
 
-    images: Tensor
-    labels: Tensor
-    logits: Tensor
-    norm: float
     method: str
-    box: Box
     steps: int
+
+
+@dataclasses.dataclass(frozen=True)
+class VoteProblem(Problem):
+    """Images whose verdict is to be certified, on the CPU, and what the versions make of them.
+
+    Attributes:
+        logits: float64 [versions, count, classes].
+        options: how versions are bounded.
+        start: radii to begin a search with, float64 [count], 0 where there are none; None: none.
+        bounded: what bounds the margins of the modules that were asked about so far.
+    """
+
+    logits: Tensor
+    options: Options
     start: Tensor | None
     bounded: dict[nn.Module, MarginBounds] = dataclasses.field(default_factory=dict)
 
@@ -44,26 +56,23 @@ class Problem:
         program: Program,
         images: Tensor,
         labels: Tensor,
-        norm: float | str,
-        method: str,
-        box: Box,
-        steps: int,
+        ball: Ball,
+        options: Options,
         start: Tensor | None,
-    ) -> Problem:
+    ) -> VoteProblem:
         """Return the problem of some images; the arguments are those of `certify_program`."""
         images, labels = images.detach().cpu(), labels.cpu()
         with frozen(program):
             logits = torch.stack([evaluate(model, images) for model in program.models]).double()
         check_labels(labels, len(images), logits.shape[2])
         start = None if start is None else start.detach().cpu().double()
-        return cls(images, labels, logits, parse_norm(norm), method, box, steps, start)
+        rivals = Rivals.all(labels, logits.shape[2])
+        return cls(images, rivals, ball, logits, options, start)
 
-    def rows(self, chosen: Tensor) -> Problem:
+    def rows(self, chosen: Tensor) -> Self:
         """Return the same problem of some of the images, chosen by their numbers int64 [rows]."""
         return dataclasses.replace(
-            self,
-            images=self.images[chosen],
-            labels=self.labels[chosen],
+            super().rows(chosen),
             logits=self.logits[:, chosen],
             start=None if self.start is None else self.start[chosen],
         )
@@ -76,16 +85,17 @@ class Problem:
     @property
     def limit(self) -> Tensor:
         """The radii at which the balls hold all valid images, float64 [count]."""
-        if self.box is None:
-            largest = LARGEST_RADIUS[self.norm]
+        norm, box = self.ball.norm, self.ball.box
+        if box is None:
+            largest = LARGEST_RADIUS[norm]
         else:
-            largest = self.images[0].numel() ** (1 / self.norm) * (self.box[1] - self.box[0])
+            largest = self.images[0].numel() ** (1 / norm) * (box[1] - box[0])
         return torch.full((len(self.images),), largest, dtype=torch.float64)
 
     @property
     def first(self) -> Tensor:
         """Radii to begin a search with, float64 [count]."""
-        usual = torch.full((len(self.images),), FIRST_RADIUS[self.norm], dtype=torch.float64)
+        usual = torch.full((len(self.images),), FIRST_RADIUS[self.ball.norm], dtype=torch.float64)
         return usual if self.start is None else torch.where(self.start > 0, self.start, usual)
 
     def certify(self, model: nn.Module, labels: Tensor) -> Tensor:
@@ -94,10 +104,10 @@ class Problem:
             model,
             self.images,
             labels,
-            self.norm,
-            method=self.method,
-            box=self.box,
-            steps=self.steps,
+            self.ball.norm,
+            method=self.options.method,
+            box=self.ball.box,
+            steps=self.options.steps,
         )
         return found.double()
 
@@ -107,9 +117,9 @@ class Problem:
             self.bounded[model] = MarginBounds(
                 model,
                 tuple(self.images.shape[1:]),
-                self.norm,
-                box=self.box,
-                method=self.method,
+                self.ball.norm,
+                box=self.ball.box,
+                method=self.options.method,
                 images=self.images,
             )
         return self.bounded[model](self.images, labels, radii).double()

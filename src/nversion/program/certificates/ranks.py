@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nversion.program.certificates.problem import Problem
+from nversion.program.certificates.problem import VoteProblem
 from nversion.program.certificates.radius_search import search_radius
 from nversion.program.certificates.registry import certifies
 from nversion.program.model import Program
@@ -27,11 +27,11 @@ LOWEST = 60.0
 
 
 @certifies(Borda)
-def ranked_radii(program: Program, problem: Problem) -> Tensor:
+def ranked_radii(program: Program, problem: VoteProblem) -> Tensor:
     """Return radii within which the label keeps the most points, float64 [count]."""
     worth = program.worths
 
-    def judged(margins: Tensor, own: Tensor, part: Problem) -> Tensor:
+    def judged(margins: Tensor, own: Tensor, part: VoteProblem) -> Tensor:
         # Points come in jumps, so only the sign tells anything: the search then bisects.
         found = point_leads(margins, own, part.labels, part.classes, worth)
         return torch.where(found > 0, 1.0, -1.0)

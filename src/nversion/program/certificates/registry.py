@@ -11,13 +11,13 @@ from collections.abc import Callable
 from torch import Tensor
 
 from nversion.errors import InputError
-from nversion.program.certificates.problem import Problem
+from nversion.program.certificates.problem import VoteProblem
 from nversion.program.model import Program
 from nversion.program.voters import Voter
 
 __all__ = ["Certificate", "certificate_of", "certifies", "is_certified"]
 
-Certificate = Callable[[Program, Problem], Tensor]
+Certificate = Callable[[Program, VoteProblem], Tensor]
 """Takes a program and images whose verdict is their label, and returns radii float64 [count] within
 which no change of the image changes the verdict; 0 where nothing can be proven."""
 

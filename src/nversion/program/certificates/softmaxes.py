@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nversion.program.certificates.leads import mean_softmax_leads, monotone_leads
-from nversion.program.certificates.problem import Problem
+from nversion.program.certificates.problem import VoteProblem
 from nversion.program.certificates.radius_search import search_radius
 from nversion.program.certificates.registry import certifies
 from nversion.program.model import Program
@@ -31,12 +31,12 @@ labels and the versions' own classes, as :func:`nversion.program.certificates.le
 
 
 @certifies(MeanSoftmax)
-def mean_radii(program: Program, problem: Problem) -> Tensor:
+def mean_radii(program: Program, problem: VoteProblem) -> Tensor:
     """Return radii within which the label keeps the largest mean probability, float64 [count]."""
     return mean_lead_radii(program, problem, 0.0)
 
 
-def mean_lead_radii(program: Program, problem: Problem, ahead: float) -> Tensor:
+def mean_lead_radii(program: Program, problem: VoteProblem, ahead: float) -> Tensor:
     """Return radii within which the label leads in mean probability by so much, [count]."""
 
     def leads(margins: Tensor, own: Tensor, labels: Tensor, classes: Tensor) -> Tensor:
@@ -46,13 +46,13 @@ def mean_lead_radii(program: Program, problem: Problem, ahead: float) -> Tensor:
 
 
 @certifies(MedianSoftmax)
-def median_radii(program: Program, problem: Problem) -> Tensor:
+def median_radii(program: Program, problem: VoteProblem) -> Tensor:
     """Return radii within which the label keeps the largest median probability, float64 [count]."""
     return monotone_radii(program, problem, median)
 
 
 @certifies(TrimmedMean)
-def trimmed_radii(program: Program, problem: Problem) -> Tensor:
+def trimmed_radii(program: Program, problem: VoteProblem) -> Tensor:
     """Return radii within which the label keeps the largest trimmed mean, float64 [count]."""
     voter = program.voter
     assert isinstance(voter, TrimmedMean)
@@ -60,13 +60,13 @@ def trimmed_radii(program: Program, problem: Problem) -> Tensor:
 
 
 @certifies(MaximumConfidence)
-def maximum_radii(program: Program, problem: Problem) -> Tensor:
+def maximum_radii(program: Program, problem: VoteProblem) -> Tensor:
     """Return radii within which the label keeps the largest maximum, float64 [count]."""
     return monotone_radii(program, problem, maximum)
 
 
 def monotone_radii(
-    program: Program, problem: Problem, scores: Callable[[Tensor], Tensor]
+    program: Program, problem: VoteProblem, scores: Callable[[Tensor], Tensor]
 ) -> Tensor:
     """Return radii within which the label keeps the largest score, float64 [count].
 
@@ -83,7 +83,7 @@ def monotone_radii(
     return _radii(program, problem, leads)
 
 
-def _radii(program: Program, problem: Problem, judged: Leads) -> Tensor:
+def _radii(program: Program, problem: VoteProblem, judged: Leads) -> Tensor:
     def leads(rows: Tensor, radii: Tensor) -> Tensor:
         part = problem.rows(rows)
         margins = part.member_bounds(program, part.labels.expand(part.logits.shape[:2]), radii)
