@@ -56,6 +56,9 @@ LIGHTEST = 0.2
 """The least mass of a neuron that may bend: the expected move is only a guess, and too large an L
 costs less than too small a one."""
 
+BENDING = 1e-6
+"""By how much, beside its value, the plane above a neuron must exceed it for it to bend."""
+
 PARABOLAS_PAY = 2.0
 """The parabolas' slopes are taken where they leave less than one part in so many of the gap: the
 squares cost as much again."""
@@ -208,7 +211,7 @@ def share_ball(windows: Windows, slopes: Tensor, shift: Tensor, radii: Tensor) -
         return (slopes * windows.center).sum(dim=1)
 
     ordinary = (heights(slopes) + shift - values).clamp(min=0.0)
-    bends = ordinary > 1e-6 * (1.0 + values.abs())
+    bends = ordinary > BENDING * (1.0 + values.abs())
     count = bends.sum(dim=1).clamp(min=1)
     expected = EXPECTED if windows.center.shape[1] == 1 else EXPECTED_WINDOW
     move = (expected * radii / count.sqrt())[:, None]

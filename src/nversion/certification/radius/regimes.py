@@ -20,7 +20,17 @@ from nversion.certification.network.graph import Network
 from nversion.certification.radius.effort import Effort, has_pools, has_windows
 from nversion.certification.radius.secant import Curve
 
-__all__ = ["NESTED", "PLAIN", "POOLED", "POOLED_LINF", "SHARED", "Guess", "Regime", "regime"]
+__all__ = [
+    "NESTED",
+    "PLAIN",
+    "POOLED",
+    "POOLED_LINF",
+    "SHARED",
+    "SHARED_DENSE",
+    "Guess",
+    "Regime",
+    "regime",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +66,8 @@ class Regime:
         caution: by which share of its last step to fall short. A secant is wrong by about this
             share, and a last pass that fails costs more than a shortfall.
         enough: the share of a radius that is proved at which the float64 pass is not repeated.
-        room_left: how far, in logarithms, the loss may be from 1 for that; once it is repeated
-            with a larger radius.
+        room_left: how far below 1, in logarithms, the loss may be for the float64 pass not to be
+            repeated, once, with a larger radius.
         step_back: the slope along which a float64 pass that failed steps back.
     """
 
@@ -117,7 +127,7 @@ SHARED = dataclasses.replace(
 """Neurons share the ball, in a network with windows; never in Linf."""
 
 NESTED = Regime(
-    # Ranges of derivatives move in steps, as neurons come to be on or off.
+    # There may be steps, where neurons come to be on or off.
     curve=Curve(tolerance=0.035, near=(0.03, 0.03, 0.03), aim=0.995, stepped=True),
     slopes=(1.45, 2.55),
     # For the first of the smaller balls; never in Linf.
