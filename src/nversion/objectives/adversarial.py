@@ -25,31 +25,25 @@ import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
 from torch import Tensor
 
 from nversion.errors import InputError
+from nversion.objectives.attacking import BallObjective, check_attack
 from nversion.objectives.base import Batch, StepObjective, ramped
-from nversion.objectives.perturbations import Ball, bisected, climbed, decoupled
+from nversion.objectives.perturbations import (
+    Ball,
+    bisected,
+    decoupled,
+    summed_loss,
+    worst_images,
+)
 
-__all__ = ["Adversarial", "DecoupledDirection", "MaxMargin", "Trades", "check_attack"]
+__all__ = ["Adversarial", "DecoupledDirection", "MaxMargin", "Trades"]
 
 HALVINGS = 10
 """Of the way to a wrong image, as MMA's authors take."""
 
 
-def check_attack(norm: str, radius: float, steps: int, ramp: float) -> Ball:
-    """Return the ball that an objective attacks in.
-
-    Raises:
-        InputError: one of its options is malformed.
-    """
-    if steps < 1:
-        raise InputError(f"steps must be at least 1, not {steps}")
-    if not 0 <= ramp <= 1:
-        raise InputError(f"ramp must be in [0, 1], not {ramp}")
-    return Ball.checked(norm, radius)
-
-
 @final
 @dataclasses.dataclass(frozen=True)
-class Adversarial(StepObjective):
+class Adversarial(BallObjective):
     """Cross-entropy at the worst images that PGD finds (Madry et al. 2018).
 
     Attributes:
@@ -69,20 +63,13 @@ class Adversarial(StepObjective):
     clean: float = 0.0
 
     def __post_init__(self) -> None:
-        check_attack(self.norm, self.radius, self.steps, self.ramp)
+        super().__post_init__()
         if not 0 <= self.clean < 1:
             raise InputError(f"clean must be in [0, 1), not {self.clean}")
 
     def step(self, batch: Batch) -> Tensor:
         """Return the mean loss at the attacked images."""
-        ball = Ball.checked(self.norm, self.radius).scaled(ramped(0, 1, batch.progress, self.ramp))
-        images = batch.images.float()
-
-        def loss(points: Tensor) -> Tensor:
-            return F.cross_entropy(batch.logits(points), batch.targets, reduction="sum")
-
-        with batch.attacked():
-            worst = climbed(images, ball, self.steps, loss, batch.draws)
+        worst = self.worst(batch, summed_loss(batch.targets))
         attacked = F.cross_entropy(batch.logits(worst), batch.targets)
         if not self.clean:
             return attacked
@@ -120,7 +107,7 @@ class DecoupledDirection(StepObjective):
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Trades(StepObjective):
+class Trades(BallObjective):
     """Cross-entropy plus beta times the divergence at the worst images beside (TRADES, 2019).
 
     Attributes:
@@ -140,23 +127,19 @@ class Trades(StepObjective):
     ramp: float = 0.5
 
     def __post_init__(self) -> None:
-        check_attack(self.norm, self.radius, self.steps, self.ramp)
+        super().__post_init__()
         if self.beta < 0:
             raise InputError(f"beta must be 0 or more, not {self.beta}")
 
     def step(self, batch: Batch) -> Tensor:
         """Return the loss on the images and the weighted divergence."""
-        ball = Ball.checked(self.norm, self.radius).scaled(ramped(0, 1, batch.progress, self.ramp))
-        images = batch.images.float()
-        with batch.attacked():
-            with torch.no_grad():
-                original = batch.logits(images).softmax(dim=1)
+        with batch.attacked(), torch.no_grad():
+            original = batch.logits(batch.images.float()).softmax(dim=1)
 
-            def divergence(points: Tensor) -> Tensor:
-                outputs = batch.logits(points).log_softmax(dim=1)
-                return F.kl_div(outputs, original, reduction="sum")
+        def divergence(logits: Tensor) -> Tensor:
+            return F.kl_div(logits.log_softmax(dim=1), original, reduction="sum")
 
-            worst = climbed(images, ball, self.steps, divergence, batch.draws)
+        worst = self.worst(batch, divergence)
         logits = batch.logits()
         moved = F.kl_div(
             batch.logits(worst).log_softmax(dim=1), logits.softmax(dim=1), reduction="batchmean"
@@ -195,12 +178,8 @@ class MaxMargin(StepObjective):
         right = logits.argmax(dim=1) == batch.labels
         images = batch.images.float()
         ball = Ball.checked(self.norm, self.radius)
-
-        def loss(points: Tensor) -> Tensor:
-            return F.cross_entropy(batch.logits(points), batch.labels, reduction="sum")
-
+        ends = worst_images(batch, ball, self.steps, summed_loss(batch.labels))
         with batch.attacked():
-            ends = climbed(images, ball, self.steps, loss, batch.draws)
             turned = bisected(batch, images, ends, HALVINGS)
             with torch.no_grad():
                 fooled = batch.logits(ends).argmax(dim=1) != batch.labels

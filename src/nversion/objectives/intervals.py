@@ -20,10 +20,10 @@ import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
 from torch import Tensor, nn
 
 from nversion.errors import InputError, TrainingError
-from nversion.objectives.adversarial import check_attack
+from nversion.objectives.attacking import check_attack
 from nversion.objectives.base import Batch, StepObjective, ramped
 from nversion.objectives.layers import grows, layers, moves
-from nversion.objectives.perturbations import Ball, climbed
+from nversion.objectives.perturbations import Ball, summed_loss, worst_images
 
 __all__ = [
     "Box",
@@ -168,12 +168,7 @@ class ExpressiveInterval(StepObjective):
         if part == 0:
             return F.cross_entropy(batch.logits(), batch.targets)
         ball = Ball.checked("inf", self.radius * part)
-
-        def loss(points: Tensor) -> Tensor:
-            return F.cross_entropy(batch.logits(points), batch.targets, reduction="sum")
-
-        with batch.attacked():
-            worst = climbed(batch.images.float(), ball, self.steps, loss, batch.draws)
+        worst = worst_images(batch, ball, self.steps, summed_loss(batch.targets))
         attacked = F.cross_entropy(batch.logits(worst), batch.targets)
         leads = interval_leads(self.name, batch, self.radius * part)
         return (1 - self.alpha) * attacked + self.alpha * worst_loss(leads)

@@ -25,7 +25,7 @@ from nversion.errors import InputError, TrainingError
 from nversion.objectives.base import Batch, StepObjective, ramped, soft_labels
 from nversion.objectives.layers import grows, layers, moves
 
-__all__ = ["LipschitzMargin", "LipschitzMarginTraining", "lipschitz_constants"]
+__all__ = ["LipschitzMargin", "LipschitzMarginTraining", "RaisedLogits", "lipschitz_constants"]
 
 FIRST_STEPS = 20
 """Power iterations at the first batch; afterwards the vectors are nearly right already."""
@@ -33,10 +33,9 @@ FIRST_STEPS = 20
 TINY = 1e-12
 
 
-@final
 @dataclasses.dataclass(frozen=True)
-class LipschitzMargin(StepObjective):
-    """Cross-entropy with one more logit, for images that are not certified (GloRo, 2021).
+class RaisedLogits(StepObjective):
+    """An objective of logits of which the wrong ones are raised by what a change can do.
 
     Attributes:
         radius: the L2 radius that shall be certified.
@@ -44,18 +43,40 @@ class LipschitzMargin(StepObjective):
         steps: of the power iteration, per batch.
     """
 
-    name: ClassVar[str] = "lipschitz-margin"
     passes: ClassVar[str] = "steps of one image, forward and back"
     radius: float = 1.0
     ramp: float = 0.5
     steps: int = 1
 
     def __post_init__(self) -> None:
-        _check(self.radius, self.ramp, self.steps)
+        if not (math.isfinite(self.radius) and self.radius >= 0):
+            raise InputError(f"radius must be 0 or more and finite, not {self.radius}")
+        if not 0 <= self.ramp <= 1:
+            raise InputError(f"ramp must be in [0, 1], not {self.ramp}")
+        if self.steps < 1:
+            raise InputError(f"steps must be at least 1, not {self.steps}")
+
+    def raised(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the logits, and those with the wrong ones raised by radius * K, both alike."""
+        logits = batch.logits()
+        reach = ramped(0, self.radius, batch.progress, self.ramp)
+        constants = lipschitz_constants(self.name, batch, self.steps)
+        return logits, logits + reach * constants[batch.labels]
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class LipschitzMargin(RaisedLogits):
+    """Cross-entropy with one more logit, for images that are not certified (GloRo, 2021).
+
+    Its options are those of :class:`RaisedLogits`.
+    """
+
+    name: ClassVar[str] = "lipschitz-margin"
 
     def step(self, batch: Batch) -> Tensor:
         """Return the mean cross-entropy over one class more than there are."""
-        logits, raised = _raised(self.name, batch, self.radius, self.ramp, self.steps)
+        logits, raised = self.raised(batch)
         labels = batch.labels[:, None]
         # The right class cannot stand for "not certified" itself.
         others = raised.scatter(1, labels, -math.inf)
@@ -66,47 +87,18 @@ class LipschitzMargin(StepObjective):
 
 @final
 @dataclasses.dataclass(frozen=True)
-class LipschitzMarginTraining(StepObjective):
+class LipschitzMarginTraining(RaisedLogits):
     """Cross-entropy with every wrong logit raised by what a change can do (LMT, 2018).
 
-    Attributes:
-        radius: the L2 radius that shall be certified.
-        ramp: share of the training over which the radius grows from 0.
-        steps: of the power iteration, per batch.
+    Its options are those of :class:`RaisedLogits`.
     """
 
     name: ClassVar[str] = "lmt"
-    passes: ClassVar[str] = "steps of one image, forward and back"
-    radius: float = 1.0
-    ramp: float = 0.5
-    steps: int = 1
-
-    def __post_init__(self) -> None:
-        _check(self.radius, self.ramp, self.steps)
 
     def step(self, batch: Batch) -> Tensor:
         """Return the mean cross-entropy of the raised logits."""
-        _, raised = _raised(self.name, batch, self.radius, self.ramp, self.steps)
+        _, raised = self.raised(batch)
         return F.cross_entropy(raised, batch.targets)
-
-
-def _check(radius: float, ramp: float, steps: int) -> None:
-    if not (math.isfinite(radius) and radius >= 0):
-        raise InputError(f"radius must be 0 or more and finite, not {radius}")
-    if not 0 <= ramp <= 1:
-        raise InputError(f"ramp must be in [0, 1], not {ramp}")
-    if steps < 1:
-        raise InputError(f"steps must be at least 1, not {steps}")
-
-
-def _raised(
-    asking: str, batch: Batch, radius: float, ramp: float, steps: int
-) -> tuple[Tensor, Tensor]:
-    """Return the logits, and the logits with the wrong ones raised by radius * K, both alike."""
-    logits = batch.logits()
-    reach = ramped(0, radius, batch.progress, ramp)
-    constants = lipschitz_constants(asking, batch, steps)
-    return logits, logits + reach * constants[batch.labels]
 
 
 def lipschitz_constants(asking: str, batch: Batch, steps: int) -> Tensor:

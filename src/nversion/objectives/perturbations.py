@@ -13,12 +13,22 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
 from torch import Tensor
 
 from nversion.errors import InputError
 from nversion.objectives.base import Batch
 
-__all__ = ["Ball", "Norm", "bisected", "climbed", "decoupled", "lengths"]
+__all__ = [
+    "Ball",
+    "Norm",
+    "bisected",
+    "climbed",
+    "decoupled",
+    "lengths",
+    "summed_loss",
+    "worst_images",
+]
 
 Norm = Literal["2", "inf"]
 
@@ -105,6 +115,32 @@ def climbed(
     return points.detach()
 
 
+def worst_images(batch: Batch, ball: Ball, steps: int, loss: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the images of balls around a batch's at which a loss of the network is large.
+
+    The network is asked as attacks want it, and handed back in training mode.
+
+    Args:
+        batch: gives images, network and draws.
+        ball: around each image.
+        steps: gradients taken.
+        loss: of the logits of such images, summed over them.
+    """
+    with batch.attacked():
+        return climbed(
+            batch.images.float(),
+            ball,
+            steps,
+            lambda points: loss(batch.logits(points)),
+            batch.draws,
+        )
+
+
+def summed_loss(targets: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return the cross-entropy to the targets, summed over images, as a function of logits."""
+    return lambda logits: F.cross_entropy(logits, targets, reduction="sum")
+
+
 def decoupled(batch: Batch, images: Tensor, radius: float, steps: int) -> Tensor:
     """Return near adversarial images by DDN (Rony et al. 2019), drawn into an L2 ball.
 
@@ -120,7 +156,7 @@ def decoupled(batch: Batch, images: Tensor, radius: float, steps: int) -> Tensor
         points = (images + change).requires_grad_()
         logits = batch.logits(points)
         wrong = (logits.argmax(dim=1) != labels).view(-1, 1, 1, 1)
-        loss = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+        loss = F.cross_entropy(logits, labels, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, points)
         size = lengths(change)
         better = wrong & (size < nearest)

@@ -20,9 +20,9 @@ import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
 from torch import Tensor
 
 from nversion.errors import InputError, TrainingError
-from nversion.objectives.adversarial import check_attack
-from nversion.objectives.base import Batch, StepObjective, ramped, soft_labels
-from nversion.objectives.perturbations import Ball, climbed
+from nversion.objectives.attacking import BallObjective
+from nversion.objectives.base import Batch, soft_labels
+from nversion.objectives.perturbations import summed_loss
 from nversion.objectives.soft_labels import Temperature
 
 __all__ = ["AskTeacher", "RobustDistillation", "RobustSoftLabels"]
@@ -30,7 +30,7 @@ __all__ = ["AskTeacher", "RobustDistillation", "RobustSoftLabels"]
 
 @final
 @dataclasses.dataclass(frozen=True)
-class AskTeacher(StepObjective):
+class AskTeacher(BallObjective):
     """Squared error to what the teacher says of attacked images, and of the images themselves.
 
     Attributes:
@@ -47,9 +47,6 @@ class AskTeacher(StepObjective):
     steps: int = 5
     ramp: float = 0.5
 
-    def __post_init__(self) -> None:
-        check_attack(self.norm, self.radius, self.steps, self.ramp)
-
     def step(self, batch: Batch) -> Tensor:
         """Return the mean of the two squared errors.
 
@@ -61,13 +58,7 @@ class AskTeacher(StepObjective):
                 "the objective oracle asks a teacher, and this training has none; it is for "
                 "students (teacher= of nversion.train)"
             )
-        ball = Ball.checked(self.norm, self.radius).scaled(ramped(0, 1, batch.progress, self.ramp))
-
-        def loss(points: Tensor) -> Tensor:
-            return F.cross_entropy(batch.logits(points), batch.labels, reduction="sum")
-
-        with batch.attacked():
-            worst = climbed(batch.images.float(), ball, self.steps, loss, batch.draws)
+        worst = self.worst(batch, summed_loss(batch.labels))
         told = batch.teacher(worst)
         beside = F.mse_loss(batch.logits(worst).softmax(dim=1), told)
         logits = batch.logits()
@@ -77,7 +68,7 @@ class AskTeacher(StepObjective):
 
 @final
 @dataclasses.dataclass(frozen=True)
-class RobustDistillation(StepObjective):
+class RobustDistillation(BallObjective):
     """ARD: the teacher's softened labels on attacked images, and the true labels on the others.
 
     Attributes:
@@ -99,20 +90,14 @@ class RobustDistillation(StepObjective):
     ramp: float = 0.5
 
     def __post_init__(self) -> None:
-        check_attack(self.norm, self.radius, self.steps, self.ramp)
+        super().__post_init__()
         Temperature(self.temperature)
         if not 0 <= self.alpha <= 1:
             raise InputError(f"alpha must be in [0, 1], not {self.alpha}")
 
     def step(self, batch: Batch) -> Tensor:
         """Return the weighted sum of both losses."""
-        ball = Ball.checked(self.norm, self.radius).scaled(ramped(0, 1, batch.progress, self.ramp))
-
-        def loss(points: Tensor) -> Tensor:
-            return F.cross_entropy(batch.logits(points), batch.labels, reduction="sum")
-
-        with batch.attacked():
-            worst = climbed(batch.images.float(), ball, self.steps, loss, batch.draws)
+        worst = self.worst(batch, summed_loss(batch.labels))
         taught = Temperature(self.temperature).loss(batch.logits(worst), batch.targets)
         return self.alpha * taught + (1 - self.alpha) * F.cross_entropy(
             batch.logits(), batch.labels
@@ -121,7 +106,7 @@ class RobustDistillation(StepObjective):
 
 @final
 @dataclasses.dataclass(frozen=True)
-class RobustSoftLabels(StepObjective):
+class RobustSoftLabels(BallObjective):
     """RSLAD: the teacher's soft labels on attacked images and on the others, and in the attack.
 
     Attributes:
@@ -141,22 +126,19 @@ class RobustSoftLabels(StepObjective):
     ramp: float = 0.5
 
     def __post_init__(self) -> None:
-        check_attack(self.norm, self.radius, self.steps, self.ramp)
+        super().__post_init__()
         if not 0 <= self.attacked <= 1:
             raise InputError(f"attacked must be in [0, 1], not {self.attacked}")
 
     def step(self, batch: Batch) -> Tensor:
         """Return the weighted sum of both divergences."""
-        ball = Ball.checked(self.norm, self.radius).scaled(ramped(0, 1, batch.progress, self.ramp))
         logits = batch.logits()
         labels = soft_labels(batch.targets, logits.shape[1])
 
-        def divergence(points: Tensor) -> Tensor:
-            outputs = batch.logits(points).log_softmax(dim=1)
-            return F.kl_div(outputs, labels, reduction="sum")
+        def divergence(logits: Tensor) -> Tensor:
+            return F.kl_div(logits.log_softmax(dim=1), labels, reduction="sum")
 
-        with batch.attacked():
-            worst = climbed(batch.images.float(), ball, self.steps, divergence, batch.draws)
+        worst = self.worst(batch, divergence)
         outputs = batch.logits(worst).log_softmax(dim=1)
         beside = F.kl_div(outputs, labels, reduction="batchmean")
         here = F.kl_div(logits.log_softmax(dim=1), labels, reduction="batchmean")

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from nversion.errors import InputError
 from nversion.objectives.base import Batch, ramped
-from nversion.objectives.perturbations import Ball, climbed
+from nversion.objectives.perturbations import Ball, summed_loss, worst_images
 from nversion.registry import Registry
 
 __all__ = [
@@ -175,13 +175,7 @@ class TransferReduction(JointObjective):
         ball = Ball.checked("inf", ramped(0, self.radius, first.progress, self.ramp))
         sizes = []
         for batch in batches:
-
-            def climbing(points: Tensor, batch: Batch = batch) -> Tensor:
-                return F.cross_entropy(batch.logits(points), batch.labels, reduction="sum")
-
-            with batch.attacked():
-                images = batch.images.float()
-                worst = climbed(images, ball, self.steps, climbing, batch.draws)
+            worst = worst_images(batch, ball, self.steps, summed_loss(batch.labels))
             worst.requires_grad_()
             total = F.cross_entropy(batch.logits(worst), batch.labels, reduction="sum")
             (gradient,) = torch.autograd.grad(total, worst, create_graph=True)
