@@ -22,21 +22,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nversion.adversarial.tensor_record import check_columns, incomplete, read_record
 from nversion.errors import ArtefactError, InputError
 from nversion.files import (
     digest_of,
-    read_tensors,
     replacing,
     sha256_of_file,
     write_tensors,
     write_text,
 )
 from nversion.models import check_images
-from nversion.reading import check_name, checked, printable
+from nversion.reading import check_name
 
 __all__ = ["COLUMNS", "AdversarialSet"]
 
-KIND = "adversarial-set"
+KIND, WHAT = "adversarial-set", "an adversarial set"
 IMAGES_FILE = "images.safetensors"
 PROVENANCE_FILE = "provenance.csv"
 
@@ -118,13 +118,7 @@ class AdversarialSet:
         check_images(self.images)
         if self.images.dtype != torch.float32:
             raise InputError(f"images must be float32, not {self.images.dtype}")
-        for name, dtype in COLUMNS.items():
-            tensor = getattr(self, name)
-            if not isinstance(tensor, Tensor) or tensor.dtype != dtype:
-                found = getattr(tensor, "dtype", type(tensor).__name__)
-                raise InputError(f"{name} must be a tensor of {dtype}, not {found}")
-            if tensor.shape != (len(self),):
-                raise InputError(f"{name} must be [{len(self)}], not {list(tensor.shape)}")
+        check_columns(self, COLUMNS, len(self))
         for what in ("version", "attack"):
             names: tuple[str, ...] = getattr(self, f"{what}s")
             ids: Tensor = getattr(self, f"{what}_ids")
@@ -190,27 +184,16 @@ class AdversarialSet:
             ArtefactError: a file is missing or damaged, or the two do not belong together.
         """
         path = folder / IMAGES_FILE
-        tensors, metadata = read_tensors(path)
-        if metadata.get("kind") != KIND:
-            found = printable(str(metadata.get("kind")))
-            raise ArtefactError(f"{path}: not an adversarial set, but {found}")
-        header = checked(_Header, metadata, f"{path}: not a complete adversarial set")
+        fields = read_record(path, KIND, _Header, WHAT, beside=["provenance"])
+        provenance = fields.pop("provenance")
         try:
-            loaded = cls(
-                versions=header.versions,
-                attacks=header.attacks,
-                options=header.options,
-                storable=header.storable,
-                **tensors,
-            )
+            loaded = cls(**fields)
         except (TypeError, InputError) as error:
-            raise ArtefactError(f"{path}: not a complete adversarial set ({error})") from error
-        if loaded.digest != header.digest:
-            raise ArtefactError(f"{path}: the content does not match its digest; build it again")
+            raise ArtefactError(f"{path}: not {incomplete(WHAT)} ({error})") from error
         table = folder / PROVENANCE_FILE
         if not table.is_file():
             raise ArtefactError(f"{table}: no such file; build the adversarial set again")
-        if sha256_of_file(table) != header.provenance:
+        if sha256_of_file(table) != provenance:
             raise ArtefactError(
                 f"{table}: was changed, or does not belong to {path}; build the set again"
             )

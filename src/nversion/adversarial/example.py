@@ -22,7 +22,7 @@ from torch import Tensor
 from nversion.adversarial.changes import strongest_change
 from nversion.adversarial.runs import AttackRun
 from nversion.adversarial.summary import AttackSummary
-from nversion.adversarial.tensor_record import incomplete, read_record, write_record
+from nversion.adversarial.tensor_record import check_columns, incomplete, read_record, write_record
 from nversion.errors import ArtefactError, InputError
 from nversion.models import check_images
 from nversion.reading import check_name
@@ -118,10 +118,7 @@ class AttackExample:
                 f"the original must be {list(self.images.shape[1:])} like the others, not "
                 f"{list(self.original.shape)}"
             )
-        for name, dtype in COLUMNS.items():
-            tensor = getattr(self, name)
-            if tensor.dtype != dtype or len(tensor) != len(self.attacks):
-                raise InputError(f"{name} must be {dtype}, one row for each attack")
+        check_columns(self, COLUMNS, len(self.attacks), "attacks")
 
     @classmethod
     def of(cls, runs: Sequence[AttackRun], index: int, original: Tensor) -> AttackExample:
@@ -172,8 +169,8 @@ class AttackExample:
         """
         fields = read_record(path, KIND, _Header, WHAT)
         try:
-            return cls(**{**fields, "attacks": tuple(fields["attacks"])})
-        except (KeyError, TypeError, AttributeError, InputError) as error:
+            return cls(**fields)
+        except (TypeError, InputError) as error:
             raise ArtefactError(f"{path}: not {incomplete(WHAT)} ({error})") from error
 
     def to_json(self, table: Sequence[AttackSummary]) -> dict[str, Any]:

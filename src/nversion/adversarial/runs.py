@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from nversion.adversarial.similarity import structural_similarity
-from nversion.adversarial.tensor_record import incomplete, read_record, write_record
+from nversion.adversarial.tensor_record import check_columns, incomplete, read_record, write_record
 from nversion.attacks import Attack, AttackResult
 from nversion.errors import ArtefactError, InputError
 from nversion.models import check_images
@@ -140,17 +140,7 @@ class AttackRun:
         check_name(self.version, "version", InputError)
         check_name(self.attack, "attack", InputError)
         check_images(self.images)
-        for name, dtype in COLUMNS.items():
-            tensor = getattr(self, name)
-            if not isinstance(tensor, Tensor) or tensor.dtype != dtype:
-                found = getattr(tensor, "dtype", type(tensor).__name__)
-                raise InputError(f"{name} must be a tensor of {dtype}, not {found}")
-            shape = self.images.shape if name == "images" else (len(self),)
-            if tuple(tensor.shape) != tuple(shape):
-                raise InputError(
-                    f"{name} must have one row for each of {len(self)} images, not the shape "
-                    f"{list(tensor.shape)}"
-                )
+        check_columns(self, COLUMNS, len(self))
 
     def __len__(self) -> int:
         return self.images.shape[0]
