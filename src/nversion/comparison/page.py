@@ -5,15 +5,12 @@ Like the report it needs nothing but itself: no scripts, nothing loaded, all tex
 
 from __future__ import annotations
 
-from importlib import resources
-
 import jinja2
-from markupsafe import Markup
 
 from nversion.comparison.compared import ABSENT, Compared
 from nversion.comparison.differences import Difference
 from nversion.evidence.record import Metric
-from nversion.report.figures.palette import ROLES
+from nversion.report.styles import style_sheet
 from nversion.report.values import decimal, percent
 
 __all__ = ["change_text", "page", "value_text"]
@@ -34,7 +31,7 @@ def page(compared: Compared) -> str:
             (row, [value_text(one) for one in row.metrics], _changes(row.metrics, row.differences))
             for row in compared.numbers
         ],
-        styles=_styles(),
+        styles=style_sheet(),
     )
 
 
@@ -77,16 +74,3 @@ def _changes(
 
 def _number(metric: Metric, value: float | None) -> str:
     return percent(value) if metric.unit == "share" else decimal(value, 4)
-
-
-def _styles() -> Markup:
-    """Return the report's style sheet, with a variable for each colour of the palette."""
-    source = resources.files("nversion.report").joinpath("templates", "report.css")
-    light, dark = (
-        "".join(f"--{role.name}:{getattr(role, theme)};" for role in ROLES)
-        for theme in ("light", "dark")
-    )
-    return Markup(
-        f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
-        + source.read_text(encoding="utf-8")
-    )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import quote
@@ -25,9 +24,9 @@ from nversion.report.figures import FIGURES, draw
 from nversion.report.figures.data import figure_csv
 from nversion.report.figures.drawing import NARROW, WIDE, Drawing
 from nversion.report.figures.overview import overview
-from nversion.report.figures.palette import ROLES
 from nversion.report.figures.svg import inline_svg
 from nversion.report.reference import figure_note, reference_for
+from nversion.report.styles import style_sheet, template
 from nversion.report.text import (
     classes,
     faulty,
@@ -139,7 +138,7 @@ def render(results: Results, drawings: Drawings, former: Sequence[tuple[str, str
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script = _script()
+    script = Markup(template("report.js"))
     link = intro.Linker()
     return environment.get_template("report.html").render(
         introduction=link(intro.INTRODUCTION) if results.versions else "",
@@ -160,7 +159,7 @@ def render(results: Results, drawings: Drawings, former: Sequence[tuple[str, str
         config=summary.config(results),
         former=former,
         with_2019=reference_for(results) is not None,
-        styles=_styles(),
+        styles=style_sheet(),
     )
 
 
@@ -300,25 +299,6 @@ def _table(
     key: str, table: Table | None, finding: str | None, *, folded: str = "", unfolded: bool = False
 ) -> list[FigureBlock | TableBlock]:
     return [] if table is None else [TableBlock(key, table, finding, folded, unfolded)]
-
-
-def _styles() -> Markup:
-    """Return the style sheet, with a variable for each colour of the palette."""
-    source = resources.files("nversion.report").joinpath("templates", "report.css")
-    light, dark = (
-        "".join(f"--{role.name}:{getattr(role, theme)};" for role in ROLES)
-        for theme in ("light", "dark")
-    )
-    return Markup(
-        f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
-        + source.read_text(encoding="utf-8")
-    )
-
-
-def _script() -> Markup:
-    """Return the page's script."""
-    source = resources.files("nversion.report").joinpath("templates", "report.js")
-    return Markup(source.read_text(encoding="utf-8"))
 
 
 def _hash(script: str) -> str:
