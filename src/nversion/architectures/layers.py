@@ -70,13 +70,13 @@ class Layer(ABC):
             ArchitectureError: the layer cannot take such an input; the message says why.
         """
 
-    @abstractmethod
     def cost(self, shape: Shape) -> Cost:
-        """Return the layer's cost for an input of `shape`.
+        """Return the layer's cost for an input of `shape`; nothing, unless it says otherwise.
 
         Convolutions and dense layers are counted; what pooling, dropout and activations do
         is not a multiply-add, and batch normalisation folds into its neighbour.
         """
+        return Cost(0, 0)
 
     @abstractmethod
     def modules(self, shape: Shape, generator: torch.Generator) -> list[nn.Module]:
@@ -141,22 +141,30 @@ class Conv(Layer):
         return [_initialised(conv, generator), *_activation(self.activation)]
 
 
-@final
 @dataclass(frozen=True)
-class MaxPooling(Layer):
-    """The largest value of each square; squares do not overlap, what is left over is dropped."""
+class _Pooling(Layer):
+    """One value for each square; squares do not overlap, what is left over is dropped."""
 
-    word: ClassVar[str] = "maxpooling"
     size: int = 2
 
     def __post_init__(self) -> None:
         _check_whole("size", self.size)
 
+    @final
     def output_shape(self, shape: Shape) -> Shape:
-        return _pooled(shape, self.size)
+        channels, height, width = _image(shape)
+        if min(height, width) < self.size:
+            pool = f"{self.size}x{self.size}"
+            raise ArchitectureError(f"a {pool} pool is larger than {height}x{width} pixels")
+        return (channels, height // self.size, width // self.size)
 
-    def cost(self, shape: Shape) -> Cost:
-        return Cost(0, 0)
+
+@final
+@dataclass(frozen=True)
+class MaxPooling(_Pooling):
+    """The largest value of each square; squares do not overlap, what is left over is dropped."""
+
+    word: ClassVar[str] = "maxpooling"
 
     def modules(self, shape: Shape, generator: torch.Generator) -> list[nn.Module]:
         return [nn.MaxPool2d(self.size)]
@@ -164,20 +172,10 @@ class MaxPooling(Layer):
 
 @final
 @dataclass(frozen=True)
-class AveragePooling(Layer):
+class AveragePooling(_Pooling):
     """The mean of each square; squares do not overlap, what is left over is dropped."""
 
     word: ClassVar[str] = "averagepooling"
-    size: int = 2
-
-    def __post_init__(self) -> None:
-        _check_whole("size", self.size)
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return _pooled(shape, self.size)
-
-    def cost(self, shape: Shape) -> Cost:
-        return Cost(0, 0)
 
     def modules(self, shape: Shape, generator: torch.Generator) -> list[nn.Module]:
         return [nn.AvgPool2d(self.size)]
@@ -202,9 +200,6 @@ class Dropout(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         return shape
 
-    def cost(self, shape: Shape) -> Cost:
-        return Cost(0, 0)
-
     def modules(self, shape: Shape, generator: torch.Generator) -> list[nn.Module]:
         return [nn.Dropout(self.rate)]
 
@@ -218,9 +213,6 @@ class Flatten(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         return (math.prod(shape),)
-
-    def cost(self, shape: Shape) -> Cost:
-        return Cost(0, 0)
 
     def modules(self, shape: Shape, generator: torch.Generator) -> list[nn.Module]:
         return [nn.Flatten()]
@@ -307,13 +299,6 @@ def _image(shape: Shape) -> tuple[int, int, int]:
         raise ArchitectureError("it needs an image; put it before the flatten")
     channels, height, width = shape
     return channels, height, width
-
-
-def _pooled(shape: Shape, size: int) -> Shape:
-    channels, height, width = _image(shape)
-    if min(height, width) < size:
-        raise ArchitectureError(f"a {size}x{size} pool is larger than {height}x{width} pixels")
-    return (channels, height // size, width // size)
 
 
 def _activation(name: str) -> list[nn.Module]:
