@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nversion.cli import choices
+from nversion.cli.images import dataset_of
 from nversion.cli.options import (
     AddressOption,
     DataDirOption,
@@ -20,20 +21,13 @@ from nversion.cli.options import (
     TrustOption,
     WorkersOption,
     attack_setting_option,
-    attacks_from,
     check_address,
-    check_place,
-    check_settings,
-    check_version,
-    confirmed,
     data_option,
-    dataset_of,
-    load_version,
-    picture_file,
-    save_picture,
-    sources_of,
 )
+from nversion.cli.places import check_place, picture_file, save_picture
 from nversion.cli.printing import print_table
+from nversion.cli.settings import attacks_from, check_settings
+from nversion.cli.versions import check_version, confirmed, load_version, sources_of
 from nversion.errors import InputError
 
 if TYPE_CHECKING:

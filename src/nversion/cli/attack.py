@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nversion.cli import choices
+from nversion.cli.images import test_images_of
 from nversion.cli.options import (
     DataDirOption,
     InputOption,
@@ -21,19 +22,14 @@ from nversion.cli.options import (
     KOption,
     TrustOption,
     attack_setting_option,
-    attacked,
-    attacks_from,
-    check_settings,
-    check_version,
-    confirmed,
     data_option,
-    load_versions,
-    picture_file,
-    save_picture,
-    test_images_of,
     voter_option,
 )
+from nversion.cli.places import picture_file, save_picture
 from nversion.cli.printing import print_table
+from nversion.cli.settings import attacks_from, check_settings
+from nversion.cli.versions import check_version, confirmed, load_versions
+from nversion.cli.voters import attacked
 from nversion.errors import InputError
 
 if TYPE_CHECKING:

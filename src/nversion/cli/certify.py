@@ -9,27 +9,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nversion.cli import choices
+from nversion.cli.images import test_images_of
 from nversion.cli.options import (
     AddressOption,
     DataDirOption,
     EngineOption,
+    FirstImagesOption,
     InputOption,
     JsonOption,
     KOption,
     TrustOption,
     WorkersOption,
     check_address,
-    check_version,
-    confirmed,
     data_option,
-    load_versions,
-    test_images_of,
-    voter_from,
     voter_option,
-    voter_text,
 )
 from nversion.cli.printing import print_table
 from nversion.cli.request import CONFIDENCE, SAMPLES, SIGMA, STEPS, Options, check_file
+from nversion.cli.versions import check_version, confirmed, load_versions
+from nversion.cli.voters import voter_from, voter_text
 from nversion.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,7 +55,7 @@ def certify(
             show_default=False,
         ),
     ] = None,
-    images: Annotated[int, typer.Option(min=1, help="The first test images, so many.")] = 200,
+    images: FirstImagesOption = 200,
     data: Annotated[str | None, data_option()] = None,
     data_dir: DataDirOption = None,
     method: Annotated[

@@ -16,8 +16,8 @@ from nversion.cli.options import (
     JsonOption,
     WorkersOption,
     check_address,
-    picture_file,
 )
+from nversion.cli.places import picture_file
 from nversion.cli.printing import print_table
 from nversion.errors import InputError, StudyError
 
@@ -129,7 +129,7 @@ def diversify(
 
 
 def _draw(path: Path, result: Diversification) -> None:
-    from nversion.cli.options import save_picture
+    from nversion.cli.places import save_picture
     from nversion.report.figures.drawing import house_style
     from nversion.report.figures.plots_diversification import diversification
 

@@ -10,14 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nversion.cli import choices
-from nversion.cli.options import (
-    DataDirOption,
-    InputOption,
-    JsonOption,
-    TrustOption,
-    data_option,
-    picture_file,
-)
+from nversion.cli.options import DataDirOption, InputOption, JsonOption, TrustOption, data_option
+from nversion.cli.places import picture_file
 from nversion.cli.printing import print_table, working
 from nversion.cli.sources import SourcesArgument, check_sources, read_sources
 
@@ -203,7 +197,7 @@ def _draw(
     failures: CoincidentFailures,
     growth: Growth,
 ) -> None:
-    from nversion.cli.options import save_picture
+    from nversion.cli.places import save_picture
     from nversion.report.figures import plots_reliability as plots
     from nversion.report.figures.drawing import house_style
 

@@ -9,22 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nversion.cli import choices
+from nversion.cli.images import first_test_images, test_images_of
 from nversion.cli.options import (
     DataDirOption,
+    FirstImagesOption,
     InputOption,
     JsonOption,
     KOption,
     TrustOption,
-    attacked,
-    check_version,
-    confirmed,
     data_option,
-    first_test_images,
-    load_versions,
-    test_images_of,
     voter_option,
 )
 from nversion.cli.printing import print_table
+from nversion.cli.versions import check_version, confirmed, load_versions
+from nversion.cli.voters import attacked
 
 if TYPE_CHECKING:
     from nversion.attacks.doctor import Diagnosis
@@ -56,7 +54,7 @@ def doctor(
             show_default=False,
         ),
     ] = None,
-    images: Annotated[int, typer.Option(min=1, help="The first test images, so many.")] = 50,
+    images: FirstImagesOption = 50,
     data: Annotated[str | None, data_option()] = None,
     data_dir: DataDirOption = None,
     voter: Annotated[str | None, voter_option("several versions")] = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nversion.cli import choices
-from nversion.cli.options import check_study
+from nversion.cli.places import check_study
 
 __all__ = ["evidence"]
 

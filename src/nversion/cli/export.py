@@ -8,22 +8,19 @@ from typing import Annotated
 
 import typer
 
+from nversion.cli.images import first_test_images, test_images_of
 from nversion.cli.options import (
     DataDirOption,
     InputOption,
     JsonOption,
     KOption,
     TrustOption,
-    check_place,
-    check_version,
-    confirmed,
     data_option,
-    first_test_images,
-    load_versions,
-    test_images_of,
-    voter_from,
     voter_option,
 )
+from nversion.cli.places import check_place
+from nversion.cli.versions import check_version, confirmed, load_versions
+from nversion.cli.voters import voter_from
 from nversion.errors import InputError
 
 __all__ = ["export"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nversion.cli.options import check_study
+from nversion.cli.places import check_study
 from nversion.cli.printing import print_table
 from nversion.errors import InputError
 

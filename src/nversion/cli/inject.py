@@ -9,24 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nversion.cli import choices
+from nversion.cli.images import first_test_images, test_images_of
 from nversion.cli.options import (
     DataDirOption,
+    FirstImagesOption,
     InputOption,
     JsonOption,
     KOption,
+    QuorumOption,
     TrustOption,
-    check_version,
-    confirmed,
     data_option,
-    first_test_images,
-    load_versions,
-    picture_file,
-    save_picture,
-    test_images_of,
-    voter_from,
     voter_option,
 )
+from nversion.cli.places import picture_file, save_picture
 from nversion.cli.printing import print_table
+from nversion.cli.versions import check_version, confirmed, load_versions
+from nversion.cli.voters import voter_from
 
 if TYPE_CHECKING:
     from nversion.program.campaigns.injecting import InjectionReport
@@ -64,22 +62,14 @@ def inject(
         ),
     ] = None,
     flips: Annotated[int, typer.Option(min=1, help="Bits to flip in a version's weights.")] = 10,
-    quorum: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Versions that must have a voice, or the program abstains. [default: more than "
-            "half]",
-            show_default=False,
-        ),
-    ] = None,
+    quorum: QuorumOption = None,
     screen: Annotated[
         bool, typer.Option(help="Look for constant versions on the first 200 images.")
     ] = True,
     seconds: Annotated[
         float, typer.Option(min=0.1, help="What a version may take before it counts as hanging.")
     ] = 5.0,
-    images: Annotated[int, typer.Option(min=1, help="The first test images, so many.")] = 1000,
+    images: FirstImagesOption = 1000,
     seed: Annotated[int, typer.Option(help="Of the order, the constant classes and the bits.")] = 0,
     figure: Annotated[
         Path | None,

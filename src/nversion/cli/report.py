@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nversion.cli.options import check_study
+from nversion.cli.places import check_study
 from nversion.cli.printing import working
 from nversion.errors import ArtefactError, InputError
 

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nversion.cli.options import check_place
+from nversion.cli.places import check_place
 from nversion.errors import InputError
 
 if TYPE_CHECKING:

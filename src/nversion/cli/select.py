@@ -12,16 +12,8 @@ import typer
 
 from nversion.cli import choices
 from nversion.cli.diversity import OnOption
-from nversion.cli.options import (
-    DataDirOption,
-    InputOption,
-    JsonOption,
-    TrustOption,
-    data_option,
-    load_versions,
-    picture_file,
-    with_their_classes,
-)
+from nversion.cli.options import DataDirOption, InputOption, JsonOption, TrustOption, data_option
+from nversion.cli.places import picture_file
 from nversion.cli.printing import print_table, working
 from nversion.cli.sources import (
     SourcesArgument,
@@ -30,6 +22,7 @@ from nversion.cli.sources import (
     read_sources,
     version_folders,
 )
+from nversion.cli.versions import load_versions, with_their_classes
 from nversion.errors import InputError
 
 if TYPE_CHECKING:
@@ -218,7 +211,7 @@ def _parts(table: Table, judge: Path | None, seed: int) -> tuple[Table, Table]:
 def _white_box(
     found: Mapping[str, Version], data: str | None, data_dir: Path | None, images: int, seed: int
 ) -> WhiteBox:
-    from nversion.cli.options import dataset_of
+    from nversion.cli.images import dataset_of
     from nversion.program.white_box import white_box
     from nversion.randomness import generator
 
@@ -273,7 +266,7 @@ def _weights(criterion: Criterion, choice: Choice) -> list[float]:
 
 def _draw(path: Path, choice: Choice, other: Table) -> None:
     """Draw the accuracy of the chosen beside other orders."""
-    from nversion.cli.options import save_picture
+    from nversion.cli.places import save_picture
     from nversion.report.figures import plots_selection
     from nversion.report.figures.drawing import house_style
     from nversion.selection import Accuracy, best_first, in_order, random_orders

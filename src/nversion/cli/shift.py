@@ -9,16 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nversion.cli import choices
-from nversion.cli.options import (
-    DataDirOption,
-    JsonOption,
-    check_version,
-    data_option,
-    first_test_images,
-    load_versions,
-    test_images_of,
-)
+from nversion.cli.images import first_test_images, test_images_of
+from nversion.cli.options import DataDirOption, JsonOption, data_option
 from nversion.cli.printing import print_table
+from nversion.cli.versions import check_version, load_versions
 from nversion.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nversion.cli.options import check_version, confirmed, load_versions, test_images_of
+from nversion.cli.images import test_images_of
+from nversion.cli.versions import check_version, confirmed, load_versions
 from nversion.errors import InputError
 
 if TYPE_CHECKING:

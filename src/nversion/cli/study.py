@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nversion.cli import choices
-from nversion.cli.options import InputOption, TrustOption, check_settings, check_version
+from nversion.cli.options import InputOption, TrustOption
 from nversion.cli.printing import print_table, size, span, stage_times
+from nversion.cli.settings import check_settings
+from nversion.cli.versions import check_version
 from nversion.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nversion.study.config import StudyConfig
 
 __all__ = ["study"]
 
@@ -176,9 +182,8 @@ def study(
         check_version(path)
     if versions == 0 and not file and config is None:
         raise ConfigError("--versions: must be at least 1, or --file must name some")
-    from nversion.study.config import config_text, load_config, make_config
+    from nversion.study.config import config_text
 
-    values = load_config(config) if config else {}
     flags = {
         ("--data", "dataset"): data,
         ("--data-dir", "data_dir"): str(data_dir.resolve()) if data_dir else None,
@@ -195,16 +200,7 @@ def study(
         ("--address", "run.address"): address,
         ("--device", "run.device"): device,
     }
-    origins: dict[str, str] = {}
-    for (option, key), value in flags.items():
-        if value is not None:
-            _put(values, key, value, option)
-            origins[key] = option
-    for key, value in settings:
-        _put(values, key, value, f"--set {key}")
-        origins[key] = f"--set {key}"
-    _whole_paths(values)
-    resolved = make_config(values, str(config or "the configuration"), origins)
+    resolved = _resolved(config, flags, settings)
     if show_config:
         typer.echo(config_text(resolved), nl=False)
         return
@@ -213,6 +209,30 @@ def study(
         _plan(resolved, folder, as_json)
     else:
         _run(resolved, folder, as_json)
+
+
+def _resolved(
+    file: Path | None,
+    flags: Mapping[tuple[str, str], Any],
+    settings: Sequence[tuple[str, Any]],
+) -> StudyConfig:
+    """Return the configuration of a file, with what was said on the command line put over it.
+
+    Args:
+        file: with any part of the configuration; None for none.
+        flags: values by option and by the key that it sets; None where it was not given.
+        settings: keys and values of every ``--set``.
+    """
+    from nversion.study.config import load_config, make_config
+
+    values = load_config(file) if file else {}
+    given = [(option, key, value) for (option, key), value in flags.items() if value is not None]
+    given += [(f"--set {key}", key, value) for key, value in settings]
+    for option, key, value in given:
+        _put(values, key, value, option)
+    _whole_paths(values)
+    origins = {key: option for option, key, _ in given}
+    return make_config(values, str(file or "the configuration"), origins)
 
 
 def _whole_paths(values: dict[str, Any]) -> None:
@@ -225,7 +245,7 @@ def _whole_paths(values: dict[str, Any]) -> None:
         section["files"] = [str(Path(file).resolve()) for file in files]
 
 
-def _plan(config: Any, folder: Path, as_json: bool) -> None:
+def _plan(config: StudyConfig, folder: Path, as_json: bool) -> None:
     import json
 
     from nversion.study.planning.plan import plan_study
@@ -253,7 +273,7 @@ def _plan(config: Any, folder: Path, as_json: bool) -> None:
         typer.echo(f"cut short while measuring, so longer than that: {', '.join(plan.at_least)}")
 
 
-def _run(config: Any, folder: Path, as_json: bool) -> None:
+def _run(config: StudyConfig, folder: Path, as_json: bool) -> None:
     import json
 
     from nversion.report import write_report

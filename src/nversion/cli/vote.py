@@ -10,25 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nversion.cli import choices
+from nversion.cli.images import dataset_of, first_test_images, test_images_of
 from nversion.cli.options import (
     DataDirOption,
     InputOption,
     JsonOption,
     KOption,
+    QuorumOption,
     TrustOption,
-    check_version,
-    confirmed,
     data_option,
-    dataset_of,
-    first_test_images,
-    load_versions,
-    test_images_of,
-    voter_from,
     voter_option,
-    voters_option,
 )
 from nversion.cli.printing import print_table
 from nversion.cli.sources import check_sources, is_table, read_sources
+from nversion.cli.versions import check_version, confirmed, load_versions
+from nversion.cli.voters import voter_from, voters_option
 from nversion.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,15 +76,7 @@ def vote(
             show_default=False,
         ),
     ] = None,
-    quorum: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Versions that must have a voice, or the program abstains. [default: more than "
-            "half]",
-            show_default=False,
-        ),
-    ] = None,
+    quorum: QuorumOption = None,
     isolate: Annotated[
         bool, typer.Option("--isolate", help="Give each version a process of its own.")
     ] = False,
