@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,13 +10,55 @@ import torch
 from torch import nn
 
 from nversion.formats.weaver import Constant, Value, Weaver
-from nversion.formats.windows import padded
+from nversion.formats.windows import Convolution, padded
 
-__all__ = ["Unconverted", "mean_of_maps", "normalised", "surrounded"]
+__all__ = [
+    "Unconverted",
+    "convolved",
+    "dense_along",
+    "mean_of_maps",
+    "normalised",
+    "softmax_along",
+    "surrounded",
+]
 
 
 class Unconverted(Exception):  # noqa: N818 - it becomes an ArtefactError that names the file
     """Why a node or a layer of a file is not converted."""
+
+
+def dense_along(
+    weaver: Weaver, value: Value, weight: Constant, bias: Constant | None, name: str
+) -> Value:
+    """Return a value after a dense layer along its last side; weights [outputs, inputs]."""
+    if value.shape[-1] == value.places.size:
+        result = weaver.dense(value.view(value.places.reshape(-1)), weight, bias, name)
+        return result.view(result.places.reshape(*value.shape[:-1], -1))
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weight.copy()))
+        if bias is not None:
+            layer.bias.copy_(torch.from_numpy(bias.copy()))
+    return weaver.add(layer, weaver.settle(value), name=name)
+
+
+def convolved(weaver: Weaver, value: Value, wanted: Convolution, name: str) -> Value:
+    """Return a value, channels first, after a convolution; zeros put around it become padding."""
+    value, (left, right, top, bottom) = weaver.unpadded(value)
+    (first, last), (begin, end) = wanted.padding
+    padding = ((first + top, last + bottom), (begin + left, end + right))
+    layer = dataclasses.replace(wanted, padding=padding).layer()
+    return weaver.convolution(layer, value, name)
+
+
+def softmax_along(weaver: Weaver, value: Value, side: int, log: bool, name: str) -> Value:
+    """Return the softmax of a value, or its logarithm, along one of its sides."""
+    kind = nn.LogSoftmax if log else nn.Softmax
+    if value.places.size == value.shape[side]:
+        flat = weaver.settle(value.view(value.places.reshape(-1)))
+        result = weaver.add(kind(1), flat, name=name)
+        return result.view(result.places.reshape(value.shape))
+    return weaver.add(kind(side + 1), weaver.settle(value), name=name)
 
 
 def normalised(

@@ -7,6 +7,7 @@ to the same: with the padding p on both ends, a kernel that starts p - q later p
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import nn
 from nversion.formats.plain import Act
 from nversion.formats.weaver import Constant
 
-__all__ = ["Padding", "average_pool", "convolution", "largest_pool", "padded", "same_padding"]
+__all__ = ["Convolution", "Padding", "average_pool", "largest_pool", "padded", "same_padding"]
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 """What is put before and after, of rows and of columns."""
@@ -34,40 +35,53 @@ def same_padding(
     return pairs[0], pairs[1]
 
 
-def convolution(
-    weight: Constant,
-    bias: Constant | None,
-    stride: Sequence[int],
-    padding: Padding,
-    dilation: Sequence[int],
-    groups: int,
-) -> nn.Conv2d:
-    """Return a convolution with weights [outputs, inputs / groups, height, width]."""
-    apart = [int(step) for step in dilation]
-    kernel = np.asarray(weight)
-    for axis, (before, after) in enumerate(padding):
-        lacking = abs(before - after)
-        if lacking % apart[axis]:
-            kernel, apart[axis] = _spread(kernel, axis + 2, apart[axis]), 1
-        zeros = [(0, 0)] * 4
-        more = lacking // apart[axis]
-        zeros[axis + 2] = (more, 0) if before < after else (0, more)
-        kernel = np.pad(kernel, zeros)
-    layer = nn.Conv2d(
-        kernel.shape[1] * groups,
-        kernel.shape[0],
-        (int(kernel.shape[2]), int(kernel.shape[3])),
-        stride=(int(stride[0]), int(stride[1])),
-        padding=(max(padding[0]), max(padding[1])),
-        dilation=(apart[0], apart[1]),
-        groups=groups,
-        bias=bias is not None,
-    )
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(np.array(kernel)))
-        if bias is not None and layer.bias is not None:
-            layer.bias.copy_(torch.from_numpy(np.array(bias)))
-    return layer
+@dataclasses.dataclass(frozen=True)
+class Convolution:
+    """A convolution of a file.
+
+    Attributes:
+        weight: [outputs, inputs / groups, height, width].
+        bias: [outputs], or None.
+        stride: down and across.
+        padding: before and after, of rows and of columns.
+        dilation: down and across.
+        groups: of channels.
+    """
+
+    weight: Constant
+    bias: Constant | None
+    stride: Sequence[int]
+    padding: Padding
+    dilation: Sequence[int] = (1, 1)
+    groups: int = 1
+
+    def layer(self) -> nn.Conv2d:
+        """Return PyTorch's layer that computes it."""
+        apart = [int(step) for step in self.dilation]
+        kernel = np.asarray(self.weight)
+        for axis, (before, after) in enumerate(self.padding):
+            lacking = abs(before - after)
+            if lacking % apart[axis]:
+                kernel, apart[axis] = _spread(kernel, axis + 2, apart[axis]), 1
+            zeros = [(0, 0)] * 4
+            more = lacking // apart[axis]
+            zeros[axis + 2] = (more, 0) if before < after else (0, more)
+            kernel = np.pad(kernel, zeros)
+        layer = nn.Conv2d(
+            kernel.shape[1] * self.groups,
+            kernel.shape[0],
+            (int(kernel.shape[2]), int(kernel.shape[3])),
+            stride=(int(self.stride[0]), int(self.stride[1])),
+            padding=(max(self.padding[0]), max(self.padding[1])),
+            dilation=(apart[0], apart[1]),
+            groups=self.groups,
+            bias=self.bias is not None,
+        )
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(np.array(kernel)))
+            if self.bias is not None and layer.bias is not None:
+                layer.bias.copy_(torch.from_numpy(np.array(self.bias)))
+        return layer
 
 
 def _spread(kernel: Constant, axis: int, apart: int) -> Constant:
