@@ -1,8 +1,9 @@
-"""What tests of all folders share: packages that are installed for the length of a test."""
+"""What tests of all folders share: packages installed for a test, and the code on a page."""
 
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,14 @@ def write_dist_info(folder: Path, name: str, groups: Mapping[str, Mapping[str, s
     for group, entries in groups.items():
         lines += [f"[{group}]", *(f"{key} = {value}" for key, value in entries.items()), ""]
     (info / "entry_points.txt").write_text("\n".join(lines))
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return what stands on a page in blocks of a language; there is at least one."""
+    text = page.read_text("utf-8")
+    found = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert found, f"{page} has no block of {language}"
+    return found
 
 
 @pytest.fixture

@@ -15,19 +15,15 @@ import nversion as nv
 from nversion.adversarial import AdversarialSet, PerceptibilityRule
 from nversion.cli.app import app
 
+from .conftest import blocks
+
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "guide" / "attacks.md"
 TEXT = PAGE.read_text("utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    found = re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
-    assert found
-    return found
-
-
 def test_the_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, Any] = {}
-    exec(compile("\n".join(blocks("python")), str(PAGE), "exec"), names)
+    exec(compile("\n".join(blocks(PAGE, "python")), str(PAGE), "exec"), names)
     said = capsys.readouterr().out
     assert re.search(r"^\d+ of \d+ images$", said, re.MULTILINE)
     assert "votes overturned" in said
@@ -37,7 +33,7 @@ def test_the_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    lines = [line for block in blocks("console") for line in block.splitlines()]
+    lines = [line for block in blocks(PAGE, "console") for line in block.splitlines()]
     assert all(line.startswith("$ nversion ") for line in lines)
     for line in lines:
         words = shlex.split(line.removeprefix("$ nversion "), comments=True)

@@ -11,16 +11,13 @@ from typer.testing import CliRunner
 from nversion.cli.app import app
 from nversion.program import voter_names
 
+from .conftest import blocks
+
 GUIDES = Path(__file__).resolve().parents[1] / "docs" / "guide"
 
 
-def blocks(page: str, language: str) -> list[str]:
-    text = (GUIDES / page).read_text("utf-8")
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
-
-
 def test_the_python_of_certification_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    code = "\n".join(blocks("certification.md", "python"))
+    code = "\n".join(blocks(GUIDES / "certification.md", "python"))
     exec(compile(code, "certification.md", "exec"), {})
     said = capsys.readouterr().out.splitlines()
     assert [line.split(" 0.")[0] for line in said] == [
@@ -32,7 +29,7 @@ def test_the_python_of_certification_runs(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_python_of_voting_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    code = "\n".join(blocks("voting.md", "python"))
+    code = "\n".join(blocks(GUIDES / "voting.md", "python"))
     exec(compile(code, "voting.md", "exec"), {})
     said = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in said[:5]] == [
@@ -42,7 +39,7 @@ def test_the_python_of_voting_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_python_of_faults_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    code = "\n".join(blocks("faults.md", "python"))
+    code = "\n".join(blocks(GUIDES / "faults.md", "python"))
     exec(compile(code, "faults.md", "exec"), {})
     said = capsys.readouterr().out.splitlines()
     assert said[:5] == [
@@ -65,7 +62,7 @@ def test_the_python_of_evidence_runs(
     published = GUIDES.parent / "results" / "mnist-10" / "results.json"
     (study / "results.json").write_bytes(published.read_bytes())
     monkeypatch.chdir(tmp_path)
-    exec(compile("\n".join(blocks("evidence.md", "python")), "evidence.md", "exec"), {})
+    exec(compile("\n".join(blocks(GUIDES / "evidence.md", "python")), "evidence.md", "exec"), {})
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("program accuracy on the test images 0.9")
     assert said[-1].startswith("# Evidence of the study mnist")
@@ -125,7 +122,7 @@ def test_every_voter_is_in_the_guide() -> None:
     ],
 )
 def test_the_options_in_a_guide_exist(page: str, commands: tuple[str, ...]) -> None:
-    text = "\n".join(blocks(page, "console"))
+    text = "\n".join(blocks(GUIDES / page, "console"))
     for command in commands:
         lines = re.findall(rf"nversion {command} (.*)", text)
         options = {option for line in lines for option in re.findall(r"(--[a-z-]+)", line)}
@@ -138,7 +135,7 @@ def test_the_python_of_objectives_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code = "\n".join(blocks("objectives.md", "python"))
+    code = "\n".join(blocks(GUIDES / "objectives.md", "python"))
     exec(compile(code, "objectives.md", "exec"), {})
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 3
@@ -150,7 +147,7 @@ def test_the_recipes_of_objectives_are_recipes() -> None:
     from nversion.reading import parse_toml
     from nversion.versions import Recipe, load_recipe
 
-    for block in blocks("objectives.md", "toml"):
+    for block in blocks(GUIDES / "objectives.md", "toml"):
         values = parse_toml(block, "objectives.md", ConfigError)
         assert Recipe(**{**load_recipe("small").model_dump(), **values}).objectives()
 
@@ -167,7 +164,7 @@ def test_every_objective_is_in_its_guide() -> None:
 
 
 def test_the_python_of_attacking_programs_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    code = "\n".join(blocks("programs.md", "python"))
+    code = "\n".join(blocks(GUIDES / "programs.md", "python"))
     exec(compile(code, "programs.md", "exec"), {})
     said = capsys.readouterr().out
     for words in ("fallen 6", "no right verdict 6", "twice as far needs", "large radius True"):
@@ -175,7 +172,7 @@ def test_the_python_of_attacking_programs_runs(capsys: pytest.CaptureFixture[str
 
 
 def test_the_options_in_attacking_programs_exist() -> None:
-    commands = "\n".join(blocks("programs.md", "console"))
+    commands = "\n".join(blocks(GUIDES / "programs.md", "console"))
     for command in ("attack", "doctor"):
         lines = re.findall(rf"nversion {command} (.*)", commands)
         options = {option for line in lines for option in re.findall(r"(--[a-z-]+)", line)}

@@ -16,12 +16,10 @@ from nversion.formats.feed import LAYOUTS, feed_from
 from nversion.formats.loading import FORMATS
 from nversion.study import make_config
 
+from .conftest import blocks
+
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "guide" / "own-networks.md"
 TEXT = PAGE.read_text("utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
 
 
 @pytest.mark.long
@@ -30,7 +28,7 @@ def test_the_python_runs(
 ) -> None:
     pytest.importorskip("pandas")
     monkeypatch.chdir(tmp_path)
-    exec(compile("\n".join(blocks("python")), str(PAGE), "exec"), {"__name__": "guide"})
+    exec(compile("\n".join(blocks(PAGE, "python")), str(PAGE), "exec"), {"__name__": "guide"})
     said = capsys.readouterr().out
     assert "doubt: swapped seems to have its classes in another order: 0 and 1 are swapped" in said
     assert "images, " in said
@@ -38,7 +36,7 @@ def test_the_python_runs(
 
 
 def test_the_toml_has_every_key() -> None:
-    toml, section = blocks("toml")
+    toml, section = blocks(PAGE, "toml")
     values = tomllib.loads(toml)
     assert set(values) == {field.name for field in dataclasses.fields(nv.Feed)}
     feed_from(values, "the guide")

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+from .conftest import blocks
+
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = ROOT / "docs" / "guide" / "plugins.md"
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
-
-
 def test_the_python_runs() -> None:
     # In a process of its own, as what it registers stays.
-    code = "\n".join(blocks("python"))
+    code = "\n".join(blocks(GUIDE, "python"))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
     )
@@ -27,7 +24,7 @@ def test_the_python_runs() -> None:
 
 
 def test_the_groups_are_the_examples() -> None:
-    (table,) = blocks("toml")
+    (table,) = blocks(GUIDE, "toml")
     said = tomllib.loads(table)["project"]["entry-points"]
     example = tomllib.loads((ROOT / "examples/plugin/pyproject.toml").read_text("utf-8"))
     assert said.keys() == example["project"]["entry-points"].keys()

@@ -10,18 +10,16 @@ from typer.testing import CliRunner
 
 from nversion.cli.app import app
 
+from .conftest import blocks
+
 GUIDE = Path(__file__).resolve().parents[1] / "docs" / "guide" / "reliability.md"
-
-
-def blocks(language: str) -> str:
-    return "\n".join(re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL))
 
 
 def test_the_python_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(blocks("python"), "reliability.md", "exec"), {})
+    exec(compile("\n".join(blocks(GUIDE, "python")), "reliability.md", "exec"), {})
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 13
     assert said[0].startswith("correlation of failures 0.")
@@ -30,7 +28,7 @@ def test_the_python_runs(
 
 @pytest.mark.parametrize("command", ["diversity", "select", "vote"])
 def test_the_options_exist(command: str) -> None:
-    lines = re.findall(rf"nversion {command} (.*)", blocks("console"))
+    lines = re.findall(rf"nversion {command} (.*)", "\n".join(blocks(GUIDE, "console")))
     options = {option for line in lines for option in re.findall(r"(--[a-z-]+)", line)}
     shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).stdout
     assert lines

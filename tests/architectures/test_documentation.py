@@ -13,18 +13,14 @@ from nversion.architectures.layers import ACTIVATIONS, LAYER_TYPES
 from nversion.architectures.text import form
 from nversion.cli.architectures import app
 
+from ..conftest import blocks
+
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "architectures.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    found = re.findall(rf"^```{language}\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
-    assert found
-    return found
-
-
 def test_the_architectures_are_what_the_page_says() -> None:
-    student, forms, linear = (Architecture.parse(text) for text in blocks("architecture"))
+    student, forms, linear = (Architecture.parse(text) for text in blocks(PAGE, "architecture"))
     assert student == student_architecture()
     assert forms.layers[:4] == (Conv(8, "relu"),) * 4
     assert forms.layers[4:] == (Conv(16, "leaky-relu", 5, stride=2, padding=2),)
@@ -42,7 +38,7 @@ def test_every_layer_and_activation_is_there() -> None:
 
 
 def test_the_commands_print_what_the_page_shows() -> None:
-    for block in blocks("console"):
+    for block in blocks(PAGE, "console"):
         command, *expected = block.splitlines()
         words = command.removeprefix("$ nversion architectures ").split()
         result = CliRunner().invoke(app, words)
@@ -51,6 +47,6 @@ def test_the_commands_print_what_the_page_shows() -> None:
         assert [line for line in printed if line] == [line for line in expected if line]
 
 
-@pytest.mark.parametrize("code", blocks("python"))
+@pytest.mark.parametrize("code", blocks(PAGE, "python"))
 def test_the_python_runs(code: str) -> None:
     exec(compile(code, str(PAGE), "exec"), {})

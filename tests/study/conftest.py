@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from nversion.study import without_times
+
 ARCHITECTURES = {
     "a": "flatten\ndense, 24, relu",
     "b": "conv, 6, relu\nmaxpooling\nflatten",
@@ -17,6 +19,13 @@ schedule = "one-cycle"
 epochs = 4
 batch_size = 64
 """
+
+
+def comparable(results: dict[str, Any]) -> Any:
+    """Return results without times, and without where and by which commit they were made."""
+    values = without_times(results)
+    del values["study"]["workers"], values["study"]["commit"]
+    return values
 
 
 @pytest.fixture(scope="session")

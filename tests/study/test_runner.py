@@ -18,10 +18,12 @@ from nversion.adversarial import AdversarialSet, AttackExample, AttackRun
 from nversion.datasets import load_dataset
 from nversion.errors import NVersionError, StudyError
 from nversion.models import predict
-from nversion.study import make_config, run_study, without_times
+from nversion.study import make_config, run_study
 from nversion.study.config import save_config
 from nversion.study.folder import StudyFolder
 from nversion.versions import Version
+
+from .conftest import comparable
 
 KEYS = {
     "study": "name dataset seed versions commit device wall_seconds",
@@ -249,7 +251,7 @@ def test_a_finished_study_does_nothing_again(
 ) -> None:
     said: list[str] = []
     again = run_study(make_config(tiny), study[0], say=said.append).to_json()
-    assert _comparable(again) == _comparable(study[1])
+    assert comparable(again) == comparable(study[1])
     assert "this study is finished" in said[0]
     assert said[-1] == "everything was there: nothing was made again"
     assert len(said) > 2
@@ -262,7 +264,7 @@ def test_the_number_of_workers_changes_nothing(
     study: tuple[Path, dict[str, Any]], tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     two = run_study(make_config({**tiny, "run": {"workers": 2}}), tmp_path / "two").to_json()
-    assert _comparable(two) == _comparable(study[1])
+    assert comparable(two) == comparable(study[1])
     assert not (tmp_path / "two" / ".units" / "data").exists()
 
 
@@ -271,7 +273,7 @@ def test_threads_change_nothing(
 ) -> None:
     run = {"workers": 3, "engine": "threads"}
     there = run_study(make_config({**tiny, "run": run}), tmp_path).to_json()
-    assert _comparable(there) == _comparable(study[1])
+    assert comparable(there) == comparable(study[1])
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -280,7 +282,7 @@ def test_a_ray_cluster_changes_nothing(
 ) -> None:
     pytest.importorskip("ray")
     there = run_study(make_config({**tiny, "run": {"workers": 2, "engine": "ray"}}), tmp_path)
-    assert _comparable(there.to_json()) == _comparable(study[1])
+    assert comparable(there.to_json()) == comparable(study[1])
 
 
 def test_a_damaged_artefact_is_made_again(
@@ -294,7 +296,7 @@ def test_a_damaged_artefact_is_made_again(
         (folder / file).write_bytes(data)
     said: list[str] = []
     again = run_study(make_config(tiny), folder, say=said.append).to_json()
-    assert _comparable(again) == _comparable(study[1])
+    assert comparable(again) == comparable(study[1])
     assert (
         "versions/b/weights.safetensors does not match its checksum: versions/b is made again"
     ) in said
@@ -330,7 +332,7 @@ def test_a_version_that_fails_is_reported_and_left_out(
     assert results["study"]["failures"][0]["unit"] == "versions/a"
     said: list[str] = []
     again = run_study(config, tmp_path / "study", say=said.append).to_json()
-    assert _comparable(again) == _comparable(results)
+    assert comparable(again) == comparable(results)
     assert "training versions: 3 kept" in said
 
 
@@ -370,7 +372,7 @@ def test_a_truncated_configuration_is_made_good_from_the_results(
         with pytest.raises(StudyError, match="holds a study of 'digits'"):
             run_study(make_config({**tiny, "dataset": "mnist"}), folder)
         again = run_study(make_config(tiny), folder, say=said.append).to_json()
-        assert _comparable(again) == _comparable(study[1])
+        assert comparable(again) == comparable(study[1])
         assert not [line for line in said if "to do" in line]
         assert (folder / "study.toml").read_text() == text
     (folder / "study.toml").write_text(text[:40])
@@ -462,11 +464,4 @@ def test_a_study_killed_at_random_moments_ends_with_the_same_results(
         process.kill()
         process.wait()
     assert killed
-    assert _comparable(run_study(make_config(tiny), folder).to_json()) == _comparable(study[1])
-
-
-def _comparable(results: dict[str, Any]) -> Any:
-    """Return results without times, and without where and by which commit they were made."""
-    values = without_times(results)
-    del values["study"]["workers"], values["study"]["commit"]
-    return values
+    assert comparable(run_study(make_config(tiny), folder).to_json()) == comparable(study[1])

@@ -16,8 +16,10 @@ from typing import Any
 
 import pytest
 
-from nversion.study import make_config, run_study, without_times
+from nversion.study import make_config, run_study
 from nversion.study.config import save_config
+
+from .conftest import comparable
 
 TINY = {
     "attacks": {"names": ["gradient"], "images": 3},
@@ -91,7 +93,7 @@ def test_a_killed_worker_costs_its_unit_and_the_study_goes_on(config: Path, tmp_
     assert process.returncode == 0, said
     assert re.search("versions/.: its worker process was killed .* trying once more", said)
     alone = run_study(make_config(_values(config)), tmp_path / "alone").to_json()
-    assert _comparable(json.loads(printed)) == _comparable(alone)
+    assert comparable(json.loads(printed)) == comparable(alone)
 
 
 def test_a_full_disk_is_one_clear_line_and_the_next_run_goes_on(
@@ -115,9 +117,3 @@ def _values(config: Path) -> dict[str, Any]:
     import tomllib
 
     return tomllib.loads(config.read_text())
-
-
-def _comparable(results: dict[str, Any]) -> Any:
-    values = without_times(results)
-    del values["study"]["workers"], values["study"]["commit"]
-    return values
