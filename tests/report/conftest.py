@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import io
+import itertools
 import json
 import math
 import tempfile
@@ -17,10 +18,14 @@ import pytest
 import torch
 from PIL import Image
 
+from nversion.architectures import Architecture
 from nversion.files import read_object, write_tensors
 from nversion.program import plant_faults
+from nversion.replication import Settings, find_arm
+from nversion.replication.summary import summarise
 from nversion.study.units.base import MadeFrom
 from nversion.study.units.failing import MeasureFailures
+from nversion.versions import load_recipe
 
 Make = Callable[..., dict[str, Any]]
 
@@ -101,6 +106,7 @@ def make_results(
         },
         "reliability": json.loads(make_reliability(tuple(names))),
         **_distillation(rng, singles),
+        "replication": make_replication(versions) if names else None,
         "by_class": _by_class(names, np.random.default_rng([seed, versions, 2])),
         "questions": _questions(good, float(given[-1])),
         "example": make_example(names[0] if names else "none"),
@@ -269,6 +275,44 @@ def _selection(names: list[str]) -> dict[str, Any]:
         "chosen": [chosen(name, 1) for name in criteria],
         "sized": [chosen(name, (len(names) + 1) // 2) for name in criteria],
     }
+
+
+@functools.cache
+def _replication(versions: int, pairs: int) -> str:
+    """Return a replication whose vote gives larger radii, and label smoothing none, as JSON."""
+    arms = ("labels", "label-smoothing", "one-teacher", "vote")
+    rng = np.random.default_rng([4, versions, pairs])
+    settings = Settings(
+        tuple(find_arm(name) for name in arms),
+        pairs,
+        Architecture.parse("dense, 8, relu"),
+        load_recipe("small"),
+    )
+    found = []
+    for repeat, arm in itertools.product(range(pairs), arms):
+        gain = 0.02 if arm == "vote" else 0.01 if arm == "one-teacher" else 0.0
+        rows = {
+            "test_accuracy": float(rng.normal(0.985, 0.001)),
+            "certified_l1": float(rng.normal(0.2 + gain, 0.003)),
+            "certified_l2": float(rng.normal(0.08 + gain, 0.002)),
+            "adversarial_accuracy": float(rng.normal(0.97, 0.003)),
+            "adversarial_frequency": float(rng.normal(0.98, 0.005)),
+        }
+        found.append({"arm": arm, "repeat": repeat, "rows": rows})
+    names = [f"v{place}" for place in range(versions)]
+    return json.dumps(summarise(settings, names, found).to_json())
+
+
+def make_replication(versions: int, pairs: int = 8) -> dict[str, Any]:
+    """Return a replication as results hold it, with the costs of asking."""
+    costs = [
+        ("program", versions * 200_000, versions * 3_000_000, versions * 2e-4, versions * 1e-2),
+        ("student", 300_000, 5_000_000, 3e-4, 1.2e-2),
+        ("baseline", 300_000, 5_000_000, 3e-4, 1.2e-2),
+    ]
+    heads = ("name", "parameters", "multiply_adds", "one_seconds", "batch_seconds")
+    made: dict[str, Any] = json.loads(_replication(versions, pairs))
+    return {**made, "costs": [dict(zip(heads, cost, strict=True)) for cost in costs]}
 
 
 def _by_class(names: list[str], rng: np.random.Generator) -> list[dict[str, Any]]:

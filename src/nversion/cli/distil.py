@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +23,7 @@ from nversion.cli.printing import print_table
 from nversion.errors import StudyError
 
 if TYPE_CHECKING:
-    from nversion.replication import Contrast, Replication
+    from nversion.replication import Contrast, Cost, Replication, ReplicationFolder
 
 __all__ = ["distil"]
 
@@ -77,7 +79,15 @@ def distil(
     - `nversion distil studies/digits --objectives label-smoothing,one-teacher,vote --repeats 10`
     """
     check_address(address, engine)
-    from nversion.replication import DEFAULT_ATTACKS, Settings, find_arm, replicate
+    from nversion.replication import (
+        DEFAULT_ATTACKS,
+        Costed,
+        ReplicationFolder,
+        Settings,
+        find_arm,
+        keep_costs,
+        replicate,
+    )
     from nversion.replication.teachers import study_teachers
     from nversion.workers import Where
 
@@ -96,24 +106,55 @@ def distil(
         _listed(attacks) or DEFAULT_ATTACKS,
         box_images,
     )
+    folder = ReplicationFolder(out or study / "replication")
     result = replicate(
         settings,
         teachers.data,
         teachers.versions,
-        out or study / "replication",
+        folder.root,
         adversarial=teachers.adversarial,
         where=where,
     )
+    data = teachers.data
+    whose = Costed(
+        teachers.versions, teachers.voter, teachers.architecture, data.shape, data.classes
+    )
+    costs = keep_costs(whose, folder.costs)
+    drawn = _draw(folder)
     if as_json:
-        typer.echo(json.dumps(result.to_json(), indent=2))
+        told = [dataclasses.asdict(cost) for cost in costs]
+        typer.echo(json.dumps({**result.to_json(), "costs": told}, indent=2))
     else:
         _print(result)
+        _print_costs(costs)
+        typer.echo(f"numbers: {folder.summary}")
+        if drawn:
+            typer.echo(f"every pair: {folder.figure}")
     if result.failures:
         raise StudyError(f"{len(result.failures)} networks failed: {result.failures[0]}")
 
 
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _draw(folder: ReplicationFolder) -> bool:
+    """Draw the pairs, with their data beside; say whether there is anything to draw."""
+    from nversion.cli.printing import working
+    from nversion.files import write_text
+    from nversion.report.figures.data import figure_csv
+    from nversion.report.figures.drawing import house_style
+    from nversion.report.figures.plots_replication import pairs
+    from nversion.study.sections import Replicated
+
+    found = Replicated.found(folder)
+    with working("drawing ..."), house_style():
+        drawing = None if found is None else pairs(found)
+    if drawing is None:
+        return False
+    write_text(folder.figure, drawing.svg)
+    write_text(folder.figure.with_suffix(".csv"), figure_csv(drawing))
+    return True
 
 
 def _print(result: Replication) -> None:
@@ -135,6 +176,22 @@ def _print(result: Replication) -> None:
         typer.echo(sentence)
     for text in result.diverged:
         typer.echo(f"left out, it did not learn: {text}")
+
+
+def _print_costs(costs: Sequence[Cost]) -> None:
+    heads = ("asked", "parameters", "multiply-adds", "one image, ms", "a hundred, ms")
+    rows = [
+        (
+            cost.name,
+            f"{cost.parameters:,}",
+            f"{cost.multiply_adds:,}",
+            f"{1e3 * cost.one_seconds:.2f}",
+            f"{1e3 * cost.batch_seconds:.1f}",
+        )
+        for cost in costs
+    ]
+    print_table(heads, rows, numbers=heads[1:])
+    typer.echo("medians of several calls on one thread, after one that does not count")
 
 
 def _mean(result: Replication, arm: str, row: str) -> str:

@@ -57,11 +57,12 @@ def report(
     from nversion.report import insert as insert_results
     from nversion.report import publish as publish_report
     from nversion.report import write_report
-    from nversion.study.finished import open_study
+    from nversion.study.finished import open_study, with_replication
     from nversion.study.questions import with_answers
 
     source = folder / "results.json"
-    results = with_answers(open_study(folder).results)
+    opened = open_study(folder)
+    results = with_answers(with_replication(opened.results, opened.folder))
     try:
         if publish is not None:
             with working("drawing ..."):

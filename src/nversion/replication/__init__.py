@@ -8,7 +8,7 @@ anew from the versions; then it is asked what tells the arms apart beyond chance
 from nversion.replication.arms import ARMS, BASELINE, Arm, find_arm
 from nversion.replication.campaign import replicate
 from nversion.replication.contrasts import ROWS, Contrast, Mean
-from nversion.replication.costs import Cost, cost_of
+from nversion.replication.costs import Cost, Costed, cost_of, keep_costs
 from nversion.replication.settings import DEFAULT_ATTACKS, ReplicationFolder, Settings
 from nversion.replication.summary import Replication, say
 
@@ -20,12 +20,14 @@ __all__ = [
     "Arm",
     "Contrast",
     "Cost",
+    "Costed",
     "Mean",
     "Replication",
     "ReplicationFolder",
     "Settings",
     "cost_of",
     "find_arm",
+    "keep_costs",
     "replicate",
     "say",
 ]

@@ -25,7 +25,7 @@ from nversion.replication.settings import ReplicationFolder, Settings
 from nversion.replication.summary import Replication, summarise
 from nversion.workers import Failure, Task, Where
 
-__all__ = ["replicate"]
+__all__ = ["Work", "planned", "replicate", "summed"]
 
 
 @ordinary()
@@ -56,16 +56,9 @@ def replicate(
         raise InputError("a replication needs the versions of a program as teachers")
     folder = ReplicationFolder(Path(out))
     where = where or Where.of("auto", "auto", "", "cpu")
-    digests = [data.digest]
-    if adversarial is not None:
-        digests.append(sha256_of_file(adversarial / "images.safetensors"))
     weights = [sha256_of_file(path / "weights.safetensors") for path in versions]
     names = [path.name for path in versions]
-    wanted = [
-        Work(arm, repeat, settings.digest(arm, digests + weights), folder.network(arm.name, repeat))
-        for repeat in range(settings.repeats)
-        for arm in settings.arms
-    ]
+    wanted = planned(settings, folder, data.digest, weights, adversarial)
     with tempfile.TemporaryDirectory(prefix=TEMPORARY_FOLDER) as shared:
         material = Material(
             SharedDataset.stored(data, Path(shared)),
@@ -75,6 +68,25 @@ def replicate(
         )
         _ask(material, weights, where)
         failures = _measure(settings, material, wanted, where)
+    return summed(settings, folder, names, wanted, failures)
+
+
+def summed(
+    settings: Settings,
+    folder: ReplicationFolder,
+    names: Sequence[str],
+    wanted: Sequence[Work],
+    failures: Sequence[str] = (),
+) -> Replication:
+    """Sum up the networks that are there, write that down, and return it.
+
+    Args:
+        settings: what was trained and measured.
+        folder: that was filled.
+        names: of the versions that taught.
+        wanted: all networks; those that are not there are left out.
+        failures: of these, with what was said.
+    """
     found = [read_object(work.path) for work in wanted if _made(work)]
     replication = summarise(settings, names, found, failures)
     replication.save(folder.summary)
@@ -96,6 +108,36 @@ class Work:
     repeat: int
     digest: str
     path: Path
+
+
+def planned(
+    settings: Settings,
+    folder: ReplicationFolder,
+    data: str,
+    weights: Sequence[str],
+    adversarial: Path | None,
+) -> list[Work]:
+    """Return all networks of a replication, pair after pair.
+
+    Args:
+        settings: what is trained and measured.
+        folder: that is filled.
+        data: the dataset's digest.
+        weights: SHA-256 of the versions' weights, in their order.
+        adversarial: folder of the adversarial set; None where there is none.
+
+    Raises:
+        ArtefactError: the adversarial set cannot be read.
+    """
+    material = [data]
+    if adversarial is not None:
+        material.append(sha256_of_file(adversarial / "images.safetensors"))
+    material += weights
+    return [
+        Work(arm, repeat, settings.digest(arm, material), folder.network(arm.name, repeat))
+        for repeat in range(settings.repeats)
+        for arm in settings.arms
+    ]
 
 
 def _measure(

@@ -24,7 +24,16 @@ from nversion.adversarial import wilson_of_share
 from nversion.errors import InputError
 from nversion.evaluation.clustered import RESAMPLES, holm
 
-__all__ = ["FEWEST_PAIRS", "LARGER_IS_BETTER", "ROWS", "Contrast", "Mean", "contrast", "mean_of"]
+__all__ = [
+    "FEWEST_PAIRS",
+    "LARGER_IS_BETTER",
+    "ROWS",
+    "SHARES",
+    "Contrast",
+    "Mean",
+    "contrast",
+    "mean_of",
+]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -43,6 +52,9 @@ ROWS: Mapping[str, str] = {
     "adversarial_frequency": "adversarial frequency",
 }
 """The rows that are measured, with their names."""
+
+SHARES = ("test_accuracy", "adversarial_accuracy", "adversarial_frequency")
+"""Rows that are shares of images; the others are radii."""
 
 LARGER_IS_BETTER: Mapping[str, bool] = {row: row != "adversarial_frequency" for row in ROWS}
 

@@ -112,6 +112,16 @@ class ReplicationFolder:
         """What came of it: every number that is shown."""
         return self.root / "replication.json"
 
+    @property
+    def costs(self) -> Path:
+        """What it takes to ask program, student, baseline and best version, as measured here."""
+        return self.root / "costs.json"
+
+    @property
+    def figure(self) -> Path:
+        """The figure in which each pair can be seen; its data lie beside it, as CSV."""
+        return self.root / "pairs.svg"
+
     def outputs(self, version: str) -> Path:
         """A version's softmax outputs on the training images."""
         return self.root / "outputs" / f"{version}.safetensors"

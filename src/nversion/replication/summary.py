@@ -10,6 +10,7 @@ from typing import Any
 from nversion.files import read_object, write_json
 from nversion.randomness import numpy_generator
 from nversion.replication.arms import BASELINE
+from nversion.replication.attribution import attribute
 from nversion.replication.contrasts import (
     FEWEST_PAIRS,
     ROWS,
@@ -57,7 +58,7 @@ class Replication:
                 arm: {str(repeat): dict(rows) for repeat, rows in networks.items()}
                 for arm, networks in self.networks.items()
             },
-            "sentences": say(self.contrasts),
+            "sentences": [*say(self.contrasts), *attribute(self.contrasts)],
         }
 
     def save(self, path: Path) -> None:

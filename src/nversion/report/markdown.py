@@ -18,7 +18,7 @@ from nversion.report.figures.drawing import WIDE, house_style
 from nversion.report.figures.plots_front import both_attackers
 from nversion.report.figures.standalone import standalone_svg
 from nversion.report.page import FIGURE_FOLDER, write_report
-from nversion.report.text import gap, sentences, summary, tables, twins
+from nversion.report.text import gap, replication, sentences, summary, tables, twins
 from nversion.report.text.table_three import distillation_table
 from nversion.report.text.tables import Cell, Table
 from nversion.study.sections import Results
@@ -33,6 +33,9 @@ _TABLES: tuple[tuple[Callable[[Results], Table | None], Callable[[Results], str 
     (distillation_table, twins.student_against_baseline),
     (gap.gap_table, gap.certified_and_attacked),
     (tables.frequency_table, lambda results: None),
+    (replication.arm_table, replication.concluded),
+    (replication.contrast_table, lambda results: None),
+    (replication.cost_table, replication.saved),
     (tables.stage_table, sentences.stage_times),
     (tables.version_table, sentences.version_sizes),
 )

@@ -33,6 +33,7 @@ from nversion.report.text import (
     gap,
     intro,
     reliability,
+    replication,
     sentences,
     summary,
     tables,
@@ -68,6 +69,7 @@ _SENTENCES: dict[str, Callable[[Results], str | None]] = {
     "figure-12-growth": reliability.predicted,
     "figure-13-coverage": reliability.covered,
     "figure-14-faults": faulty.faulty_versions,
+    "figure-15-replication": replication.concluded,
 }
 
 
@@ -271,6 +273,15 @@ def _sections(results: Results, drawings: Drawings) -> list[Section]:
                 ),
                 *figure("figure-8-certified"),
                 *_table("table-gap", gap.gap_table(results), None),
+                *figure("figure-15-replication"),
+                *_table("table-arms", replication.arm_table(results), None),
+                *_table(
+                    "table-contrasts",
+                    replication.contrast_table(results),
+                    None,
+                    folded="Show every test",
+                ),
+                *_table("table-costs", replication.cost_table(results), replication.saved(results)),
             ],
         ),
         Section(

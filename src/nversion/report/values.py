@@ -27,6 +27,7 @@ __all__ = [
     "plural",
     "points",
     "rounded_percent",
+    "signed_value",
 ]
 
 MISSING = "\u2013"
@@ -88,6 +89,12 @@ def decimal(value: float | None, digits: int = 3) -> str:
         return "0"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     return _signed(value, min(decimals, 9))
+
+
+def signed_value(value: float, decimals: int) -> str:
+    """Write a difference with its sign: +0.0312, −0.0041, 0.0000."""
+    written = _signed(value, decimals)
+    return f"+{written}" if float(written.replace(",", "").replace(_MINUS, "-")) > 0 else written
 
 
 def count(value: float | None) -> str:

@@ -10,9 +10,9 @@ from nversion.errors import ArtefactError
 from nversion.files import read_object
 from nversion.reading import cleaned
 from nversion.study.folder import StudyFolder
-from nversion.study.sections import Results
+from nversion.study.sections import Replicated, Results
 
-__all__ = ["FinishedStudy", "open_study"]
+__all__ = ["FinishedStudy", "open_study", "with_replication"]
 
 
 @dataclass(frozen=True)
@@ -49,3 +49,17 @@ def open_study(folder: str | Path) -> FinishedStudy:
         )
     values = cleaned(read_object(source))
     return FinishedStudy(place, values, Results.of(values, source))
+
+
+def with_replication(results: Results, place: StudyFolder) -> Results:
+    """Return results with the replication that the study's folder holds, the newest there is.
+
+    Args:
+        results: of the study.
+        place: its folder.
+
+    Raises:
+        ArtefactError: the replication's files are damaged.
+    """
+    found = Replicated.found(place.replication)
+    return results if found is None else results.model_copy(update={"replication": found})

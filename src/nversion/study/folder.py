@@ -13,6 +13,7 @@ from pathlib import Path
 import filelock
 
 from nversion.errors import StudyError
+from nversion.replication.settings import ReplicationFolder
 
 __all__ = ["StudyFolder"]
 
@@ -109,6 +110,11 @@ class StudyFolder:
     def teacher(self) -> Path:
         """The teacher's labels: the program's mean softmax on the training images."""
         return self.root / "distillation" / "teacher.safetensors"
+
+    @property
+    def replication(self) -> ReplicationFolder:
+        """Students and baselines again and again, where there are any."""
+        return ReplicationFolder(self.root / "replication")
 
     def version(self, name: str) -> Path:
         """The folder of a version."""

@@ -17,6 +17,7 @@ from nversion.report.figures import (
     plots_failures,
     plots_planted,
     plots_program,
+    plots_replication,
     plots_versions,
     plots_whole,
 )
@@ -84,6 +85,11 @@ FIGURES: Mapping[str, Entry] = {
     ),
     "figure-14-faults": Entry(
         "Figure 14", "The vote as versions become faulty", plots_planted.faulty_versions
+    ),
+    "figure-15-replication": Entry(
+        "Figure 15",
+        "Students and baselines again and again, pair by pair",
+        plots_replication.replicated_pairs,
     ),
 }
 """By the name of the figure's files."""

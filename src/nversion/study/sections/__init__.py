@@ -55,6 +55,12 @@ from nversion.study.sections.reliability import (
     VoteGrowth,
     VoterCurve,
 )
+from nversion.study.sections.replication import (
+    NetworkCost,
+    Replicated,
+    ReplicatedContrast,
+    ReplicatedMean,
+)
 from nversion.study.sections.results import Results
 from nversion.study.sections.run import Example, ExampleAttack, Failure, Question, StudyFacts
 from nversion.study.sections.whole import (
@@ -92,6 +98,7 @@ __all__ = [
     "Holding",
     "MeasuredValue",
     "Network",
+    "NetworkCost",
     "OnAdversarialSet",
     "OnImages",
     "OrdersOfVersions",
@@ -102,6 +109,9 @@ __all__ = [
     "RadiiPair",
     "RadiiSummary",
     "Reliability",
+    "Replicated",
+    "ReplicatedContrast",
+    "ReplicatedMean",
     "Results",
     "Section",
     "Selection",

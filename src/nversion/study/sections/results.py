@@ -23,6 +23,7 @@ from nversion.study.sections.classes import ClassAnswers
 from nversion.study.sections.networks import Certification, Distillation
 from nversion.study.sections.program import Comparisons, Program
 from nversion.study.sections.reliability import Reliability
+from nversion.study.sections.replication import Replicated
 from nversion.study.sections.run import Example, Question, StudyFacts
 
 __all__ = ["Results"]
@@ -44,6 +45,7 @@ class Results(Section):
         by_class: answers to the test images class by class; absent from older results.
         distillation: student and baseline.
         certification: certified radii.
+        replication: students and baselines again and again; absent or null where there are none.
         questions: the study's questions, with their answers.
         example: one image under all attacks; null if no attack succeeded.
     """
@@ -60,6 +62,7 @@ class Results(Section):
     by_class: list[ClassAnswers] = Field(default_factory=list)
     distillation: Distillation = Distillation()
     certification: Certification = Certification()
+    replication: Replicated | None = None
     questions: list[Question] = Field(default_factory=list)
     example: Example | None = None
 
