@@ -32,6 +32,8 @@ from nversion.files import write_text
 from nversion.naming import did_you_mean, split_size
 from nversion.program import certificate_of, create_voter
 from nversion.reading import describe_validation_error, read_toml
+from nversion.replication.arms import BASELINE, find_arm
+from nversion.replication.settings import DEFAULT_ATTACKS as REPLICATION_ATTACKS
 from nversion.versions import Precision, create_objective, load_recipe
 from nversion.workers import Engine
 
@@ -45,6 +47,7 @@ __all__ = [
     "PerceptibilitySection",
     "ProgramSection",
     "ReliabilitySection",
+    "ReplicationSection",
     "RunSection",
     "StudyConfig",
     "VersionsSection",
@@ -342,6 +345,54 @@ class CertificationSection(_Section):
         return self.steps if self.method == "alpha" else 0
 
 
+class ReplicationSection(_Section):
+    """Students and baselines again and again, from versions that are drawn anew for each pair.
+
+    Attributes:
+        repeats: pairs, which are as many networks of each arm; 0: none.
+        objectives: the arms beside the true labels: "label-smoothing", "one-teacher", "vote",
+            "vote-temperature", or an objective's name.
+        architecture: of every network: "student", a name from the catalogue, or a file's path.
+        recipe: of every network; "" is that of student and baseline.
+        radius_images: test images that are certified in L1 and L2, in the ball; 0: none.
+        box_images: likewise for valid images, which costs two to three times as much.
+        attack_images: test images that are attacked; 0: none.
+        attacks: that make up the adversarial frequency.
+    """
+
+    repeats: int = Field(default=0, ge=0)
+    objectives: tuple[str, ...] = ("label-smoothing", "one-teacher", "vote")
+    architecture: str = "student"
+    recipe: str = ""
+    radius_images: int = Field(default=50, ge=0)
+    box_images: int = Field(default=15, ge=0)
+    attack_images: int = Field(default=50, ge=0)
+    attacks: tuple[str, ...] = REPLICATION_ATTACKS
+
+    @field_validator("objectives")
+    @classmethod
+    def _known_arms(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if BASELINE in value or len(set(value)) < len(value):
+            raise ValueError("an arm is named twice; that of the true labels is always there")
+        for name in value:
+            find_arm(name)
+        return value
+
+    @field_validator("recipe")
+    @classmethod
+    def _known_recipe(cls, value: str) -> str:
+        if value:
+            load_recipe(value)
+        return value
+
+    @field_validator("attacks")
+    @classmethod
+    def _known_attacks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            create_attack(name)
+        return value
+
+
 class RunSection(_Section):
     """Where and how the work runs; nothing here but the device changes a result.
 
@@ -376,6 +427,7 @@ class StudyConfig(_Section):
     distillation: DistillationSection = Field(default_factory=DistillationSection)
     evaluation: EvaluationSection = Field(default_factory=EvaluationSection)
     certification: CertificationSection = Field(default_factory=CertificationSection)
+    replication: ReplicationSection = Field(default_factory=ReplicationSection)
     run: RunSection = Field(default_factory=RunSection)
 
     def create_attacks(self) -> dict[str, Attack]:

@@ -19,7 +19,7 @@ from nversion.study.sections import Failure, Section, StudyFacts, VersionOrigin,
 
 __all__ = ["TIMES", "study_section", "version_rows", "without_times"]
 
-TIMES = frozenset({"wall_seconds", "discarded_seconds", "seconds"})
+TIMES = frozenset({"wall_seconds", "discarded_seconds", "seconds", "one_seconds", "batch_seconds"})
 """The keys of results.json that differ from run to run."""
 
 UNKNOWN: Mapping[str, None] = MappingProxyType(

@@ -34,7 +34,10 @@ def settings_digest(settings: Mapping[str, Any]) -> str:
     Args:
         settings: a whole resolved configuration, as JSON values.
     """
-    return digest_of({key: value for key, value in settings.items() if key not in IDLE})
+    replication = settings.get("replication")
+    off = isinstance(replication, Mapping) and not replication.get("repeats")
+    idle = (*IDLE, "replication") if off else IDLE
+    return digest_of({key: value for key, value in settings.items() if key not in idle})
 
 
 def keep_former(place: StudyFolder, config: StudyConfig) -> Path | None:

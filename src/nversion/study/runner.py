@@ -1,15 +1,15 @@
 """A whole study, stage by stage: each receives values from the ones before it.
 
 versions -> attacks and the adversarial set -> program -> reliability -> faults ->
-distillation -> evaluation -> whole -> certification -> results.json. Every stage keeps what is done
-and makes what is not, so that running a study again after an interruption, or with another setting,
-does only what is missing.
+distillation -> evaluation -> whole -> certification -> replication (where it is asked for) ->
+results.json. Every stage keeps what is done and makes what is not, so that running a study again
+after an interruption, or with another setting, does only what is missing.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from nversion.study.sections import (
     Comparisons,
     Example,
     Program,
+    Replicated,
     Results,
 )
 from nversion.study.stages.adopting import make_versions, study_sources
@@ -46,12 +47,14 @@ from nversion.study.stages.distilling import distil
 from nversion.study.stages.evaluating import distillation_section, evaluate_networks
 from nversion.study.stages.failing import measure_reliability
 from nversion.study.stages.planting import plant_into_versions
+from nversion.study.stages.replicating import replicate_networks, replicated_architecture
 from nversion.study.stages.training import study_architectures
 from nversion.study.stages.under_attack import measure_under_attack
 from nversion.study.stages.voting import measure_program, measure_transfer
 from nversion.study.stages.whole import attack_whole
 from nversion.study.twins import compare_twins
 from nversion.study.unit_runner import UnitRunner
+from nversion.study.units.trained import TrainedVersion
 from nversion.workers import Where, open_pool
 
 __all__ = ["run_study"]
@@ -82,6 +85,8 @@ def run_study(
     data = load_dataset(config.dataset, root=config.data_dir or None)
     architectures = study_architectures(config, data)
     sources = study_sources(config, data, architectures)
+    if config.replication.repeats:
+        replicated_architecture(config, data)
     with open_pool(where.workers, where.engine, where.address) as pool, place.locked():
         _claim(place, config, say)
         units = UnitRunner(place, pool, say)
@@ -171,6 +176,7 @@ def _run(study: Study) -> Results:
         certification = radii.model_copy(update={"program": certify_vote(study, versions)})
     with study.units.stage("certification"):
         certification = attack_certified(study, networks, certification)
+    replication = _replicated(study, versions)
     results = Results(
         study=study_section(study, len(versions)),
         versions=version_rows(study, accuracies),
@@ -188,7 +194,17 @@ def _run(study: Study) -> Results:
         certification=certification,
         example=_example(built),
     )
+    if replication is not None:
+        results = results.model_copy(update={"replication": replication})
     return _judged(results)
+
+
+def _replicated(study: Study, versions: Sequence[TrainedVersion]) -> Replicated | None:
+    """Return the study's replication, or what ``nversion distil`` left in its folder, if any."""
+    if not study.config.replication.repeats:
+        return Replicated.found(study.folder.replication)
+    with study.units.stage("replication"), study.units.on_processor():
+        return replicate_networks(study, versions)
 
 
 def _judged(results: Results) -> Results:

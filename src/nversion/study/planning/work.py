@@ -34,6 +34,9 @@ SUCCESSES = 0.9
 VOTE_COST = 2
 """What certifying the vote on an image costs, in certificates of all versions that vote."""
 
+BOX_COST = 2.5
+"""What a certificate for valid images costs, in certificates of the ball."""
+
 WHOLE_COST = 1500
 """What attacking a vote on one image costs in one norm, in evaluations of all members."""
 
@@ -107,6 +110,7 @@ class Work:
             self._evaluation(),
             self._whole(),
             self._certification(),
+            *self._replication(),
         )
 
     def _versions(self) -> StageWork:
@@ -194,6 +198,27 @@ class Work:
             together = each * sum(self._rates.evaluation[name] / student for name in members)
             seconds += norms * voted * together * (1 + VOTE_COST)
         return StageWork("certification", units, seconds, seconds / units)
+
+    def _replication(self) -> tuple[StageWork, ...]:
+        """Return the work of all networks of a replication; none where it is not asked for."""
+        section = self._config.replication
+        if not section.repeats or not self._trained:
+            return ()
+        arms = section.repeats * (1 + len(section.objectives))
+        recipe = section.recipe or self._config.distillation.recipe or self._config.versions.recipe
+        certified = 2 * (section.radius_images + BOX_COST * section.box_images)
+        network = (
+            self._training("student", recipe)
+            + certified * (self._rates.certificate or 0.0)
+            + sum(
+                self._attacking("student", name, section.attack_images)
+                for name in section.attacks
+                if name in self._rates.attacks
+            )
+        )
+        asking = self._evaluating() * len(self._data.train)
+        units = arms + len(self._trained) + 1
+        return (StageWork("replication", units, arms * network + asking, network),)
 
     def _whole(self) -> StageWork:
         section, versions = self._config.whole, len(self._names)
