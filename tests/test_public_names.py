@@ -11,8 +11,8 @@ NAMES = """
 Architecture CoincidentFailures Dataset Distilled Diversity Feed NVersionError Outcome Program
 Recipe Record Split StudyConfig Verdict Version __version__ as_images as_labels as_logits
 as_split attack_program attacks catalogue certify coincident_failures distil diversity
-diversity_budget examine export generate load_dataset load_recipe load_version run_study
-student_architecture train train_many
+diversity_budget examine export generate load_dataset load_program load_recipe load_version
+run_study student_architecture train train_many
 """
 
 

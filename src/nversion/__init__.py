@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from nversion.program import Program, Verdict
     from nversion.program.dispatch import certify
     from nversion.program.exporting import export
+    from nversion.program.importing import load_program
     from nversion.reliability import CoincidentFailures, coincident_failures
     from nversion.study import StudyConfig, run_study
     from nversion.versions import Outcome, Recipe, Record, Version, load_recipe, train, train_many
@@ -71,6 +72,7 @@ _HOMES = {
     "export": "nversion.program.exporting",
     "generate": "nversion.architectures",
     "load_dataset": "nversion.datasets",
+    "load_program": "nversion.program.importing",
     "load_recipe": "nversion.versions",
     "load_version": "nversion.formats",
     "run_study": "nversion.study",
@@ -112,6 +114,7 @@ __all__ = [
     "export",
     "generate",
     "load_dataset",
+    "load_program",
     "load_recipe",
     "load_version",
     "run_study",

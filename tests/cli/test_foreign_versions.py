@@ -127,3 +127,29 @@ def test_wrong_uses_are_one_line(versions: Path, foreign: Path, tmp_path: Path) 
         result = run(*words)
         assert isinstance(result.exception, InputError), words
         assert said in str(result.exception)
+
+
+def test_the_file_of_a_program_stands_for_its_versions_and_their_vote(
+    versions: Path, tmp_path: Path
+) -> None:
+    names, out = [versions / "a", versions / "b"], tmp_path / "program.pt2"
+    voted = run("vote", *names, "--voter", "plurality", "--json")
+    made = run("export", *names, "--voter", "plurality", "--out", out)
+    assert made.exit_code == 0, made.output
+    again = run("vote", out, "--data", "digits", "--json")
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout) == json.loads(voted.stdout)
+    other = run("vote", out, "--data", "digits", "--voter", "mean-softmax", "--json")
+    assert json.loads(other.stdout)["voter"] == "mean-softmax"
+    certified = run(
+        *("certify", out, "--data", "digits", "--images", 2, "--norm", 2, "--workers", 1),
+        *("--compare", "--json"),
+    )
+    assert certified.exit_code == 0, certified.output
+    assert json.loads(certified.stdout)["voter"]["name"] == "plurality"
+    attacked = run(
+        *("attack", out, "--data", "digits", "--attack", "deepfool", "--no-picture", "--json")
+    )
+    assert json.loads(attacked.stdout)["voter"]["name"] == "plurality"
+    one = run("vote", out, "--data", "digits", "--input", "key=b", "--json")
+    assert [row["name"] for row in json.loads(one.stdout)["versions"]] == ["b"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from torch import nn
 import nversion as nv
 from nversion.errors import ArtefactError, InputError
 from nversion.formats import writing
+from nversion.program import voter_names
 
 DATA = nv.load_dataset("digits")
 IMAGES, LABELS = DATA.test.images[:20], DATA.test.labels[:20]
@@ -54,6 +58,84 @@ def test_a_program_leaves_as_onnx(tmp_path: Path, voter: str) -> None:
     found = torch.from_numpy(np.array(outputs))
     assert torch.equal(found.argmax(1)[decided], verdict.labels[decided])
     assert ("abstains" in made.card.read_text()) == (voter == "majority")
+
+
+def test_a_version_is_read_back_of_a_program_and_votes_no_more(tmp_path: Path) -> None:
+    program = nv.Program([network(seed) for seed in range(3)])
+    nv.export(program, tmp_path / "program.pt2", IMAGES)
+    with pytest.raises(ArtefactError, match=r"3 versions that vote \(v001, v002, v003\)"):
+        nv.load_version(tmp_path / "program.pt2")
+    with pytest.raises(ArtefactError, match="none is called 'v004'"):
+        nv.load_version(tmp_path / "program.pt2", "key=v004")
+    second = nv.load_version(tmp_path / "program.pt2", "key=v002")
+    assert second.name == "v002"
+    assert second.record.origin is not None
+    assert second.record.origin.feed["key"] == "v002"
+    with torch.no_grad():
+        assert torch.equal(second.model(IMAGES), network(1)(IMAGES))
+
+
+@pytest.mark.parametrize("ending", [".onnx", ".pt2"])
+def test_a_program_is_read_back_with_its_vote(tmp_path: Path, ending: str) -> None:
+    if ending == ".onnx":
+        pytest.importorskip("onnxscript")
+    options: dict[str, Any] = {"weights": [1.0, 0.5, 0.75], "abstain": "margin=0.3", "quorum": 2}
+    program = nv.Program([network(seed) for seed in range(3)], "majority", **options)
+    made = nv.export(program, tmp_path / f"program{ending}", IMAGES)
+    assert f'nv.load_program("program{ending}")' in made.card.read_text()
+    again = nv.load_program(tmp_path / f"program{ending}")
+    first, second = program.vote(IMAGES), again.vote(IMAGES)
+    assert first.rules == second.rules
+    assert bool((first.labels < 0).any())
+    for part in ("labels", "probabilities", "predictions", "agreement"):
+        assert torch.equal(getattr(first, part), getattr(second, part))
+    plain = [nv.Program(list(one.models), weights=[2.0, 1.0, 1.0]) for one in (program, again)]
+    rows = plain[0].vote(IMAGES).labels
+    radii = [nv.certify(one, IMAGES[:2], rows[:2], norm=2) for one in plain]
+    assert torch.equal(radii[0], radii[1])
+    found = [nv.attacks.create("deepfool")(one, IMAGES[:2], rows[:2]) for one in plain]
+    assert torch.equal(found[0].images, found[1].images)
+
+
+def test_every_voter_comes_back(tmp_path: Path) -> None:
+    models = [network(seed) for seed in range(3)]
+    for name in voter_names():
+        program = nv.Program(models, name)
+        nv.export(program, tmp_path / "program.pt2", IMAGES)
+        again = nv.load_program(tmp_path / "program.pt2")
+        assert again.voter == program.voter
+        assert torch.equal(again.vote(IMAGES).labels, program.vote(IMAGES).labels), name
+
+
+def test_a_file_that_holds_no_program_or_a_wrong_one_is_refused(tmp_path: Path) -> None:
+    nv.export(network(0), tmp_path / "net.pt2", IMAGES)
+    with pytest.raises(InputError, match=r"no program that nversion wrote; nv\.load_version"):
+        nv.load_program(tmp_path / "net.pt2")
+    with pytest.raises(InputError, match="no such file"):
+        nv.load_program(tmp_path / "none.pt2")
+    nv.export(nv.Program([network(0), network(1)]), tmp_path / "two.pt2", IMAGES)
+    for wrong, said in (
+        ({"voter": "oracle"}, "cannot vote as it says: no voter is called 'oracle'"),
+        ({"quorum": 9}, "cannot vote as it says: quorum"),
+        ({"values": ["nowhere", "linear"]}, "nowhere"),
+        ({"versions": ["a", "a"]}, "must have a name and a value each"),
+        ({"form": 2}, "none of form 1"),
+        ({"weights": "all"}, "weights"),
+    ):
+        changed = tmp_path / "changed.pt2"
+        _change(tmp_path / "two.pt2", changed, wrong)
+        with pytest.raises(ArtefactError, match=said):
+            nv.load_program(changed)
+
+
+def _change(path: Path, to: Path, facts: dict[str, Any]) -> None:
+    """Copy a file, with other facts in it."""
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(to, "w") as new:
+        for name in old.namelist():
+            text = old.read(name)
+            if name.endswith("extra/nversion"):
+                text = json.dumps({**json.loads(text), **facts}).encode()
+            new.writestr(name, text)
 
 
 def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:

@@ -26,8 +26,9 @@ from nversion.cli.options import (
 )
 from nversion.cli.places import check_place, picture_file, save_picture
 from nversion.cli.printing import print_table
+from nversion.cli.programs import at_place
 from nversion.cli.settings import attacks_from, check_settings
-from nversion.cli.versions import check_version, confirmed, load_version, sources_of
+from nversion.cli.versions import check_version, confirmed, sources_of
 from nversion.errors import InputError
 
 if TYPE_CHECKING:
@@ -123,9 +124,9 @@ def build(
     Where.of(workers, engine, address, device)
     rule = _rule(largest_rms, smallest_ssim, largest_linf)
     chosen = attacks_from(attacks, setting or [])
-    loaded = [load_version(path, inputs, trust=trust) for path in versions]
-    dataset = dataset_of(loaded, data, data_dir)
-    confirmed({str(path): one for path, one in zip(versions, loaded, strict=True)}, dataset)
+    loaded = dict(one for path in versions for one in at_place(path, inputs, trust=trust))
+    dataset = dataset_of(list(loaded.values()), data, data_dir)
+    confirmed(loaded, dataset)
     made = build_adversarial_set(
         sources_of(versions, inputs, trust, dataset),
         AttackPlan(chosen, images, seed, storable, rule, check_device(device)),

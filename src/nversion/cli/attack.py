@@ -138,7 +138,7 @@ def attack(
     versions = load_versions(models, inputs, trust=trust)
     dataset = test_images_of(list(versions.values()), data, data_dir)
     versions = confirmed(versions, dataset)
-    subject, name, facts = attacked(versions, voter, k)
+    subject, name, facts = attacked(versions, models, voter, k)
     chosen = attacks_from(names or "nearest", settings)
     image, label = _test_image(dataset, index)
     trial = try_attacks(subject, chosen, image, label, seed=seed, storable=storable)

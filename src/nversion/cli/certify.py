@@ -25,9 +25,10 @@ from nversion.cli.options import (
     voter_option,
 )
 from nversion.cli.printing import print_table
+from nversion.cli.programs import is_several, voting_from
 from nversion.cli.request import CONFIDENCE, SAMPLES, SIGMA, STEPS, Options, check_file
 from nversion.cli.versions import check_version, confirmed, load_versions
-from nversion.cli.voters import voter_from, voter_text
+from nversion.cli.voters import voter_text
 from nversion.errors import InputError
 
 if TYPE_CHECKING:
@@ -157,7 +158,8 @@ def certify(
     asked = Options(
         norm, method, box, voter, k, compare, target, at, steps, sigma, samples, confidence, seed
     )
-    asked.check(len(models))
+    several = is_several(models, inputs)
+    asked.check(several)
     if out is not None:
         check_file(out)
     check_address(address, engine)
@@ -166,7 +168,7 @@ def certify(
     from nversion.program.campaigns.certifying import Subject, certify_images
     from nversion.workers import Where
 
-    chosen = voter_from(voter, k) if len(models) > 1 else None
+    chosen = voting_from(models, inputs, voter, k) if several else None
     where = Where.of(workers, engine, address)
     if where.engine == "threads":
         raise InputError(

@@ -86,7 +86,7 @@ def doctor(
 
     versions = load_versions(models, inputs, trust=trust)
     dataset = test_images_of(list(versions.values()), data, data_dir)
-    subject, name, facts = attacked(confirmed(versions, dataset), voter, k)
+    subject, name, facts = attacked(confirmed(versions, dataset), models, voter, k)
     chosen, labels = first_test_images(dataset, images)
     found = examine(subject, chosen, labels, norm=norm, epsilon=epsilon, seed=seed)
     if as_json:

@@ -19,8 +19,8 @@ from nversion.cli.options import (
     voter_option,
 )
 from nversion.cli.places import check_place
+from nversion.cli.programs import voting_from
 from nversion.cli.versions import check_version, confirmed, load_versions
-from nversion.cli.voters import voter_from
 from nversion.errors import InputError
 
 __all__ = ["export"]
@@ -64,14 +64,17 @@ def export(
     check_place(out, "--out")
     for folder in versions:
         check_version(folder)
-    from nversion.program import Program
     from nversion.program.exporting import export as write
 
     found = load_versions(versions, inputs, trust=trust)
     dataset = test_images_of(list(found.values()), data, data_dir)
     found = confirmed(found, dataset)
     networks = [one.model for one in found.values()]
-    model = Program(networks, voter_from(voter, k)) if len(networks) > 1 else networks[0]
+    model = (
+        voting_from(versions, inputs, voter, k).program(networks)
+        if len(networks) > 1
+        else networks[0]
+    )
     made = write(
         model,
         out,

@@ -23,8 +23,8 @@ from nversion.cli.options import (
 )
 from nversion.cli.places import picture_file, save_picture
 from nversion.cli.printing import print_table
+from nversion.cli.programs import voting_from
 from nversion.cli.versions import check_version, confirmed, load_versions
-from nversion.cli.voters import voter_from
 
 if TYPE_CHECKING:
     from nversion.program.campaigns.injecting import InjectionReport
@@ -101,7 +101,13 @@ def inject(
     from nversion.program.campaigns.injecting import Plan, inject_faults
     from nversion.program.isolation import Isolation
 
-    chosen = voter_from(voter, k)
+    voting = voting_from(versions, inputs, voter, k)
+    if voting.weights is not None or voting.abstain is not None:
+        typer.echo(
+            f"note: {versions[0]} has weights, or withholds verdicts; here all versions count "
+            "alike, and the voter alone abstains",
+            err=True,
+        )
     found = load_versions(versions, inputs, trust=trust)
     dataset = test_images_of(list(found.values()), data, data_dir)
     found = confirmed(found, dataset)
@@ -111,10 +117,10 @@ def inject(
     )
     report = inject_faults(
         {name: one.model for name, one in found.items()},
-        chosen,
+        voting.voter,
         *first_test_images(dataset, images),
         plan,
-        quorum,
+        quorum or voting.quorum,
     )
     if figure is not None:
         _draw(figure, report)

@@ -66,10 +66,14 @@ class Options:
             raise InputError(f"--at {self.at}: must be positive numbers with commas between")
         return radii
 
-    def check(self, models: int) -> None:
-        """Raise InputError where the options contradict each other, before anything is loaded."""
+    def check(self, several: bool) -> None:
+        """Raise InputError where the options contradict each other, before anything is loaded.
+
+        Args:
+            several: whether there is more than one version.
+        """
         _ = self.radii
-        smoothing, several = self.method == "smoothing", models > 1
+        smoothing = self.method == "smoothing"
         for option, given, reason in (
             ("--norm", smoothing and self.norms != ("2",), "smoothing certifies L2 only"),
             ("--box", smoothing and self.box is True, "smoothing certifies the whole ball"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from nversion.cli import choices
+from nversion.cli.programs import at_place, sources_at
 from nversion.errors import InputError
 from nversion.naming import did_you_mean
 
@@ -20,39 +21,10 @@ if TYPE_CHECKING:
 __all__ = [
     "check_version",
     "confirmed",
-    "load_version",
     "load_versions",
     "sources_of",
     "with_their_classes",
 ]
-
-
-def load_version(
-    path: Path, inputs: Sequence[str] | None = None, *, trust: bool = False
-) -> Version:
-    """Return the version in a folder, or of a file that another library wrote.
-
-    Args:
-        path: the folder or file.
-        inputs: what was said with ``--input``.
-        trust: whether code that comes with it may run.
-
-    Raises:
-        InputError: there is no such file, it is no version's, or `inputs` are wrong.
-        ArtefactError: it cannot be read.
-    """
-    check_version(path)
-    from nversion.formats import feed_for
-    from nversion.formats import load_version as load
-
-    version = load(path, feed_for(path, inputs or ()), trust=trust)
-    if version.record.origin is None and not version.checked:
-        typer.echo(
-            f"note: the record of {path} holds no checksums, so that damage to its weights would "
-            "not be seen; train it anew, or load and save it, to have them",
-            err=True,
-        )
-    return version
 
 
 def check_version(path: Path) -> None:
@@ -85,6 +57,8 @@ def load_versions(
 ) -> dict[str, Version]:
     """Return the versions at some places by name; by place where two have the same name.
 
+    The file of a program stands for its versions.
+
     Args:
         paths: folders of versions, or files that other libraries wrote.
         inputs: what was said with ``--input``.
@@ -105,11 +79,11 @@ def load_versions(
         if colon and "=" not in name and Path(name).name not in names_of_files:
             hint = did_you_mean(name, sorted(names_of_files))
             raise InputError(f"--input {text}: {name} is not among the versions{hint}")
-    versions = [load_version(path, inputs, trust=trust) for path in paths]
-    names = [version.name for version in versions]
+    found = [one for path in paths for one in at_place(path, inputs, trust=trust)]
+    names = [version.name for _, version in found]
     return {
-        name if names.count(name) == 1 else str(path): version
-        for name, path, version in zip(names, paths, versions, strict=True)
+        version.name if names.count(version.name) == 1 else place: version
+        for place, version in found
     }
 
 
@@ -151,7 +125,4 @@ def sources_of(
     paths: Sequence[Path], inputs: Sequence[str] | None, trust: bool, data: Dataset
 ) -> list[Source]:
     """Return what tasks of other processes load the versions from."""
-    from nversion.formats import Source, feed_for
-
-    names = data.class_names
-    return [Source(path, feed_for(path, inputs or ()), trust, names) for path in paths]
+    return [one for path in paths for one in sources_at(path, inputs, trust, data.class_names)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,17 +23,18 @@ from nversion.cli.options import (
     voter_option,
 )
 from nversion.cli.printing import print_table
+from nversion.cli.programs import voting_from
 from nversion.cli.sources import check_sources, is_table, read_sources
 from nversion.cli.versions import check_version, confirmed, load_versions
-from nversion.cli.voters import voter_from, voters_option
+from nversion.cli.voters import voters_option
 from nversion.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from nversion.datasets import TestImages
-    from nversion.program import Voter
     from nversion.program.campaigns.voting import VoteCount
+    from nversion.program.voting import Voting
 
 __all__ = ["vote"]
 
@@ -146,12 +148,14 @@ class _Asked:
             return None
         return [float(part) for part in self.weights.split(",")]
 
-    def chosen(self, name: str | None) -> Voter:
-        """Return the voter; weights are refused where it takes none."""
-        voter = voter_from(name, self.k)
-        if self.weights is not None and not voter.weighted:
-            raise InputError(f"--weights: {voter.name} counts all versions alike; leave it out")
-        return voter
+    def chosen(self, paths: list[Path], name: str | None) -> Voting:
+        """Return how they vote; weights are refused where the voter takes none."""
+        found = voting_from(paths, self.inputs, name, self.k)
+        if self.weights is not None and not found.voter.weighted:
+            raise InputError(
+                f"--weights: {found.voter.name} counts all versions alike; leave it out"
+            )
+        return found
 
 
 def _count_versions(versions: list[Path], asked: _Asked) -> tuple[str, VoteCount]:
@@ -161,23 +165,25 @@ def _count_versions(versions: list[Path], asked: _Asked) -> tuple[str, VoteCount
     from nversion.program.abstention import create_abstention
     from nversion.program.campaigns.voting import count_votes
 
-    chosen, abstention = asked.chosen(asked.voter), create_abstention(asked.abstain)
+    chosen, abstention = asked.chosen(versions, asked.voter), create_abstention(asked.abstain)
     found = load_versions(versions, asked.inputs, trust=asked.trust)
     dataset = test_images_of(list(found.values()), asked.data, asked.data_dir)
     found = confirmed(found, dataset)
     networks = {name: one.model for name, one in found.items()}
-    given: list[float] | Tensor | None = asked.numbers()
-    if asked.weights is not None and given is None:
+    given: Sequence[float] | Tensor | None = asked.numbers()
+    if asked.weights is None:
+        given = chosen.weights
+    elif given is None:
         whole = dataset_of(list(found.values()), asked.data, asked.data_dir)
         train, held_out = whole.train, asked.held_out
         given = _fitted(networks, train.images, train.labels, held_out, asked.weights)
     return dataset.name, count_votes(
         networks,
-        chosen,
+        chosen.voter,
         *first_test_images(dataset, asked.images),
         weights=given,
-        abstain=abstention,
-        quorum=asked.quorum,
+        abstain=abstention or chosen.abstain,
+        quorum=asked.quorum or chosen.quorum,
         isolate="processes" if asked.isolate else None,
         probes=_probes(dataset) if asked.screen and len(found) > 2 else None,
     )
@@ -195,11 +201,11 @@ def _count_table(paths: list[Path], asked: _Asked) -> tuple[str, VoteCount]:
     from nversion.program.campaigns.table_votes import count_stored_votes
 
     answers = table.answers.of(slice(0, asked.images))
-    chosen = asked.chosen(asked.voter or ("majority" if answers.scores is None else None))
+    chosen = asked.chosen(paths, asked.voter or ("majority" if answers.scores is None else None))
     return table.source, count_stored_votes(
         table.names,
         answers,
-        chosen,
+        chosen.voter,
         table.probabilities,
         weights=asked.numbers(),
         abstain=create_abstention(asked.abstain),

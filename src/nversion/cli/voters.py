@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from nversion.cli.programs import voting_from
 from nversion.errors import InputError
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from nversion.program import Voter
     from nversion.versions import Version
 
-__all__ = ["attacked", "voter_from", "voter_text", "voters_option"]
-
-
-def voter_from(name: str | None, k: int | None) -> Voter:
-    """Return the voter of ``--voter`` and ``--k``, the study's by default.
-
-    Raises:
-        InputError: it is unknown, or has no k.
-    """
-    from nversion.program import create_voter
-
-    return create_voter(name or "mean-softmax", **({} if k is None else {"k": k}))
+__all__ = ["attacked", "voter_text", "voters_option"]
 
 
 def voters_option() -> Any:
@@ -64,9 +54,15 @@ def _list(wanted: bool) -> None:
 
 
 def attacked(
-    versions: Mapping[str, Version], voter: str | None, k: int | None
+    versions: Mapping[str, Version], paths: Sequence[Path], voter: str | None, k: int | None
 ) -> tuple[nn.Module, str, dict[str, Any]]:
     """Return what is to be attacked, what to call it, and facts about it as JSON values.
+
+    Args:
+        versions: by name.
+        paths: where they are from.
+        voter: of ``--voter``.
+        k: of ``--k``.
 
     Raises:
         InputError: a voter for one version alone, or one that is unknown or has no k.
@@ -76,11 +72,9 @@ def attacked(
             raise InputError("one version does not vote; leave out --voter and --k, or name more")
         ((name, version),) = versions.items()
         return version.model, name, {"version": name}
-    from nversion.program import Program
-
-    chosen = voter_from(voter, k)
-    facts = {"name": chosen.name, **chosen.options()}
-    program = Program([version.model for version in versions.values()], chosen)
+    voting = voting_from(paths, None, voter, k)
+    facts = {"name": voting.voter.name, **voting.voter.options()}
+    program = voting.program([version.model for version in versions.values()])
     title = f"program of {len(versions)} ({voter_text(facts)})"
     return program, title, {"versions": list(versions), "voter": facts}
 

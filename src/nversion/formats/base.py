@@ -29,12 +29,14 @@ class Loaded:
         feed: how it is fed, size and layout included.
         weights: the file whose SHA-256 tells the version from others.
         reference: what computes the same as the file's own runtime, where there is one to ask.
+        key: which of several outputs of `network` is meant, where it is still to be picked.
     """
 
     network: nn.Module
     feed: Feed
     weights: Path
     reference: Reference | None = None
+    key: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

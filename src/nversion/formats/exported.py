@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ import torch
 
 from nversion.formats.aten import ATEN, Call
 from nversion.formats.base import FileFormat, Loaded, refused
+from nversion.formats.facts import FACTS, ProgramFacts
 from nversion.formats.feed import Feed, arranged, settled
 from nversion.formats.operators import Unconverted
 from nversion.formats.weaver import Constant, Value, Weaver
 from nversion.reading import JSON_LIMIT, check_expansion, parse_json
 
-__all__ = ["EXPORTED", "read_exported"]
+__all__ = ["EXPORTED", "exported_facts", "read_exported"]
 
 DTYPES = {
     1: torch.uint8,
@@ -52,15 +53,35 @@ def read_exported(path: Path, feed: Feed) -> Loaded:
             stored = _Archive(path, archive)
             program = stored.json("models/model.json")
             arrays = stored.arrays(program["graph_module"]["signature"])
-        return _converted(path, program, arrays, feed)
+            facts = stored.facts()
+        return _converted(path, program, arrays, feed, facts)
     except (zipfile.BadZipFile, KeyError, OSError, TypeError, IndexError, AttributeError) as error:
         raise refused(
             path, f"not readable as a program of torch.export, of PyTorch 2.8 or newer ({error})"
         ) from error
 
 
+def exported_facts(path: Path) -> ProgramFacts | None:
+    """Return what a file says of the versions of a program; None where it holds none.
+
+    Raises:
+        ArtefactError: it is no such file, or what it says cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _Archive(path, archive).facts()
+    except (zipfile.BadZipFile, KeyError, OSError, IndexError) as error:
+        raise refused(
+            path, f"not readable as a program of torch.export, of PyTorch 2.8 or newer ({error})"
+        ) from error
+
+
 def _converted(
-    path: Path, program: Mapping[str, Any], arrays: Mapping[str, Constant], feed: Feed
+    path: Path,
+    program: Mapping[str, Any],
+    arrays: Mapping[str, Constant],
+    feed: Feed,
+    facts: ProgramFacts | None,
 ) -> Loaded:
     graph, signature = program["graph_module"]["graph"], program["graph_module"]["signature"]
     inputs = [
@@ -79,12 +100,16 @@ def _converted(
     if all(isinstance(side, int) for side in sides):
         places = places.reshape([int(side or 1) for side in sides])
     values: dict[str, Any] = {**arrays, inputs[0]: weaver.images.view(places)}
-    for node in graph["nodes"]:
+    if facts is None:
+        wanted = _output(path, signature, feed.key)
+    else:
+        wanted = facts.value_of(feed.key, str(path))
+        feed = dataclasses.replace(feed, name=feed.name or feed.key)
+    for node in _leading_to(wanted, graph["nodes"]):
         _step(path, weaver, node, values)
-    value = values[_output(path, signature, feed.key)]
+    value = values[wanted]
     if not isinstance(value, Value):
         raise refused(path, "gives what does not depend on the images")
-    feed = dataclasses.replace(feed, key=None)
     if (logit := weaver.before_sigmoid(value)) is not None:
         value, feed = logit, dataclasses.replace(feed, outputs="logit")
     if max(value.shape, default=1) != value.places.size:
@@ -107,6 +132,26 @@ def _output(path: Path, signature: Mapping[str, Any], key: str | None) -> str:
     raise refused(
         path, f"gives {', '.join(names)}; say with --input key={names[0]} which are the logits"
     )
+
+
+def _leading_to(wanted: str, nodes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the nodes, in their order, that a value rests on."""
+    names, kept = {wanted}, []
+    for node in reversed(nodes):
+        if names.intersection(one for output in node["outputs"] for one in _names(output)):
+            kept.append(node)
+            names.update(_read_by([given["arg"] for given in node["inputs"]]))
+    return kept[::-1]
+
+
+def _read_by(argument: Any) -> Iterator[str]:
+    """Yield the names in an argument."""
+    if isinstance(argument, Mapping):
+        yield from (argument[key] for key in ("name", "as_name") if key in argument)
+        argument = list(argument.values())
+    if isinstance(argument, list):
+        for one in argument:
+            yield from _read_by(one)
 
 
 def _step(path: Path, weaver: Weaver, node: Mapping[str, Any], values: dict[str, Any]) -> None:
@@ -191,6 +236,14 @@ class _Archive:
 
     def json(self, name: str) -> Any:
         return parse_json(self._read(name, JSON_LIMIT), self.path)
+
+    def facts(self) -> ProgramFacts | None:
+        """Return what it says of the versions of a program, if it holds one."""
+        name = f"extra/{FACTS}"
+        top = self.archive.namelist()[0].split("/")[0]
+        if f"{top}/{name}" not in self.archive.namelist():
+            return None
+        return ProgramFacts.of(self._read(name, JSON_LIMIT), str(self.path))
 
     def arrays(self, signature: Mapping[str, Any]) -> dict[str, Constant]:
         """Return weights, buffers and constants by the names that the graph has for them."""

@@ -162,12 +162,12 @@ def _version(path: Path, form: FileFormat, loaded: Loaded) -> Version:
     fed = _fed(loaded.network, feed)
     probes = torch.rand(PROBES, *shape, generator=generator("formats", str(shape)))
     with torch.no_grad(), asked(str(path), shape):
-        outputs = pick(_run(fed, probes), feed.key, str(path))
+        outputs = pick(_run(fed, probes), loaded.key, str(path))
         check_repeats(fed, probes[:2], f"what {path} says")
     if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
         raise ArtefactError(f"{path}: gives no logits, but {type(outputs).__name__}")
     _check_faithful(path, loaded, fed, probes)
-    model, feed, classes = _declared(path, fed, feed, outputs)
+    model, feed, classes = _declared(path, fed, loaded.key, feed, outputs)
     if feed.classes and len(feed.classes) != classes:
         raise InputError(
             f"{path}: {len(feed.classes)} classes are named, but it tells {classes} apart"
@@ -234,7 +234,7 @@ def _arranged(probes: Tensor, feed: Feed) -> Tensor:
 
 
 def _declared(
-    path: Path, fed: nn.Module, feed: Feed, outputs: Tensor
+    path: Path, fed: nn.Module, key: str | None, feed: Feed, outputs: Tensor
 ) -> tuple[nn.Module, Feed, int]:
     """Return a model of logits, its feed with the kind of outputs said, and how many classes."""
     kind = feed.outputs
@@ -251,8 +251,8 @@ def _declared(
         )
     if outputs.ndim > 2 and not single and math.prod(outputs.shape[2:]) > 1:
         raise ArtefactError(f"{path}: gives {list(outputs.shape[1:])} an image, no logits")
-    plain = kind in ("logits", "log-probabilities") and outputs.ndim == 2 and feed.key is None
-    model = fed if plain else as_logits(fed, kind, feed.key)
+    plain = kind in ("logits", "log-probabilities") and outputs.ndim == 2 and key is None
+    model = fed if plain else as_logits(fed, kind, key)
     classes = 2 if single else int(outputs.shape[1])
     return model, dataclasses.replace(feed, outputs=kind), classes
 

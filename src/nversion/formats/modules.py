@@ -65,7 +65,7 @@ def read_torchscript(path: Path, feed: Feed) -> Loaded:
             f"save the network with torch.export ({_first_line(error)})",
         ) from error
     feed = settled(feed, None, str(path))
-    return Loaded(_laid_out(network.eval(), feed), feed, path)
+    return Loaded(_laid_out(network.eval(), feed), feed, path, key=feed.key)
 
 
 def _first_line(error: Exception) -> str:
@@ -105,7 +105,7 @@ def read_safetensors(path: Path, feed: Feed) -> Loaded:
     except Exception as error:  # of safetensors, and of shapes that do not fit
         raise refused(path, f"does not fit {feed.factory}: {_first_line(error)}") from error
     feed = settled(feed, None, str(path))
-    return Loaded(_plain(_laid_out(network.eval(), feed), feed), feed, path)
+    return Loaded(_plain(_laid_out(network.eval(), feed), feed), feed, path, key=feed.key)
 
 
 class _Logits(nn.Module):
@@ -149,7 +149,7 @@ def read_hugging_face(path: Path, feed: Feed) -> Loaded:
     feed = _preprocessing(path, feed, config)
     feed = settled(feed, None, str(path))
     network.eval()
-    return Loaded(_plain(_laid_out(_Logits(network), feed), feed), feed, weights)
+    return Loaded(_plain(_laid_out(_Logits(network), feed), feed), feed, weights, key=feed.key)
 
 
 def _plain(network: nn.Module, feed: Feed) -> nn.Module:

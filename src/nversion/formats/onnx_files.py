@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,12 +19,13 @@ import numpy.typing as npt
 
 from nversion.extras import needed
 from nversion.formats.base import FileFormat, Loaded, refused
+from nversion.formats.facts import FACTS, ProgramFacts
 from nversion.formats.feed import Feed, arranged, settled
 from nversion.formats.onnx_operators import OPERATORS, Node
 from nversion.formats.operators import Unconverted
 from nversion.formats.weaver import Constant, Value, Weaver
 
-__all__ = ["ONNX"]
+__all__ = ["ONNX", "onnx_facts"]
 
 KINDS: Mapping[str, Any] = MappingProxyType(
     {"tensor(double)": np.float64, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
@@ -46,10 +47,7 @@ def read_onnx(path: Path, feed: Feed) -> Loaded:
         ArtefactError: it is no such file, or holds an operator that is not converted; it is named.
     """
     onnx = needed("onnx", "onnx", f"{path}: an ONNX file")
-    try:
-        model = onnx.load(str(path))
-    except Exception as error:  # of protobuf, of onnx's own checks, of external data
-        raise refused(path, f"not readable as ONNX ({_first_line(error)})") from error
+    model = _model(onnx, path)
     graph = model.graph
     constants = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
     inputs = [one for one in graph.input if one.name not in constants]
@@ -63,18 +61,71 @@ def read_onnx(path: Path, feed: Feed) -> Loaded:
     reading = _Reading(path, onnx, weaver, opsets)
     images = weaver.images.view(_laid_out(weaver, feed, _sides(inputs[0])))
     values: dict[str, Value | Constant] = {**constants, inputs[0].name: images}
-    reading.run(graph.node, values)
-    name = _output(path, [one.name for one in graph.output], feed.key)
+    facts = _facts(model, path)
+    if facts is None:
+        name = _output(path, graph, feed.key)
+    else:
+        name = facts.value_of(feed.key, str(path))
+        feed = dataclasses.replace(feed, name=feed.name or feed.key)
+    reading.run(_leading_to(name, graph.node), values)
     value, feed = reading.end(values, name, feed)
     network = weaver.network(value)
     batch = inputs[0].type.tensor_type.shape.dim[0].dim_value or None
-    runtime = functools.partial(_own_runtime, path, name, images.shape, batch)
+    source = path if name in [one.name for one in graph.output] else _giving(onnx, model, name)
+    runtime = functools.partial(_own_runtime, path, source, name, images.shape, batch)
     reference = runtime if name == reading.last else None
-    return Loaded(network, _without_key(feed), path, reference)
+    return Loaded(network, feed, path, reference)
 
 
-def _without_key(feed: Feed) -> Feed:
-    return dataclasses.replace(feed, key=None)
+def onnx_facts(path: Path) -> ProgramFacts | None:
+    """Return what a file says of the versions of a program; None where it holds none.
+
+    Raises:
+        MissingExtraError: the package onnx is not installed.
+        ArtefactError: it is no such file, or what it says cannot be read.
+    """
+    onnx = needed("onnx", "onnx", f"{path}: an ONNX file")
+    return _facts(_model(onnx, path, whole=False), path)
+
+
+def _model(onnx: Any, path: Path, *, whole: bool = True) -> Any:
+    try:
+        return onnx.load(str(path), load_external_data=whole)
+    except Exception as error:  # of protobuf, of onnx's own checks, of external data
+        raise refused(path, f"not readable as ONNX ({_first_line(error)})") from error
+
+
+def _facts(model: Any, path: Path) -> ProgramFacts | None:
+    texts = [one.value for one in model.metadata_props if one.key == FACTS]
+    return ProgramFacts.of(texts[0], str(path)) if texts else None
+
+
+def _leading_to(name: str, nodes: Sequence[Any]) -> list[Any]:
+    """Return the nodes, in their order, that a value rests on."""
+    wanted, kept = {name}, []
+    for node in reversed(nodes):
+        if wanted.intersection(node.output):
+            kept.append(node)
+            wanted.update(_read_by(node))
+    return kept[::-1]
+
+
+def _read_by(node: Any) -> Iterator[str]:
+    """Yield the names that a node reads, those of branches within it included."""
+    yield from node.input
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            yield from (one.name for one in graph.output)
+            for inner in graph.node:
+                yield from _read_by(inner)
+
+
+def _giving(onnx: Any, model: Any, name: str) -> bytes:
+    """Return the file of a model that gives another of its values."""
+    del model.graph.output[:]
+    model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
+    whole: bytes = model.SerializeToString()
+    return whole
 
 
 def _first_line(error: Exception) -> str:
@@ -99,10 +150,11 @@ def _laid_out(
     return places
 
 
-def _output(path: Path, names: list[str], key: str | None) -> str:
-    """Return the output that is meant."""
+def _output(path: Path, graph: Any, key: str | None) -> str:
+    """Return the output that is meant, or another value that the key names."""
+    names = [one.name for one in graph.output]
     if key is not None:
-        if key in names:
+        if key in names or any(key in node.output for node in graph.node):
             return key
         if key.isdecimal() and int(key) < len(names):
             return names[int(key)]
@@ -119,13 +171,14 @@ def _output(path: Path, names: list[str], key: str | None) -> str:
 
 def _own_runtime(
     path: Path,
+    source: Path | bytes,
     output: str,
     sides: tuple[int, ...],
     batch: int | None,
     images: npt.NDArray[Any],
 ) -> npt.NDArray[Any]:
     """Return what ONNX Runtime, or else the reference implementation, gives for arranged images."""
-    run, kind = _session(path, output)
+    run, kind = _session(path, source, output)
     size = batch or len(images)
     pieces = []
     for start in range(0, len(images), size):
@@ -136,8 +189,8 @@ def _own_runtime(
     return np.concatenate(pieces)
 
 
-def _session(path: Path, output: str) -> tuple[Callable[[Any], Any], Any]:
-    """Return what runs a file, and the type of the numbers that it takes.
+def _session(path: Path, source: Path | bytes, output: str) -> tuple[Callable[[Any], Any], Any]:
+    """Return what runs a file, or its changed content, and the type of the numbers that it takes.
 
     ONNX Runtime, or the reference implementation where that is not installed.
 
@@ -147,12 +200,13 @@ def _session(path: Path, output: str) -> tuple[Callable[[Any], Any], Any]:
     try:
         import onnxruntime
     except ImportError:
-        return _reference(path, output)
+        return _reference(source, output)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+        given = source if isinstance(source, bytes) else str(source)
+        session = onnxruntime.InferenceSession(given, options, ["CPUExecutionProvider"])
     except Exception as error:  # of a library that raises its own
         raise refused(path, f"ONNX Runtime cannot read it ({_first_line(error)})") from error
     first = session.get_inputs()[0]
@@ -160,12 +214,13 @@ def _session(path: Path, output: str) -> tuple[Callable[[Any], Any], Any]:
     return lambda part: session.run([output], {first.name: part})[0], kind
 
 
-def _reference(path: Path, output: str) -> tuple[Callable[[Any], Any], Any]:
+def _reference(source: Path | bytes, output: str) -> tuple[Callable[[Any], Any], Any]:
     """Return the same of the implementation that comes with the package onnx."""
     import onnx
     from onnx.reference import ReferenceEvaluator
 
-    model = onnx.load(str(path))
+    bare = isinstance(source, bytes)
+    model = onnx.load_from_string(source) if bare else onnx.load(str(source))
     known = {one.name for one in model.graph.initializer}
     (entry,) = (one for one in model.graph.input if one.name not in known)
     kind: Any = onnx.helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type)

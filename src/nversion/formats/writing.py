@@ -6,12 +6,13 @@ of ``torch.export`` by PyTorch. A file that gives other outputs is not kept.
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import copy
 import dataclasses
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -22,11 +23,12 @@ from torch import Tensor, nn
 from nversion.errors import ArtefactError, InputError, UnsupportedModuleError
 from nversion.extras import needed
 from nversion.files import replacing, sha256_of_file
+from nversion.formats.facts import FACTS, ProgramFacts
 from nversion.models import frozen
 from nversion.modes import ordinary
 from nversion.outputs import AsLogits, logits_of, pick
 
-__all__ = ["ENDINGS", "Written", "exportable", "quiet", "write_network"]
+__all__ = ["ENDINGS", "Versions", "Written", "exportable", "quiet", "write_network"]
 
 ENDINGS = (".onnx", ".pt2")
 
@@ -67,6 +69,40 @@ class _Probabilities(nn.Module):
         return logits_of(outputs)
 
 
+class Versions(nn.Module, abc.ABC):
+    """Versions that are written as one network, with what is made of their logits on top."""
+
+    def __init__(self, models: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.models = nn.ModuleList(models)
+
+    @abc.abstractmethod
+    def combined(self, logs: Tensor) -> Tensor:
+        """Return the network's outputs of log-probabilities [versions, count, classes]."""
+
+    def beside(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the network's outputs, and each version's logits [count, classes]."""
+        logits = [model(images) for model in self.models]
+        logs = torch.stack([one.log_softmax(dim=1) for one in logits])
+        return self.combined(logs), *logits
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the network's outputs [count, classes]."""
+        return self.beside(images)[0]
+
+
+class _Beside(nn.Module):
+    """Versions as a network of several outputs: the vote's, and those of each."""
+
+    def __init__(self, network: Versions) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return all of them."""
+        return self.network.beside(images)
+
+
 def exportable(model: nn.Module) -> nn.Module:
     """Return a model of the same logits that PyTorch's exporters can follow."""
     if not isinstance(model, AsLogits) or model.outputs != "probabilities":
@@ -79,7 +115,9 @@ def exportable(model: nn.Module) -> nn.Module:
 
 
 @ordinary()
-def write_network(model: nn.Module, path: str | Path, images: Tensor) -> Written:
+def write_network(
+    model: nn.Module, path: str | Path, images: Tensor, facts: ProgramFacts | None = None
+) -> Written:
     """Write a network, and check the file on images.
 
     Args:
@@ -87,6 +125,8 @@ def write_network(model: nn.Module, path: str | Path, images: Tensor) -> Written
             written in float32 and evaluation mode, for any number of images.
         path: ends in ``.onnx`` or ``.pt2``.
         images: real ones, float32 [count, ...], at least one.
+        facts: of a program, whose `model` is :class:`Versions`: how they vote; the names of the
+            values are added to it.
 
     Raises:
         InputError: another ending, or no images.
@@ -105,7 +145,7 @@ def write_network(model: nn.Module, path: str | Path, images: Tensor) -> Written
     with frozen(network), replacing(path) as temporary:
         try:
             with quiet():
-                write(network, temporary, torch.cat([images[:1], images[-1:]]))
+                write(network, temporary, torch.cat([images[:1], images[-1:]]), facts)
         except (InputError, ArtefactError):
             raise
         except Exception as error:  # of an exporter that raises what it likes
@@ -127,21 +167,31 @@ def write_network(model: nn.Module, path: str | Path, images: Tensor) -> Written
     return Written(path, sha256_of_file(path), len(images), difference, same)
 
 
-def _write_onnx(network: nn.Module, path: Path, example: Tensor) -> None:
+def _write_onnx(
+    network: nn.Module, path: Path, example: Tensor, facts: ProgramFacts | None
+) -> None:
     needed("onnx", "onnx", "writing ONNX")
     needed("onnxscript", "onnx", "writing ONNX")
-    count = torch.export.Dim("count")
+    values: list[str] = []
+    if facts is not None:
+        assert isinstance(network, Versions)
+        network, values = _Beside(network), [f"logits of {name}" for name in facts.versions]
     program = torch.onnx.export(
         network,
         (example,),
         dynamo=True,
         input_names=["images"],
-        output_names=["logits"],
-        dynamic_shapes=({0: count},),
+        output_names=["logits", *values],
+        dynamic_shapes=({0: torch.export.Dim("count")},),
         external_data=False,
         verbose=False,
     )
     assert program is not None
+    if facts is not None:
+        # The versions' logits stay in the graph under their names, and are no outputs of the file.
+        del program.model.graph.outputs[1:]
+        told = dataclasses.replace(facts, values=values)
+        program.model.metadata_props[FACTS] = told.text()
     program.save(str(path), external_data=False)
 
 
@@ -153,11 +203,27 @@ def _run_onnx(path: Path, images: Tensor) -> Tensor:
     return torch.from_numpy(np.array(session.run(None, {"images": images.numpy()})[0]))
 
 
-def _write_exported(network: nn.Module, path: Path, example: Tensor) -> None:
+def _write_exported(
+    network: nn.Module, path: Path, example: Tensor, facts: ProgramFacts | None
+) -> None:
     count = torch.export.Dim("count")
     program = torch.export.export(network, (example,), dynamic_shapes=({0: count},))
+    extra = None
+    if facts is not None:
+        values = _before_the_vote(program)[: len(facts.versions)]
+        extra = {FACTS: dataclasses.replace(facts, values=values).text()}
     with path.open("wb") as file:
-        torch.export.save(program, file)
+        torch.export.save(program, file, extra_files=extra)
+
+
+def _before_the_vote(program: torch.export.ExportedProgram) -> list[str]:
+    """Return the names of the values of which :class:`Versions` itself takes the log-softmax."""
+    return [
+        node.args[0].name
+        for node in program.graph.nodes
+        if node.target == torch.ops.aten.log_softmax.int
+        and len(node.meta.get("nn_module_stack", ())) == 1
+    ]
 
 
 def _run_exported(path: Path, images: Tensor) -> Tensor:
@@ -166,7 +232,7 @@ def _run_exported(path: Path, images: Tensor) -> Tensor:
     return result
 
 
-Write = Callable[[nn.Module, Path, Tensor], None]
+Write = Callable[[nn.Module, Path, Tensor, ProgramFacts | None], None]
 
 WRITERS: Mapping[str, tuple[Write, Callable[[Path, Tensor], Tensor]]] = MappingProxyType(
     {".onnx": (_write_onnx, _run_onnx), ".pt2": (_write_exported, _run_exported)}

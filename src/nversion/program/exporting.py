@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from nversion.errors import InputError
 from nversion.files import write_text
-from nversion.formats.writing import Written, exportable, write_network
+from nversion.formats.facts import ProgramFacts
+from nversion.formats.writing import Versions, Written, exportable, write_network
 from nversion.models import check_images, check_labels, predict
 from nversion.program.model import Program
 from nversion.program.voters.base import VoteCounter
@@ -53,18 +54,16 @@ class Exported:
     accuracy: float | None
 
 
-class _Voting(nn.Module):
+class _Voting(Versions):
     """A program as one network: images to log-probabilities, or to the shares of the votes."""
 
     def __init__(self, program: Program, models: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.models = nn.ModuleList(models)
+        super().__init__(models)
         self.voter = program.voter
         self.register_buffer("shares", program.shares.float())
 
-    def forward(self, images: Tensor) -> Tensor:
+    def combined(self, logs: Tensor) -> Tensor:
         """Return [count, classes]."""
-        logs = torch.stack([model(images).log_softmax(dim=1) for model in self.models])
         shares = self.get_buffer("shares")
         if isinstance(self.voter, VoteCounter):
             own = torch.nn.functional.one_hot(logs.argmax(dim=2), logs.shape[2])
@@ -108,7 +107,8 @@ def export(
         check_labels(labels, len(images))
     shape = tuple(images.shape[1:])
     network = _network(model, shape)
-    written = write_network(network, path, images)
+    told = _vote_of(model, list(versions or {})) if isinstance(model, Program) else None
+    written = write_network(network, path, images, told)
     accuracy = None
     if labels is not None:
         predictions = _predictions(model, images)
@@ -129,6 +129,22 @@ def _network(model: nn.Module, shape: tuple[int, ...]) -> nn.Module:
             )
         return _Voting(model, models).eval()
     return exportable(reader(model, shape)).eval()
+
+
+def _vote_of(program: Program, names: Sequence[str]) -> ProgramFacts:
+    """Return how a program's versions vote, under their names where these are plain."""
+    count, abstention = len(program.models), program.abstention
+    plain = len(names) == count and not any("/" in name or "\\" in name for name in names)
+    weights = program.weights
+    return ProgramFacts(
+        versions=list(names) if plain else [f"v{place:03}" for place in range(1, count + 1)],
+        values=[],
+        voter=program.voter.name,
+        options=program.voter.options(),
+        weights=None if weights is None else weights.tolist(),
+        abstain=None if abstention is None else f"{abstention.by}={abstention.threshold!r}",
+        quorum=program.quorum,
+    )
 
 
 def _predictions(model: nn.Module, images: Tensor) -> Tensor:
@@ -219,8 +235,14 @@ class _Facts:
         return "\n\n".join(said)
 
     def _reading(self) -> str:
-        code = READING[self.written.path.suffix.lower()].format(file=self.written.path.name)
-        return f"## Use\n\n```python\n{code}\n```"
+        file = self.written.path.name
+        code = READING[self.written.path.suffix.lower()].format(file=file)
+        kind = "program" if isinstance(self.model, Program) else "version"
+        again = f'import nversion as nv\n\n{kind} = nv.load_{kind}("{file}")'
+        return (
+            f"## Use\n\n```python\n{code}\n```\n\nIn nversion, which attacks and certifies it as "
+            f"the original:\n\n```python\n{again}\n```"
+        )
 
 
 def _origin(name: str, version: Version) -> str:

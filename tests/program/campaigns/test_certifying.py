@@ -19,6 +19,7 @@ from nversion.program import Majority, Program, compare_with_versions
 from nversion.program.campaigns.certifying import Certification, Subject, certify_images
 from nversion.program.campaigns.request import Request, Smoothing
 from nversion.program.dispatch import certify
+from nversion.program.voting import Voting
 from nversion.workers import Where
 
 HERE = Where(1)
@@ -40,7 +41,7 @@ def data() -> TestImages:
 
 
 def program() -> Subject:
-    return Subject({"a": network(1), "b": network(2), "c": network(3)}, Majority())
+    return Subject({"a": network(1), "b": network(2), "c": network(3)}, Voting(Majority()))
 
 
 def test_a_networks_radii_are_those_of_one_call(data: TestImages) -> None:

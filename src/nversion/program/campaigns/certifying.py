@@ -31,6 +31,7 @@ from nversion.program.certificates.smoothed import certify_program_smoothing
 from nversion.program.dispatch import certify
 from nversion.program.model import Program
 from nversion.program.voters import Voter
+from nversion.program.voting import Voting
 from nversion.progress import progress_bar
 from nversion.workers import Failure, Task, Where
 
@@ -48,24 +49,29 @@ class Subject:
 
     Attributes:
         networks: by the names they are shown under, at least one.
-        voter: of a program of them; None for one network by itself.
+        voting: of a program of them; None for one network by itself.
 
     Raises:
-        InputError: several networks, or none, without a voter.
+        InputError: several networks, or none, that do not vote.
     """
 
     networks: Mapping[str, nn.Module]
-    voter: Voter | None = None
+    voting: Voting | None = None
 
     def __post_init__(self) -> None:
-        if self.voter is None and len(self.networks) != 1:
+        if self.voting is None and len(self.networks) != 1:
             raise InputError(f"{len(self.networks)} networks need a voter; name one")
+
+    @property
+    def voter(self) -> Voter | None:
+        """The program's voter; None for one network."""
+        return None if self.voting is None else self.voting.voter
 
     @cached_property
     def model(self) -> nn.Module:
         """The network, or the program."""
         networks = list(self.networks.values())
-        return networks[0] if self.voter is None else Program(networks, self.voter)
+        return networks[0] if self.voting is None else self.voting.program(networks)
 
     def predictions(self, images: Tensor) -> Tensor:
         """Return the classes, int64 [count]; -1 where a vote gives none."""
