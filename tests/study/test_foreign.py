@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from nversion.formats import load_version
 from nversion.formats.writing import quiet
 from nversion.models import predict
 from nversion.report import write_report
-from nversion.study import make_config, run_study
+from nversion.study import load_config, make_config, run_study
+from nversion.study.config import seen_from
 from nversion.study.planning import calibration
 from nversion.study.planning.plan import plan_study
 from nversion.study.sections import Results
+from nversion.study.stages.adopting import study_sources
 
 
 class Trained(nn.Module):
@@ -74,7 +77,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         saved(folder / "two" / "net.pt2", network(nn.ReLU(), 2)),
         saved(folder / "small.pt2", wrong, (1, 3, 3)),
     ]
-    return [str(path) for path in made]
+    # One as seen from here, the others from anywhere.
+    return [str(made[0]), os.path.relpath(made[1]), str(made[2])]
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +120,20 @@ def test_files_are_attacked_voted_on_and_say_where_they_are_from(
         assert (folder / "adversarial" / "runs" / name / "gradient-sign.safetensors").is_file()
     assert results["program"]["versions"] == ["a", "one-net", "two-net"]
     assert "takes images of [1, 3, 3]" in rows["small"]["error"]
+
+
+def test_the_folder_names_files_as_they_lie_beside_it(
+    study: tuple[Path, dict[str, Any]], files: list[str]
+) -> None:
+    folder, results = study
+    beside = Path(os.path.relpath(Path(files[1]).resolve(), folder.resolve())).as_posix()
+    told = [files[0], beside, files[2]]
+    assert results["study"]["config"]["versions"]["files"] == told
+    read = seen_from(load_config(folder / "study.toml"), folder, Path())
+    assert read["versions"]["files"] == files
+    values = {"versions": {"inputs": ["sub/a.onnx:mean=1", "a.onnx:mean=1", "mean=1"]}}
+    moved = seen_from(values, Path(), Path("study"))["versions"]["inputs"]
+    assert moved == ["../sub/a.onnx:mean=1", "a.onnx:mean=1", "mean=1"]
 
 
 def test_what_cannot_be_certified_is_a_failure_with_its_module(
@@ -231,3 +249,15 @@ def test_wrong_sections_are_refused_before_anything_is_written(
     assert isinstance(raised.value, ConfigError)
     assert said in str(raised.value)
     assert not (tmp_path / "study").exists()
+
+
+def test_the_file_of_a_program_stands_for_its_versions(tmp_path: Path) -> None:
+    data = nv.load_dataset("digits")
+    program = nv.Program([network(nn.ReLU(), seed) for seed in range(2)])
+    nv.export(program, tmp_path / "two.pt2", data.test.images[:4])
+    sources = study_sources(make_config({"versions": {"files": [str(tmp_path / "two.pt2")]}}), data)
+    assert list(sources) == ["v001", "v002"]
+    loaded = [source.load().model for source in sources.values()]
+    with torch.no_grad():
+        for one, other in zip(loaded, program.models, strict=True):
+            assert torch.allclose(one(data.test.images[:4]), other(data.test.images[:4]), atol=1e-5)

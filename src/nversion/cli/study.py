@@ -223,26 +223,15 @@ def _resolved(
         flags: values by option and by the key that it sets; None where it was not given.
         settings: keys and values of every ``--set``.
     """
-    from nversion.study.config import load_config, make_config
+    from nversion.study.config import load_config, make_config, seen_from
 
-    values = load_config(file) if file else {}
+    values = seen_from(load_config(file), file.parent, Path()) if file else {}
     given = [(option, key, value) for (option, key), value in flags.items() if value is not None]
     given += [(f"--set {key}", key, value) for key, value in settings]
     for option, key, value in given:
         _put(values, key, value, option)
-    _whole_paths(values)
     origins = {key: option for option, key, _ in given}
     return make_config(values, str(file or "the configuration"), origins)
-
-
-def _whole_paths(values: dict[str, Any]) -> None:
-    """Write the paths of files as they are from anywhere, for study.toml is read elsewhere too."""
-    section = values.get("versions")
-    if not isinstance(section, dict):
-        return
-    files = section.get("files")
-    if isinstance(files, list) and all(isinstance(file, str) for file in files):
-        section["files"] = [str(Path(file).resolve()) for file in files]
 
 
 def _plan(config: StudyConfig, folder: Path, as_json: bool) -> None:

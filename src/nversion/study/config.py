@@ -6,6 +6,7 @@ of it; command-line flags override the file, the file overrides the defaults for
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -55,6 +56,7 @@ __all__ = [
     "load_config",
     "make_config",
     "save_config",
+    "seen_from",
 ]
 
 STUDY_FILE = "study.toml"
@@ -90,7 +92,8 @@ class VersionsSection(_Section):
     """The versions.
 
     Attributes:
-        files: networks from elsewhere that are versions too: paths of files or folders.
+        files: networks from elsewhere that are versions too: paths of files or folders. In a
+            configuration's file, and in a study's folder, they are as seen from there.
         count: how many are trained, from the start of the catalogue; where there are files, none
             unless it is said.
         recipe: a recipe's name, or the path of a TOML file.
@@ -510,6 +513,37 @@ def load_config(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing or is not TOML.
     """
     return read_toml(path, ConfigError)
+
+
+def seen_from(values: Mapping[str, Any], folder: Path, to: Path) -> dict[str, Any]:
+    """Return values with the files of ``versions.files``, as seen from `folder`, as seen from `to`.
+
+    Whole paths stay as they are. So what a study's folder holds names files as they lie beside it,
+    and says nothing of the machine, unless whole paths were given.
+    """
+    section = values.get("versions")
+    if not isinstance(section, Mapping):
+        return dict(values)
+    changed = dict(section)
+    for key, moved in (("files", _moved), ("inputs", _moved_input)):
+        texts = section.get(key)
+        if isinstance(texts, list | tuple) and all(isinstance(one, str) for one in texts):
+            changed[key] = [moved(one, folder, to) for one in texts]
+    return {**values, "versions": changed}
+
+
+def _moved(file: str, folder: Path, to: Path) -> str:
+    if Path(file).is_absolute():
+        return file
+    return Path(os.path.relpath((folder / file).resolve(), to.resolve())).as_posix()
+
+
+def _moved_input(text: str, folder: Path, to: Path) -> str:
+    """Move the name of a file that ``--input`` is for, where it is more than its last part."""
+    name, colon, rest = text.partition(":")
+    if not colon or "=" in name or Path(name).name == name:
+        return text
+    return f"{_moved(name, folder, to)}:{rest}"
 
 
 def save_config(config: StudyConfig, path: Path) -> None:

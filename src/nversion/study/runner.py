@@ -16,7 +16,14 @@ from typing import Any
 from nversion.datasets import load_dataset
 from nversion.errors import ArtefactError, ConfigError, StudyError
 from nversion.files import read_object, write_json
-from nversion.study.config import StudyConfig, load_config, make_config, save_config
+from nversion.study.config import (
+    StudyConfig,
+    VersionsSection,
+    load_config,
+    make_config,
+    save_config,
+    seen_from,
+)
 from nversion.study.context import AttackPlan, Study
 from nversion.study.facts import study_section, version_rows
 from nversion.study.folder import StudyFolder
@@ -69,7 +76,8 @@ def run_study(
     """Run a study in `folder`, or go on with it, and return its results.
 
     Args:
-        config: what to run.
+        config: what to run; paths of files in it are as seen from here, and what is written into
+            the folder has them as seen from there.
         folder: the study's; made if it is not there.
         say: called with a line of text when something begins, is kept or fails.
 
@@ -87,6 +95,8 @@ def run_study(
     sources = study_sources(config, data, architectures)
     if config.replication.repeats:
         replicated_architecture(config, data)
+    told = seen_from(config.model_dump(mode="json"), Path(), place.root)
+    config = config.model_copy(update={"versions": VersionsSection(**told["versions"])})
     with open_pool(where.workers, where.engine, where.address) as pool, place.locked():
         _claim(place, config, say)
         units = UnitRunner(place, pool, say)

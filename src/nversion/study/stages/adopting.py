@@ -10,7 +10,9 @@ from nversion.architectures import Architecture
 from nversion.datasets import Dataset
 from nversion.errors import ConfigError, InputError, StudyError
 from nversion.files import digest_of
+from nversion.formats.feed import Feed
 from nversion.formats.loading import format_of
+from nversion.formats.programs import program_facts
 from nversion.formats.reference import REFERENCE, read_reference
 from nversion.formats.source import Source, feed_for, is_named
 from nversion.naming import did_you_mean
@@ -39,8 +41,9 @@ def study_sources(
     try:
         _check_inputs(section.inputs, paths)
         found = [
-            Source(path, feed_for(path, section.inputs), section.trust, data.class_names).resolved()
+            Source(path, feed, section.trust, data.class_names).resolved()
             for path in paths
+            for feed in _feeds(path, section.inputs)
         ]
         for source in found:
             _check_file(source)
@@ -57,9 +60,16 @@ def study_sources(
         if name in taken or name in names[:place]:
             raise ConfigError(
                 f"versions.files: two versions are called {name}; name this one otherwise, with "
-                f"versions.inputs = ['{section.files[place]}:name=...']"
+                f"versions.inputs = ['{found[place].path.name}:name=...']"
             )
     return dict(zip(names, found, strict=True))
+
+
+def _feeds(path: Path, inputs: Sequence[str]) -> list[Feed]:
+    """Return how a file is fed; of a program's file, how each of its versions is."""
+    feed = feed_for(path, inputs)
+    facts = program_facts(path) if feed.key is None else None
+    return [feed] if facts is None else [Feed(key=n, name=n).over(feed) for n in facts.versions]
 
 
 def _check_inputs(inputs: Sequence[str], paths: Sequence[Path]) -> None:
