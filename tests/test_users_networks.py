@@ -14,7 +14,8 @@ from torch.nn.utils import parametrizations
 
 import nversion as nv
 from nversion.certification import margin_bounds
-from nversion.errors import NVersionError, UnsupportedModuleError
+from nversion.certification.bounds import relaxation
+from nversion.errors import NVersionError, OutputsWarning, UnsupportedModuleError
 from nversion.models import predict
 
 NORMS = (1, 2, float("inf"))
@@ -272,9 +273,95 @@ def images_of_every_shape_and_kind_count_or_are_refused_with_advice() -> None:
         nv.certify(model, (images * 255).to(torch.uint8), labels, norm=2)
 
 
+class Residual(nn.Module):
+    """Images of 16 pixels in two classes, with a residual layer before the logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(16, 8), nn.Linear(8, 8), nn.Linear(8, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = torch.relu(self.first(images.flatten(1)))
+        hidden = hidden + torch.relu(self.second(hidden))
+        result: Tensor = self.last(hidden)
+        return result
+
+
+def a_hidden_counterexample_is_never_certified_away() -> None:
+    # One neuron fires near one corner of the ball alone, so that no attack or sample finds it.
+    model, image, epsilon = Residual().eval(), drawn(1, 4, 4, count=1) * 0.6 + 0.2, 0.1
+    corner = torch.randint(0, 2, (16,), generator=torch.Generator().manual_seed(3)) * 2.0 - 1.0
+    with torch.no_grad():
+        model.first.weight[0] = corner
+        model.first.bias[0] = -(corner @ image.flatten() + 16 * epsilon - 0.05)
+        model.second.weight.mul_(0.1)
+        model.last.weight[:, 0] = torch.tensor([-100.0, 100.0])
+        model.last.bias.copy_(torch.tensor([1.0, 0.0]))
+    counter = image + epsilon * corner.view(1, 1, 4, 4)
+    labels = predict(model, image)
+    assert not torch.equal(predict(model, counter), labels)
+    draws = torch.Generator().manual_seed(4)
+    near = image + epsilon * (torch.rand(500, 1, 4, 4, generator=draws) * 2.0 - 1.0)
+    assert bool((predict(model, near) == labels).all())
+    for norm, distance in ((float("inf"), epsilon), (2, 4 * epsilon), (1, 16 * epsilon)):
+        for method in ("interval", "linear", "alpha"):
+            for box in ((0.0, 1.0), None):
+                radius = nv.certify(model, image, labels, norm=norm, method=method, box=box)
+                assert float(radius) < distance, (norm, method, box)
+
+
+def what_fails_within_bounds_is_an_error_and_no_success() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
+    images = drawn(1, 4, 4)
+    labels = predict(model, images)
+
+    def fail(*given: object, **options: object) -> None:
+        raise AssertionError("planes")
+
+    for asked, arguments in ((nv.certify, {}), (nv.certify, {"method": "alpha", "steps": 2})):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(relaxation, "relax", fail)
+            with pytest.raises(AssertionError, match="planes"):
+                asked(model, images, labels, norm=2, **arguments)  # type: ignore[arg-type]
+            with pytest.raises(AssertionError, match="planes"):
+                nv.certify(nv.Program([model, model]), images, labels, norm=2)
+    broken = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).eval()
+    nn.init.constant_(broken[1].weight, float("nan"))
+    with pytest.raises(NVersionError, match="NaN"):
+        nv.certify(broken, images, labels, norm=2)
+
+
+def a_softmax_at_the_end_is_seen_and_none_is_put_on_it() -> None:
+    layers = [nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3)]
+    plain = nn.Sequential(*layers).eval()
+    images = drawn(1, 4, 4)
+    labels = predict(plain, images)
+    radii = nv.certify(plain, images, labels, norm=2)
+    found = nv.attacks.create("deepfool")(plain, images, labels)
+    logs = nn.Sequential(*layers, nn.LogSoftmax(1)).eval()
+    assert torch.allclose(nv.certify(logs, images, labels, norm=2), radii, rtol=1e-4)
+    soft = nn.Sequential(*layers, nn.Softmax(1)).eval()
+    with pytest.warns(OutputsWarning, match="gives probabilities, not logits"):
+        assert torch.allclose(nv.certify(soft, images, labels, norm=2), radii, rtol=1e-4)
+    with pytest.warns(OutputsWarning, match="gives probabilities, not logits"):
+        again = nv.attacks.create("deepfool")(soft, images, labels)
+    assert torch.allclose(again.l2, found.l2, rtol=1e-3)
+    declared = nv.as_logits(soft)
+    assert torch.allclose(nv.certify(declared, images, labels, norm=2), radii, rtol=1e-4)
+
+
 ROWS: dict[str, Callable[[], None]] = {
     "auto_LiRPA 39, 76: max-pool of kernel 3, stride 2": a_stem_of_a_residual_network,
     "auto_LiRPA 90: two max-pools, no rectifier, one method breaks": two_pools_and_no_rectifier,
+    "alpha-beta-CROWN 103: a hidden counterexample": (
+        a_hidden_counterexample_is_never_certified_away
+    ),
+    "alpha-beta-CROWN 83: an assertion is swallowed": (
+        what_fails_within_bounds_is_an_error_and_no_success
+    ),
+    "foolbox 158, cleverhans 1101: a second softmax": (
+        a_softmax_at_the_end_is_seen_and_none_is_put_on_it
+    ),
     "alpha-beta-CROWN 5: max-pool before no linear layer": a_pool_that_no_linear_layer_follows,
     "alpha-beta-CROWN 16: a sum of linear branches": two_linear_branches_are_added,
     "decomon 178, Marabou 614: padding of a max-pool": padding_never_wins_a_maximum,

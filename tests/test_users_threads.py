@@ -255,6 +255,24 @@ def versions_on_other_devices_vote() -> None:
     assert torch.equal(labels, nv.Program([one.cpu() for one in models]).vote(shown()).labels)
 
 
+def votes_of_two_and_three_classes_are_attacked_down_to_one_image() -> None:
+    for classes in (2, 3):
+        torch.manual_seed(classes)
+        program = nv.Program([Gives(lambda x: x, classes).eval() for _ in range(3)])
+        for count in (1, 3):
+            images = shown(count)
+            labels = program.vote(images).labels
+            for name in ("apgd", "apgd-targeted", "fab", "deepfool"):
+                try:
+                    found = nv.attacks.create(name)(program, images, labels)
+                except InputError as error:
+                    assert "class" in str(error), name  # noqa: PT017
+                else:
+                    assert bool(found.images.isfinite().all()), name
+                    left = program.vote(found.images).labels == labels
+                    assert torch.equal(left, ~found.success), name
+
+
 ROWS: dict[str, tuple[str, Callable[..., None]]] = {
     "1": (
         "scikit-learn 8566: members saw other classes",
@@ -273,6 +291,10 @@ ROWS: dict[str, tuple[str, Callable[..., None]]] = {
         trained_versions_are_taken_as_they_are_whatever_they_are_made_of,
     ),
     "13": ("ART 306, Foolbox 360: one logit", one_logit_is_two_classes),
+    "14": (
+        "ART 2399, torchattacks 152: few classes, one image that is left",
+        votes_of_two_and_three_classes_are_attacked_down_to_one_image,
+    ),
     "16": ("Ensemble-PyTorch 137: several devices", versions_on_other_devices_vote),
     "23": ("secml-torch 198: precisions", versions_of_half_precision_vote_and_are_attacked),
     "5": (
