@@ -1,10 +1,10 @@
-"""One program of networks from five formats: as accurate as at home, voted, attacked, certified.
+"""One program of networks of mixed formats: as accurate as at home, voted, attacked, certified.
 
 Two are trained here as their authors' examples have them, for an epoch on MNIST: PyTorch's MNIST
 example (its architecture, Adadelta at 1.0, batches of 64), exported by ``torch.export``, and Keras'
 ``mnist_convnet`` (https://keras.io/examples/vision/mnist_convnet, Adam, batches of 128), saved as
-``.keras``. Three others are given: ONNX files, and weights whose metadata describe the layers.
-Each is asked by its own runtime (PyTorch, Keras, ONNX Runtime) and as nversion loads it.
+``.keras``. The others are given in a folder: ONNX files, and weights whose metadata describe the
+layers. Each is asked by its own runtime (PyTorch, Keras, ONNX Runtime) and as nversion loads it.
 
     KERAS_BACKEND=torch python benchmarks/own_networks.py --data FOLDER --nets FOLDER --work FOLDER
 """
@@ -12,16 +12,19 @@ Each is asked by its own runtime (PyTorch, Keras, ONNX Runtime) and as nversion 
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 import nversion as nv
+from nets_of_others import described
 from nversion.formats import doubts_of, load_version
 from nversion.models import predict
 
@@ -48,6 +51,8 @@ class Example(nn.Module):
 
 
 MEAN, STD = 0.1307, 0.3081
+
+ENDINGS = (".onnx", ".safetensors")
 
 
 def train_pytorch(data: nv.Dataset, path: Path) -> None:
@@ -97,11 +102,14 @@ def at_home(path: Path, images: Tensor) -> Tensor:
             images.permute(0, 2, 3, 1).numpy(), verbose=0
         )
         return torch.from_numpy(np.asarray(outputs)).argmax(1)
-    if path.suffix == ".pt2":
-        module = torch.export.load(path).module()
+    if path.suffix in (".pt2", ".safetensors"):
+        if path.suffix == ".pt2":
+            module, images = torch.export.load(path).module(), (images - MEAN) / STD
+        else:
+            module = described(path)
+            module.load_state_dict(load_file(path))
         with torch.no_grad():
-            parts = [module((part - MEAN) / STD) for part in torch.split(images, 500)]
-        return torch.cat(parts).argmax(1)
+            return torch.cat([module(part) for part in torch.split(images, 500)]).argmax(1)
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -111,13 +119,53 @@ def at_home(path: Path, images: Tensor) -> Tensor:
     return torch.from_numpy(np.stack(found).reshape(len(images), -1)).argmax(1)
 
 
+def loaded(path: Path) -> nv.Version:
+    """Return a file as a version."""
+    if path.suffix == ".pt2":
+        return load_version(path, f"mean={MEAN},std={STD}")
+    if path.suffix == ".safetensors":
+        factory = f"nets_of_others:{path.stem.replace('-', '_')}"
+        return load_version(path, f"size=1x28x28,factory={factory}", trust=True)
+    return load_version(path)
+
+
+def certified(model: nn.Module, images: Tensor, labels: Tensor, norm: float) -> str:
+    """Return the median radius and the processor seconds of an image, or why there is none."""
+    started = time.process_time()
+    try:
+        radii = nv.certify(model, images, labels, norm=norm)
+    except nv.NVersionError as error:
+        return str(error)
+    spent = (time.process_time() - started) / len(images)
+    return f"{float(radii.median()):.4f} ({spent:.1f} s)"
+
+
+def row_of(
+    path: Path, version: nv.Version, images: Tensor, labels: Tensor, count: int
+) -> tuple[str, ...]:
+    """Return a row of the table: accuracies here and at home, differences, radii."""
+    ours, theirs = predict(version.model, images), at_home(path, images)
+    right, home = (100 * float((one == labels).double().mean()) for one in (ours, theirs))
+    shown = (ours == labels).nonzero().flatten()[:count]
+    radii = [
+        certified(version.model, images[shown], labels[shown], norm) for norm in (2, float("inf"))
+    ]
+    doubts = doubts_of(version, images, labels)
+    differ = str(int((ours != theirs).sum()))
+    return path.name, f"{right:.2f} %", f"{home:.2f} %", differ, *radii, "; ".join(doubts)
+
+
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("data", "nets", "work"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--certified", type=int, default=5)
+    parser.add_argument("--images", type=int, default=10_000, help="that versions are asked about")
+    parser.add_argument("--voted", type=int, default=10_000, help="that the program votes on")
+    parser.add_argument("--certified", type=int, default=5, help="right ones, that are certified")
     options = parser.parse_args()
+    os.environ["NETS"] = str(options.nets)
+    torch.set_num_threads(1)
     data = nv.load_dataset("mnist", root=options.data)
     options.work.mkdir(parents=True, exist_ok=True)
     trained = {
@@ -127,34 +175,25 @@ def main() -> None:
     for path, train in trained.items():
         if not path.is_file():
             train(data, path)
-    files = [*trained, *sorted(options.nets.glob("*.onnx"))]
-    images, labels = data.test.images, data.test.labels
+    given = sorted(path for path in options.nets.iterdir() if path.suffix in ENDINGS)
+    images, labels = (part[: options.images] for part in (data.test.images, data.test.labels))
+    heads = ("file", "here", "at home", "another class", "L2", "Linf", "doubts")
+    print(f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}", sep="\n", flush=True)
     versions = {}
-    for path in files:
-        feed = f"mean={MEAN},std={STD}" if path.suffix == ".pt2" else None
-        version = load_version(path, feed)
-        versions[path.name] = version.model
-        ours, theirs = predict(version.model, images), at_home(path, images)
-        right, home = (100 * float((one == labels).double().mean()) for one in (ours, theirs))
-        print(
-            f"{path.name:24} {right:6.2f} % right, at home {home:6.2f} %, "
-            f"another class on {int((ours != theirs).sum())} of {len(images)}",
-            *doubts_of(version, images, labels),
-            flush=True,
-        )
-    program = nv.Program(list(versions.values()))
+    for path in [*given, *trained]:
+        version = versions[path.name] = loaded(path)
+        row = row_of(path, version, images, labels, options.certified)
+        print(f"| {' | '.join(row)} |", flush=True)
+    program = nv.Program([version.model for version in versions.values()])
+    images, labels = images[: options.voted], labels[: options.voted]
     verdict = program.vote(images)
-    print(f"{'vote of all':24} {verdict.summary(labels)}", flush=True)
+    print("vote of all:", verdict.summary(labels), flush=True)
     rows = (verdict.labels == labels).nonzero().flatten()[: options.certified]
     found = nv.attacks.create("deepfool")(program, images[rows], labels[rows])
-    print(f"{'deepfool on the vote':24} {found.summary()}", flush=True)
+    print("deepfool on the vote:", found.summary(), flush=True)
     for norm in (2, float("inf")):
-        started = time.perf_counter()
-        radii = nv.certify(program, images[rows], labels[rows], norm=norm)
         print(
-            f"certified in L{norm:<10} median radius {float(radii.median()):.4f}, "
-            f"{(time.perf_counter() - started) / len(rows):.1f} s an image",
-            flush=True,
+            f"the vote certified in L{norm}:", certified(program, images[rows], labels[rows], norm)
         )
 
 
