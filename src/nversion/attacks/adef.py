@@ -47,6 +47,7 @@ from nversion.attacks.nearest import Nearest
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
 from nversion.attacks.registry import register
+from nversion.bracket import Bracket
 
 __all__ = ["ADef", "deform", "gaussian"]
 
@@ -268,10 +269,8 @@ def _squared(changes: Tensor) -> Tensor:
 def _scaled_down(oracle: Oracle, images: Tensor, fields: Tensor, labels: Tensor) -> Tensor:
     """Return the smallest share of each field that is adversarial, as far as it is found.
 
-    By the Illinois method (Dowell & Jarratt 1971): a false position is where the margin would
-    vanish if it were linear, and an end that stays a second time counts half. That comes so near
-    to the boundary that the margin which a success needs is asked for twice: else the rounding of
-    another batch could undo it.
+    By false positions (:mod:`nversion.bracket`). That comes so near to the boundary that the margin
+    which a success needs is asked for twice: else the rounding of another batch could undo it.
     """
 
     def margin(shares: Tensor) -> tuple[Tensor, Tensor]:
@@ -281,19 +280,16 @@ def _scaled_down(oracle: Oracle, images: Tensor, fields: Tensor, labels: Tensor)
         held = is_adversarial(logits, labels, oracle.dtype) & (excess > 0)
         return held, torch.where(held, excess, excess.nan_to_num(-1.0).clamp(max=0.0))
 
-    low = torch.zeros_like(labels, dtype=images.dtype)
-    high = torch.ones_like(low)
-    below, above = margin(low)[1], margin(high)[1]
-    came_down = went_up = torch.zeros_like(labels, dtype=torch.bool)
+    none = torch.zeros_like(labels, dtype=images.dtype)
+    whole, rows = torch.ones_like(none), torch.arange(len(none), device=none.device)
+    bracket = Bracket.between(none, whole, margin(none)[1], margin(whole)[1])
     for _ in range(SCALINGS):
+        below, above = bracket.low_value, bracket.high_value
         position = (below / (below - above)).nan_to_num(0.5).clamp(0.02, 0.98)
-        middle = low + position * (high - low)
+        middle = bracket.low + position * (bracket.high - bracket.low)
         held, seen = margin(middle)
-        above = torch.where(held, seen, torch.where(went_up, above / 2, above))
-        below = torch.where(held, torch.where(came_down, below / 2, below), seen)
-        low, high = torch.where(held, low, middle), torch.where(held, middle, high)
-        came_down, went_up = held, ~held
-    return columns(high) * fields
+        bracket.move(rows, middle, seen, held)
+    return columns(bracket.high) * fields
 
 
 @dataclasses.dataclass

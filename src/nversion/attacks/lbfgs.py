@@ -47,6 +47,7 @@ from nversion.attacks.oracle import Oracle
 from nversion.attacks.quasi_newton import Memory
 from nversion.attacks.ray import drawn_in
 from nversion.attacks.registry import register
+from nversion.bracket import Bracket
 
 __all__ = ["LBFGS"]
 
@@ -138,10 +139,9 @@ class _Weights:
     def __init__(self, first: Tensor, margin: Tensor, tolerance: Tensor) -> None:
         self.values = first
         # At weight 0 the original itself is the minimum.
-        self._lower, self._lower_margin = torch.zeros_like(first), margin
-        self._upper, self._upper_margin = torch.full_like(first, torch.inf), margin
-        self._first_margin = margin.abs()
-        self._last_side, self._doublings = torch.zeros_like(first), torch.zeros_like(first)
+        none, most = torch.zeros_like(first), torch.full_like(first, torch.inf)
+        self.bracket = Bracket.between(none, most, margin, margin)
+        self._first_margin, self._doublings = margin.abs(), torch.zeros_like(first)
         self._tolerance = tolerance
 
     def advance(self, over: Tensor, margins: Tensor) -> Tensor:
@@ -151,26 +151,16 @@ class _Weights:
             over: bool [rows].
             margins: float32 [rows], at the minimum for the present value.
         """
-        above, below = over & (margins > 0), over & ~(margins > 0)
-        # Illinois: where the same side moves again, the other side's margin counts half.
-        stale = above & (self._last_side > 0)
-        self._lower_margin = torch.where(stale, self._lower_margin / 2, self._lower_margin)
-        stale = below & (self._last_side < 0)
-        self._upper_margin = torch.where(stale, self._upper_margin / 2, self._upper_margin)
-        self._last_side = torch.where(over, torch.where(above, 1.0, -1.0), self._last_side)
-        self._upper = torch.where(above, self.values, self._upper)
-        self._upper_margin = torch.where(above, margins, self._upper_margin)
-        self._lower = torch.where(below, self.values, self._lower)
-        self._lower_margin = torch.where(below, margins, self._lower_margin)
-
-        unbounded = self._upper.isinf()
-        width = self._upper - self._lower
-        share = -self._lower_margin / (self._upper_margin - self._lower_margin)
-        inside = self._lower + width * share.nan_to_num(0.5).clamp(EDGE, 1.0 - EDGE)
+        rows, bracket = over.nonzero().squeeze(1), self.bracket
+        bracket.move(rows, self.values[rows], margins[rows], margins[rows] > 0)
+        unbounded = bracket.high.isinf()
+        width = bracket.high - bracket.low
+        share = -bracket.low_value / (bracket.high_value - bracket.low_value)
+        inside = bracket.low + width * share.nan_to_num(0.5).clamp(EDGE, 1.0 - EDGE)
         following = torch.where(unbounded, 2.0 * self.values, inside)
         self.values = torch.where(over, following, self.values)
         self._doublings = self._doublings + (over & unbounded)
-        near = above & (margins < ON_BOUNDARY * self._first_margin)
+        near = over & (margins > 0) & (margins < ON_BOUNDARY * self._first_margin)
         return over & ((width < self._tolerance) | near | (self._doublings > DOUBLINGS))
 
 
@@ -281,7 +271,8 @@ class _Search:
         finished = self._renew(over)
         if bool(finished.any()):
             accepted, over = accepted[~finished], over[~finished]
-            for state in (self, self._here, self._memory, self._weights):
+            weights = self._weights
+            for state in (self, self._here, self._memory, weights, weights.bracket):
                 _select(state, ~finished)
         fresh = self._memory.direction(self._here.points, self._uphill)
         self._directions = torch.where((accepted | over)[:, None], fresh, self._directions)

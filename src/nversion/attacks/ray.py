@@ -22,6 +22,7 @@ from torch import Tensor
 
 from nversion.attacks.criteria import excess_margins
 from nversion.attacks.oracle import Oracle
+from nversion.bracket import Bracket
 
 __all__ = ["drawn_in", "first_adversarial"]
 
@@ -159,32 +160,28 @@ def drawn_in(oracle: Oracle, originals: Tensor, points: Tensor, labels: Tensor) 
     Returns:
         float32 [count, ...], on the line from the original to the point.
     """
-    best, high_value = points.clone(), _margins(oracle, points, labels)
-    low, high = torch.zeros_like(high_value), torch.ones_like(high_value)
-    low_value, before = torch.full_like(high_value, torch.nan), torch.zeros_like(labels)
-    rows = (high_value > 0.0).nonzero().squeeze(1)
+    best, margins = points.clone(), _margins(oracle, points, labels)
+    none, whole = torch.zeros_like(margins), torch.ones_like(margins)
+    bracket = Bracket.between(none, whole, torch.full_like(margins, torch.nan), margins)
+    rows = (margins > 0.0).nonzero().squeeze(1)
     for _ in range(LONGEST_SEARCH):
-        share = _next_share(low, high, low_value, high_value)
-        rows = rows[(share < high)[rows]]
+        share = _next_share(bracket)
+        rows = rows[(share < bracket.high)[rows]]
         if len(rows) == 0:
             break
         weights = share[rows].float()[:, None, None, None]
         moved = torch.lerp(originals[rows], points[rows], weights)
         value = _margins(oracle, moved, labels[rows])
         hit = value > 0.0
-        won, lost = rows[hit], rows[~hit]
-        best[won] = moved[hit]
-        high[won], high_value[won] = share[won], value[hit]
-        low[lost], low_value[lost] = share[lost], value[~hit]
-        # False position: an end that keeps its place twice counts for half (the Illinois rule).
-        low_value[won[before[won] == 1]] /= 2.0
-        high_value[lost[before[lost] == -1]] /= 2.0
-        before[won], before[lost] = 1, -1
+        best[rows[hit]] = moved[hit]
+        bracket.move(rows, share[rows], value, hit)
     return best
 
 
-def _next_share(low: Tensor, high: Tensor, low_value: Tensor, high_value: Tensor) -> Tensor:
+def _next_share(bracket: Bracket) -> Tensor:
     """Return the share of each perturbation to look at next, or `high` where it is good enough."""
+    low, high = bracket.low, bracket.high
+    low_value, high_value = bracket.low_value, bracket.high_value
     span = high - low
     # Until a share is seen that is too small: off by 1/32, then 1/8, 1/2, and 1 (the original).
     outwards = (1.0 - 4.0 * (1.0 - high)).clamp(max=31.0 / 32.0)
