@@ -1,8 +1,36 @@
 from __future__ import annotations
 
+import dataclasses
 import math
+from pathlib import Path
+from typing import Any, cast
 
+import pytest
+import torch
+
+from nversion.attacks.nearest_of_all import NearestOfAll
 from nversion.study.stages.attacking_certified import distances_beside
+from nversion.study.units.attacking_certified import AttackCertified
+
+
+@dataclasses.dataclass(frozen=True)
+class _Network:
+    source: None = None
+
+
+@pytest.mark.parametrize(("passes", "named"), [(200, []), (600, ["slp", "alma"])])
+def test_a_unit_rests_on_the_attacks_that_it_finds_by_name(passes: int, named: list[str]) -> None:
+    unit = AttackCertified(
+        name="certificates/attacked/student/l2-000",
+        network=cast(Any, _Network()),
+        attack=NearestOfAll(norm="l2", passes=passes),
+        shared=cast(Any, None),
+        rows=(0, 1),
+        seed=0,
+        device=torch.device("cpu"),
+        path=Path("nowhere"),
+    )
+    assert [cast(Any, one).name for one in unit.uses()] == ["nearest", *named]
 
 
 def test_distances_are_compared_with_radii_image_by_image() -> None:
