@@ -191,7 +191,9 @@ def _print_costs(costs: Sequence[Cost]) -> None:
         for cost in costs
     ]
     print_table(heads, rows, numbers=heads[1:])
-    typer.echo("medians of several calls on one thread, after one that does not count")
+    typer.echo(
+        "processor time of one thread, the median of several calls after one that does not count"
+    )
 
 
 def _mean(result: Replication, arm: str, row: str) -> str:

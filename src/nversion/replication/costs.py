@@ -1,7 +1,8 @@
-"""What a network costs to ask: parameters, multiply-adds, and seconds on one thread.
+"""What a network costs to ask: parameters, multiply-adds, and processor seconds of one thread.
 
-What distilling saves is told beside what it loses. Seconds are of this machine and this moment, so
-that they are kept in a file of their own, beside the numbers that one seed decides.
+What distilling saves is told beside what it loses. Processor seconds of one thread are the latency
+where nothing else runs, and what else runs changes them little. They are of this machine and this
+moment, so that they are kept in a file of their own, beside the numbers that one seed decides.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Cost:
         name: whose cost it is.
         parameters: of all networks together.
         multiply_adds: for one image.
-        one_seconds: for one image, the median of several calls.
+        one_seconds: processor seconds for one image, the median of several calls.
         batch_seconds: for a batch of a hundred, likewise.
     """
 
@@ -85,13 +86,13 @@ def cost_of(
 
 
 def _median(call: Callable[[], object], calls: int) -> float:
-    """Return the median time of several calls, after one that does not count."""
+    """Return the median processor time of several calls, after one that does not count."""
     call()
     times: list[float] = []
     while len(times) < calls and (len(times) < FEWEST_CALLS or sum(times) < PATIENCE):
-        started = time.perf_counter()
+        started = time.thread_time()
         call()
-        times.append(time.perf_counter() - started)
+        times.append(time.thread_time() - started)
     return statistics.median(times)
 
 

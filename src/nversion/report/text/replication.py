@@ -119,8 +119,8 @@ def cost_table(results: Results) -> Table | None:
         for cost in costs
     ]
     notes = [
-        "Times are medians of several calls on one thread of the machine that measured them, "
-        "after one that does not count. Multiply-adds are for one image."
+        "Times are processor time of one thread on the machine that measured them, the median of "
+        "several calls after one that does not count. Multiply-adds are for one image."
     ]
     return Table("", "What an answer costs", columns, body, notes)
 

@@ -82,7 +82,7 @@ class NetworkCost(Named):
     Attributes:
         parameters: of all networks together.
         multiply_adds: for one image.
-        one_seconds: for one image, the median of several calls on one thread.
+        one_seconds: processor seconds of one thread for one image, the median of several calls.
         batch_seconds: for a batch of a hundred, likewise.
     """
 
