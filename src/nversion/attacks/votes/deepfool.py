@@ -47,7 +47,7 @@ MEMORY = {"l2": 0.5, "linf": 0.7}
 RELAX, TIGHTEN = 0.8, 1.2
 LAST_STEP = 0.05
 CLOSE = 2e-3
-"""By what share of the largest gap a half-space may be missed in Linf; the margins vary more."""
+"""By what share a step may be longer than the least in Linf; the margins vary more."""
 
 CHOOSE_EVERY = 4
 """The members to be won are chosen anew every so many steps."""
@@ -96,7 +96,6 @@ class _Walk:
     won: Integers
     chosen: Integers
     size: float
-    hint: Doubles | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,7 +228,7 @@ def goals_of(search: Search, first: Jacobians, verdict: bool) -> Goals:
                 continue
             walk.chosen = chosen
             solution = spaces.only(chosen).nearest(close=1e-2)
-            walk.size, walk.hint = spaces.size(solution.change), solution.weights
+            walk.size = spaces.size(solution.change)
             solved.append(
                 (walk.size if solution.reached else np.inf, len(solved), walk, value, normal)
             )
@@ -325,7 +324,6 @@ def _solved(
         if afresh:
             chosen = cheapest(spaces, _costs(spaces), _enough(search, walk, verdict))
             walk.chosen = walk.chosen if chosen is None else chosen
-        solution = spaces.only(walk.chosen).nearest(walk.hint, CLOSE)
-        walk.hint = solution.weights
+        solution = spaces.only(walk.chosen).nearest(CLOSE)
         changes.append(torch.from_numpy(solution.change))
     return torch.stack(changes).to(originals).view_as(originals)

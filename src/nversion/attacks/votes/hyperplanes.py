@@ -10,9 +10,8 @@ hyperplane. For several, in L2: for multipliers l >= 0 the minimiser is d = clip
 and where the box does not come into play the dual is a non-negative least squares problem over the
 k by k Gram matrix (Lawson and Hanson, "Solving least squares problems", 1974, chapter 23). With
 the box, the components that it holds are put aside and the problem is solved again for the others,
-a semismooth Newton method. In Linf: by how much all half-spaces can be reached within a cube of
-the edge t is a linear programme, concave in t; its multipliers weigh the half-spaces into one,
-whose distance (closed form) is the next t, from below, so that a few programmes reach the least t.
+a semismooth Newton method. In Linf it is a linear programme, for which
+:mod:`nversion.attacks.votes.interior` has a method of its own.
 
 Which members S holds is a question of its own (:func:`cheapest`): those with the smallest distance
 margin over norm first, then swaps as long as the common distance falls.
@@ -25,11 +24,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import optimize
+
+from nversion.attacks.votes.interior import least_cube
 
 __all__ = ["HalfSpaces", "Solution", "cheapest", "single_distance"]
 
@@ -39,11 +39,11 @@ Integers = npt.NDArray[np.int64]
 ROUNDS = 12
 """Newton steps over the set of components that the box holds, at the most."""
 
-PROGRAMMES = 12
-"""Linear programmes for one distance, at the most."""
-
 CLOSE = 1e-6
-"""By what share of the largest gap a half-space may be missed."""
+"""By what share of the largest gap a half-space may be missed,"""
+
+MISSED = 100 * CLOSE
+"""and by what share of it to count as reached at all."""
 
 JITTER = 1e-12
 """Added to the Gram matrix's diagonal, relative to it: hyperplanes may be parallel."""
@@ -61,12 +61,10 @@ class Solution:
     Attributes:
         change: float64 [pixels].
         reached: whether it is in all of them.
-        weights: in Linf, what weighs them into one half-space at the same distance.
     """
 
     change: Doubles
     reached: bool
-    weights: Doubles | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,20 +89,19 @@ class HalfSpaces:
         """Return those of some members."""
         return dataclasses.replace(self, normals=self.normals[members], gaps=self.gaps[members])
 
-    def nearest(self, hint: Doubles | None = None, close: float = 1e-4) -> Solution:
+    def nearest(self, close: float = 1e-4) -> Solution:
         """Return the least change that is in all of them.
 
         Where there is none within the box, what is returned goes some way towards it.
 
         Args:
-            hint: for Linf, the weights of the solution of similar half-spaces.
-            close: for Linf, by what share of the largest gap they may be missed.
+            close: for Linf, by what share of its length the change may be longer than the least.
         """
         if len(self.gaps) == 0 or bool((self.gaps <= 0).all()):
-            return Solution(np.zeros_like(self.low), True, None)
+            return Solution(np.zeros_like(self.low), True)
         if self.norm == "l2":
-            return Solution(*self._nearest_l2(), None)
-        return self._nearest_linf(hint, close)
+            return Solution(*self._nearest_l2())
+        return self._nearest_linf(close)
 
     def size(self, change: Doubles) -> float:
         """Return the norm of a change."""
@@ -143,11 +140,11 @@ class HalfSpaces:
         found = optimize.minimize(dual, first, jac=True, bounds=bounds, method="L-BFGS-B")
         other = (found.x @ self.normals).clip(self.low, self.high)
         left = float((self.gaps - self.normals @ other).max())
-        if left <= max(missed, 100 * close):
+        if left <= max(missed, MISSED / CLOSE * close):
             change, missed = other, left
-        return change, missed <= 100 * close
+        return change, missed <= MISSED / CLOSE * close
 
-    def _nearest_linf(self, hint: Doubles | None, close: float) -> Solution:
+    def _nearest_linf(self, close: float) -> Solution:
         singles = [
             single_distance(normal, gap, self.low, self.high)
             for normal, gap in zip(self.normals, self.gaps, strict=True)
@@ -155,50 +152,16 @@ class HalfSpaces:
         reach = max(singles)
         if not np.isfinite(reach):
             towards = np.where(self.normals.sum(axis=0) > 0, self.high, self.low)
-            return Solution(towards, False, None)
+            return Solution(towards, False)
         if len(self.gaps) == 1:
             signs = np.sign(self.normals[0])
-            return Solution(np.clip(reach * signs, self.low, self.high), True, None)
-        if hint is not None and len(hint) == len(self.gaps):
-            reach = max(reach, min(self._weighed(hint), 1.0))
-        missed = close * float(self.gaps.max())
-        for _ in range(PROGRAMMES):
-            change, lacking, weights = self._within(reach)
-            if lacking <= missed:
-                return Solution(change, True, weights)
-            following = self._weighed(weights)
-            if not np.isfinite(following) or not following > reach * (1 + 1e-9):
-                return Solution(change, lacking <= 100 * missed, weights)
-            reach = following
-        return Solution(change, False, weights)
-
-    def _weighed(self, weights: Doubles) -> float:
-        """Return the distance of the half-space that weights make of all: a lower bound."""
-        gap = float(weights @ self.gaps)
-        return single_distance(weights @ self.normals, gap, self.low, self.high)
-
-    def _within(self, reach: float) -> tuple[Doubles, float, Doubles]:
-        """Return the change within a cube that misses the half-spaces least, by how much, weights.
-
-        The weights are the programme's multipliers: they sum to 1, and no change in the cube
-        misses the half-spaces so weighted by less.
-        """
-        members, pixels = self.normals.shape
-        scales = np.abs(self.normals).sum(axis=1) + 1e-300
-        rows = np.hstack([-self.normals / scales[:, None], -np.ones((members, 1))])
-        low = np.append(np.maximum(self.low, -reach), -np.inf)
-        high = np.append(np.minimum(self.high, reach), np.inf)
-        costs = np.append(np.zeros(pixels), 1.0)
-        found: Any = optimize.linprog(
-            costs,
-            A_ub=rows,
-            b_ub=-self.gaps / scales,
-            bounds=np.stack([low, high], 1).tolist(),
-        )
-        change = np.asarray(found.x[:pixels]).clip(low[:-1], high[:-1])
-        weights = np.maximum(-found.ineqlin.marginals, 0.0) / scales
-        lacking = float((self.gaps - self.normals @ change).max())
-        return change, lacking, weights / max(float(weights.sum()), 1e-300)
+            return Solution(np.clip(reach * signs, self.low, self.high), True)
+        felt = np.abs(self.normals).max(axis=1) > 0
+        normals, gaps = self.normals[felt], self.gaps[felt]
+        change = least_cube(normals, gaps, self.low, self.high, reach, close)
+        change = change.clip(self.low, self.high)
+        missed = float((gaps - normals @ change).max())
+        return Solution(change, missed <= MISSED * float(gaps.max()))
 
 
 def _multipliers(normals: Doubles, gaps: Doubles) -> Doubles:

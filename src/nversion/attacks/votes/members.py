@@ -158,7 +158,7 @@ class Members:
         )
         members = self._apart(logits)
         rows = torch.arange(len(images), device=images.device)
-        return members, objective(members, rows), self._by_member(gradients, 1)
+        return members, objective(members, rows), self._split(gradients, 1)
 
     def jacobian(self, images: Tensor, classes: Tensor) -> Tensor:
         """Return the gradients of the members' logits of some classes.
@@ -178,12 +178,12 @@ class Members:
             return self._apart(logits).gather(2, places).sum(dim=1)
 
         _, _, gradients = self._apart_oracle.slopes(self._copies(images), picked)
-        return self._by_member(gradients, 2).flatten(3).transpose(1, 2)
+        return self._split(gradients, 2).flatten(3).transpose(1, 2)
 
-    def _by_member(self, gradients: Tensor, channels: int) -> Tensor:
-        """Return gradients of all copies with their channels at a place as [members, channels]."""
+    def _split(self, gradients: Tensor, place: int) -> Tensor:
+        """Return gradients with the dimension `place`, of all copies' channels, parted by copy."""
         shape = gradients.shape
-        return gradients.view(*shape[:channels], self.count, -1, *shape[channels + 1 :])
+        return gradients.view(*shape[:place], self.count, -1, *shape[place + 1 :])
 
     def _copies(self, images: Tensor) -> Tensor:
         return images.repeat(1, self.count, *[1] * (images.ndim - 2))
