@@ -51,6 +51,21 @@ def test_leads_are_over_the_largest_other() -> None:
     assert leads_to(logits).tolist() == [[1.0, -2.0, -1.0]]
 
 
+def test_reweighted_weighs_members_by_what_the_mean_softmax_owes_them() -> None:
+    """MORA's weights are the slopes of the mean softmax's margin in each member's rival logit."""
+    logits, labels, shares = drawn(seed=7)
+    own = labels[:, None, None].expand(-1, 5, 1)
+    logits = logits.scatter(2, own, logits.amax(dim=2, keepdim=True) + 0.5)
+    rivals = logits.softmax(dim=2).mean(dim=1).scatter(1, labels[:, None], -1.0).argmax(dim=1)
+    slopes = []
+    for name in ("reweighted", "log-mean-softmax"):
+        leaf = logits.clone().requires_grad_(True)
+        OBJECTIVES[name](leaf, labels, shares).sum().backward()
+        slopes.append(leaf.grad.gather(2, rivals[:, None, None].expand(-1, 5, 1)).squeeze(2))
+    exact = slopes[1] / slopes[1].sum(dim=1, keepdim=True)
+    assert torch.allclose(slopes[0], exact, rtol=1e-6, atol=1e-9)
+
+
 def test_reweighted_follows_the_mean_softmax_where_no_member_is_certain() -> None:
     logits, labels, shares = drawn(seed=5, scale=0.2)
     logits = logits.scatter_add(2, labels[:, None, None].expand(-1, 5, 1), 1 + 0 * logits[..., :1])

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from linear_members import (
@@ -21,7 +22,12 @@ from torch import Tensor
 
 import nversion as nv
 from nversion.attacks import AttackResult
+from nversion.attacks.votes.descent import descend
+from nversion.attacks.votes.members import Members
+from nversion.attacks.votes.objectives import OBJECTIVES, kth_margin
 from nversion.attacks.votes.program import ProgramAttackResult
+from nversion.attacks.votes.search import Search
+from nversion.models import frozen
 
 SLACK = 1.01
 ROUNDING = 1 - 1e-4
@@ -104,6 +110,48 @@ def test_mean_logits_in_linf() -> None:
     weights, leads = weights_and_leads(members)
     exact = leads.mean() / abs(weights.mean(axis=0)).sum()
     near(size(found(members, "mean-logits", "inf"), "inf"), exact)
+
+
+@pytest.mark.parametrize(
+    ("objective", "voter", "slack"),
+    [
+        ("log-mean-softmax", "mean-softmax", 1.01),
+        ("mean-logit", "mean-logits", 1.01),
+        ("mean-loss", "mean-logits", 1.02),
+        ("hinge", "mean-logits", 1.02),
+        ("reweighted", "mean-logits", 1.02),
+        ("kth-margin", "majority", 1.02),
+    ],
+)
+def test_each_objective_leads_to_what_it_is_exact_for(
+    objective: str, voter: str, slack: float
+) -> None:
+    """Alone, by plain descent: equal members fall together, so unanimity has the same distance."""
+    equal = objective in ("mean-loss", "hinge", "reweighted")
+    members = equal_members(5, 0.3) if equal else unequal_members(5, seed=0)
+    weights, leads = weights_and_leads(members)
+    exact = {
+        "mean-softmax": lambda: mean_softmax_distance(members),
+        "mean-logits": lambda: leads.mean() / math.sqrt(np.square(weights.mean(axis=0)).sum()),
+        "majority": lambda: by_brute_force(members, 3, "2"),
+    }[voter]()
+    images, labels = grey()
+    program = nv.Program(members, voter)
+    with frozen(program):
+        search = Search(Members(program, images), images, labels, "l2")
+        search.begin(objective)
+        shares = search.members.shares
+        sizes = torch.tensor(np.linalg.norm(weights, axis=1)).float()[None, :, None]
+
+        def value(logits: Tensor, rows: Tensor) -> Tensor:
+            if objective != "kth-margin":
+                return OBJECTIVES[objective](logits, labels[rows], shares)
+            needed = torch.full((len(rows), 2), 3)
+            return kth_margin(logits, labels[rows], sizes.expand(len(rows), -1, 2), needed)
+
+        descend(search, torch.arange(1), value, 100, verdict=False)
+    found = float(search.distances(False))
+    assert exact * ROUNDING <= found <= exact * slack
 
 
 def test_a_quorum_falls_with_the_first_who_leave_it() -> None:

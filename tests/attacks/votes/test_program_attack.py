@@ -14,7 +14,11 @@ from torch import Tensor, nn
 import nversion as nv
 from nversion.attacks.doctor import examine
 from nversion.attacks.votes import cosine_needed, diversity_budget
+from nversion.attacks.votes.members import Members
+from nversion.attacks.votes.methods import Budget, methods_for
+from nversion.attacks.votes.search import Search
 from nversion.ensemble import Ensemble, VoteRule
+from nversion.models import frozen
 from nversion.program.voters.base import PROBABILITY_STEP
 
 Three: TypeAlias = tuple[list[nn.Module], Tensor]
@@ -144,6 +148,37 @@ class Noisy(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.model(images + 0.1 * torch.rand_like(images))
+
+
+def test_verdicts_alone_are_asked_for_where_gradients_are_masked(three: Three) -> None:
+    models, images = three
+    program = nv.Program([Masked(model) for model in models], "majority")
+    labels = program.vote(images).labels.clamp(min=0)
+    right = program.vote(images).labels == labels
+    found = nv.attack_program(program, images[right], labels[right], norm=2)
+    assert bool(found.success.any())
+    assert {name for name in found.attack if name} <= {
+        "hop-skip-jump on labels",
+        "square on labels",
+    }
+
+
+@pytest.mark.parametrize("voter", ["majority", "median-softmax", "mean-softmax"])
+def test_what_is_run_on_a_vote_depends_on_how_it_is_made(voter: str, three: Three) -> None:
+    models, images = three
+    program = nv.Program(models, voter)
+    with frozen(program):
+        search = Search(Members(program, images), images, torch.zeros(5).long(), "linf")
+        listed = methods_for(search, False, 0, Budget())
+    names = [method.name for method in listed]
+    assert [method.name for method in listed if method.last_resort] == names[-2:]
+    assert names[-2:] == ["hop-skip-jump on labels", "square on labels"]
+    if voter == "mean-softmax":
+        assert names[:2] == ["linear", "slp"]
+        assert "vote-deepfool" not in names
+    else:
+        assert names[:4] == ["linear on log-mean-softmax", "vote-deepfool", "kth-margin", "arc"]
+        assert {"slp on log-mean-softmax", "slp on mean-logit", "reweighted"} <= set(names)
 
 
 def failed(model: nn.Module, images: Tensor) -> set[str]:

@@ -27,7 +27,8 @@ from nversion.attacks.criteria import log_odds
 from nversion.attacks.linearised import IN_L2, IN_LINF, Finish, finish
 from nversion.attacks.registry import create, names
 from nversion.attacks.votes.deepfool import Goals, Jacobians, first_slopes, goals_of, vote_deepfool
-from nversion.attacks.votes.descent import descend
+from nversion.attacks.votes.descent import RowObjective, descend, walk
+from nversion.attacks.votes.greedy import arc
 from nversion.attacks.votes.members import Surrogate, Verdicts
 from nversion.attacks.votes.objectives import OBJECTIVES, kth_margin
 from nversion.attacks.votes.search import Search
@@ -55,16 +56,17 @@ class House:
 
 HOUSE = (
     House("carlini-wagner", ("l2",)),
+    House("slp", ("linf",), {"classes": 9, "steps": 12, "refinements": 20}),
+    House("alma", ("l2",), {"steps": 80}),
+    House("fmn", ("l2", "linf"), {"steps": 80, "refinements": 20}),
     House("fab", ("linf",), {"targets": 2, "steps": 30}),
-    House("slp", ("linf",)),
-    House("alma", ("l2",)),
-    House("fmn", ("l2", "linf")),
 )
 """Run on smooth votes, the first that is there on other smooth votes of the members too. An attack
 that finds points nobody else does belongs here; one that is not in the registry is passed over."""
 
 LABELS_ONLY = (
     House("hop-skip-jump", ("l2", "linf"), {"steps": 8, "evaluations": 50, "starts": 30}),
+    House("square", ("l2", "linf"), {"queries": 500}),
 )
 """Run on bare verdicts, for images that nothing else broke."""
 
@@ -80,7 +82,7 @@ def house_attacks() -> tuple[Attack, ...]:
 AGAIN = {"l2": Finish(memory=0.6), "linf": Finish("linf", steps=12, extra=0.01, memory=0.8)}
 FINISH = {"l2": IN_L2, "linf": IN_LINF}
 
-FIRST_DESCENT, DESCENT = 40, 30
+FIRST_WALK, DESCENT, ARC = 20, 30, 20
 WALK = 16
 SHORT_WALK = 10
 
@@ -132,15 +134,14 @@ class Methods:
         means = self._other_means()
         found: list[Method] = []
         if smooth:
-            found += [self._descent("vote")]
+            found += [self._first_walk("vote")]
             found += [self._house(one, "") for one in house]
             found += [self._house(one, mean) for mean in means for one in house[:1]]
         else:
-            found += [self._house(one, means[0]) for one in house[:1]]
+            found += [self._first_walk("log-mean-softmax")]
             found += [Method("vote-deepfool", self._deepfool)]
-            found += [self._house(one, mean) for mean in means[1:] for one in house[:1]]
-            found += [self._descent("kth-margin")]
-            found += [self._house(one, mean) for mean in means for one in house[1:]]
+            found += [self._descent("kth-margin"), Method("arc", self._arc)]
+            found += [self._house(one, mean) for one in house for mean in means]
         found += [self._descent(name) for name in ("reweighted", "mean-loss", "hinge")]
         if smooth and search.members.count > 1:
             found += [self._descent("kth-margin")]
@@ -206,7 +207,7 @@ class Methods:
         if bool(held.any()):
             search.try_lines(rows[held], found.images[held], self.verdict)
 
-    def _descent(self, name: str) -> Method:
+    def _objective(self, name: str) -> RowObjective:
         search = self.search
         shares = search.members.shares
 
@@ -219,16 +220,34 @@ class Methods:
                 return kth_margin(logits, labels, sizes[rows], needed[rows])
             return OBJECTIVES[name](logits, labels, shares)
 
+        return objective
+
+    def _first_walk(self, name: str) -> Method:
+        """Return the method that comes near the boundary in the fewest steps."""
+
         def run(rows: Tensor) -> None:
-            before = search.distances(self.verdict)
-            steps = FIRST_DESCENT if name == "vote" else DESCENT
-            descend(search, rows, objective, steps, verdict=self.verdict)
+            before = self.search.distances(self.verdict)
+            walk(self.search, rows, self._objective(name), FIRST_WALK, verdict=self.verdict)
+            self._improve(rows, before, once=True)
+
+        return Method("linear" if name == "vote" else f"linear on {name}", run)
+
+    def _descent(self, name: str) -> Method:
+        def run(rows: Tensor) -> None:
+            before = self.search.distances(self.verdict)
+            descend(self.search, rows, self._objective(name), DESCENT, verdict=self.verdict)
             self._improve(rows, before)
 
-        return Method("descent" if name == "vote" else name, run)
+        return Method(name, run)
 
-    def _improve(self, rows: Tensor, before: Tensor) -> None:
-        """Go on from points that are new by steps that take what decides to be linear."""
+    def _improve(self, rows: Tensor, before: Tensor, *, once: bool = False) -> None:
+        """Go on from points that are new by steps that take what decides to be linear.
+
+        Args:
+            rows: int64 [some], the images.
+            before: the distances of all images, of which new points have smaller ones.
+            once: in L2, leave out the second time.
+        """
         search = self.search
         rows = rows[search.distances(self.verdict)[rows] < before[rows]]
         if len(rows) == 0:
@@ -241,8 +260,14 @@ class Methods:
         def slope_of_part(points: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
             return slope(points, rows[own])
 
-        for how in (FINISH[search.norm], AGAIN[search.norm]):
+        again = () if once and search.norm == "l2" else (AGAIN[search.norm],)
+        for how in (FINISH[search.norm], *again):
             finish(search.lost.select(rows), slope_of_part, how)
+
+    def _arc(self, rows: Tensor) -> None:
+        before = self.search.distances(self.verdict)
+        arc(self.search, rows, ARC, self._sizes()[1][rows], verdict=self.verdict)
+        self._improve(rows, before)
 
     def _deepfool(self, rows: Tensor) -> None:
         self._walk(rows, WALK, again=False)

@@ -9,6 +9,7 @@ its result is the same in every batch.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ __all__ = [
     "attack_program",
     "checked_norm",
     "checked_votes",
+    "hunt",
     "split_rows",
 ]
 
@@ -155,16 +157,30 @@ def _attacked(
     ways = [False, True] if members.rule.abstains else [False]
     if len(right) > 0:
         for verdict in ways:
-            _hunt(search, verdict, seed, budget)
+            for _ in hunt(search, verdict, seed, budget):
+                pass
     results = [
-        _result(program, search, originals, verdicts, right, verdict, budget, images.device)
+        _result(program, search, originals, verdicts, right, verdict, images.device)
         for verdict in ways
     ]
+    # All of it was spent on both ways to fall.
+    forwards, backwards = members.forwards + budget.forwards, members.backwards + budget.backwards
+    results = [dataclasses.replace(one, forwards=forwards, backwards=backwards) for one in results]
     return dataclasses.replace(results[0], wrong=results[1] if len(results) > 1 else None)
 
 
-def _hunt(search: Search, verdict: bool, seed: int, budget: Budget) -> None:
-    """Run the methods in turn, each on the images that are still worth it."""
+def hunt(search: Search, verdict: bool, seed: int, budget: Budget) -> Iterator[tuple[str, int]]:
+    """Run the methods in turn, each on the images that are still worth it.
+
+    Args:
+        search: the nearest points so far.
+        verdict: whether a wrong verdict is asked for; otherwise an abstention will do.
+        seed: for methods that draw at random.
+        budget: what attacks that count for themselves add to.
+
+    Yields:
+        After each method that was run, its name and for how many images.
+    """
     idle = torch.zeros_like(search.labels)
     for method in methods_for(search, verdict, seed, budget):
         before = search.distances(verdict)
@@ -177,6 +193,7 @@ def _hunt(search: Search, verdict: bool, seed: int, budget: Budget) -> None:
         after = search.distances(verdict)
         gained = after < (1.0 - GAIN) * before
         idle[rows] = torch.where(gained[rows], 0, idle[rows] + 1)
+        yield method.name, len(rows)
 
 
 def _result(
@@ -186,7 +203,6 @@ def _result(
     verdicts: Tensor,
     right: Tensor,
     verdict: bool,
-    budget: Budget,
     device: torch.device,
 ) -> ProgramAttackResult:
     """Return what was found of one way to fall, after a last look at exactly these images."""
@@ -209,8 +225,7 @@ def _result(
             names[place] = name if good else ""
     correct = torch.zeros_like(success)
     correct[right] = True
-    spent = Budget(members.forwards + budget.forwards, members.backwards + budget.backwards)
-    plain = result_of(originals, returned, success, correct, predictions, spent, device)
+    plain = result_of(originals, returned, success, correct, predictions, members, device)
     return ProgramAttackResult(**vars(plain), attack=tuple(names))
 
 
