@@ -282,3 +282,16 @@ def test_several_versions_are_attacked_as_one_program(versions: Path) -> None:
     assert told["versions"] == [folder.name for folder in folders]
     assert told["voter"]["name"] == "mean-logits"
     assert told["attacks"][0]["name"] == "gradient"
+
+
+def test_a_vote_is_attacked_by_all_that_is_known_where_no_attack_is_named(versions: Path) -> None:
+    folders = sorted(versions.iterdir())[:2]
+    told = facts(*folders, "--norm", "inf", "--no-picture", "--voter", "majority")
+    lost, wrong = told["attacks"]
+    assert (lost["name"], wrong["name"]) == ("no right verdict", "wrong verdict")
+    assert lost["norm"] == "linf"
+    assert lost["options"]["found_by"]
+    assert lost["linf"] <= wrong["linf"]
+    assert lost["forwards"] == wrong["forwards"] > 0
+    result = run("attack", *folders, "--norm", "2", "--storable")
+    assert "add --attack" in str(result.exception)

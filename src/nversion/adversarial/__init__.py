@@ -19,7 +19,7 @@ from nversion.adversarial.runs import AttackRun, StoredRuns, draw_indices
 from nversion.adversarial.similarity import structural_similarity
 from nversion.adversarial.summary import AttackSummary, AttackTally, summarise
 from nversion.adversarial.transfer import Transfer, transfer_matrix
-from nversion.adversarial.trial import AttackTrial, ImageTrial, Measured, try_attacks
+from nversion.adversarial.trial import AttackTrial, ImageTrial, Measured, try_attacks, try_program
 
 __all__ = [
     "AdversarialSet",
@@ -45,6 +45,7 @@ __all__ = [
     "summarise",
     "transfer_matrix",
     "try_attacks",
+    "try_program",
     "wilson_interval",
     "wilson_of_share",
 ]

@@ -95,6 +95,11 @@ def contact_sheet(adversarial: AdversarialSet, columns: int = 16) -> Figure:
     return figure
 
 
+def _named(prediction: int) -> str:
+    """Return a class's number; a vote may name none."""
+    return "no class" if prediction < 0 else str(prediction)
+
+
 def comparison(
     original: Tensor,
     adversarial: Tensor,
@@ -123,7 +128,7 @@ def comparison(
     _show(axes[0], _pixels(original), f"original, class {label}")
     axes[0].set_xlabel(f"prediction: {original_prediction}", fontsize=9)
     _show(axes[1], _pixels(adversarial), "adversarial")
-    axes[1].set_xlabel(f"prediction: {adversarial_prediction}", fontsize=9)
+    axes[1].set_xlabel(f"prediction: {_named(adversarial_prediction)}", fontsize=9)
     change = strongest_change(original, adversarial)
     scale = _scale_of(change)
     _show(axes[2], change, f"difference (±{scale:.2g})", limit=scale)
@@ -188,7 +193,7 @@ def attack_grid(
         left, right = cells[line, 2 * column], cells[line, 2 * column + 1]
         _show(left, _pixels(image), name)
         failed = not bool(change.any())
-        verdict = "failed" if failed else f"taken for {int(predictions[position - 1])}"
+        verdict = "failed" if failed else f"taken for {_named(int(predictions[position - 1]))}"
         left.set_xlabel(verdict, fontsize=8)
         _show(right, change, "", limit=scale)
         right.set_xlabel("" if failed else _distances(original, image, short=True), fontsize=8)

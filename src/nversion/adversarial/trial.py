@@ -1,4 +1,7 @@
-"""One test image under several attacks: what each took, and a picture of what came of it."""
+"""One test image under attack: what each attack took, and a picture of what came of it.
+
+A network is tried with several attacks; a program also with all that is known against its vote.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from torch import Tensor, nn
 
 from nversion.adversarial.pictures import attack_grid, comparison
 from nversion.adversarial.similarity import structural_similarity
-from nversion.attacks import Attack
+from nversion.attacks import Attack, AttackResult
+from nversion.attacks.votes import attack_program
 from nversion.errors import InputError
 from nversion.models import predict
 from nversion.progress import progress_bar
@@ -21,7 +25,7 @@ from nversion.workers import Failure, Task, run_tasks
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["AttackTrial", "ImageTrial", "Measured", "try_attacks"]
+__all__ = ["AttackTrial", "ImageTrial", "Measured", "try_attacks", "try_program"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Measured:
     Attributes:
         image: what it returned, float32 [channels, height, width]; the original where it failed.
         success: whether it is adversarial.
-        prediction: the class of what it returned.
+        prediction: the class of what it returned; -1 for a vote that names none.
         l0: pixels changed; None where it failed, like all distances.
         l1: sum of absolute changes.
         l2: Euclidean distance.
@@ -202,13 +206,55 @@ def try_attacks(
     return ImageTrial(image, label, prediction, seed, storable, tuple(trials))
 
 
+def try_program(
+    program: nn.Module, image: Tensor, label: int, norm: float | str, *, seed: int = 0
+) -> ImageTrial:
+    """Attack one image by all that is known against a vote, unless the vote has it wrong already.
+
+    The trials are named after the two ways to fall, "no right verdict" and, where the vote may
+    abstain, "wrong verdict"; their options say the norm and which method found the image. Both are
+    looked for at once: passes and seconds are those of both together.
+
+    Args:
+        program: a :class:`nversion.Program`.
+        image: floating [channels, height, width] in [0, 1].
+        label: its true class.
+        norm: 2 or infinity.
+        seed: of the methods that draw at random.
+
+    Raises:
+        InputError: a malformed image, another norm, or a program that does not take the image.
+    """
+    original, labels = image[None], torch.tensor([label], device=image.device)
+    started = time.perf_counter()
+    found = attack_program(program, original, labels, norm, seed=seed)
+    seconds = time.perf_counter() - started
+    if bool(found.already_misclassified):
+        return ImageTrial(image, label, int(found.predictions), seed, False, ())
+    kind = "l2" if float(norm) == 2 else "linf"
+    ways = {"no right verdict" if found.wrong else "wrong verdict": found}
+    if found.wrong:
+        ways["wrong verdict"] = found.wrong
+    trials = [
+        AttackTrial(
+            name, kind, {"norm": kind, "found_by": one.attack[0]}, _measured(one, original, seconds)
+        )
+        for name, one in ways.items()
+    ]
+    return ImageTrial(image, label, label, seed, False, tuple(trials))
+
+
 def _measure(
     model: nn.Module, attack: Attack, image: Tensor, label: int, seed: int, storable: bool
 ) -> Measured:
     original, labels = image[None], torch.tensor([label], device=image.device)
     started = time.perf_counter()
     result = attack(model, original, labels, seed=seed, storable=storable)
-    seconds = time.perf_counter() - started
+    return _measured(result, original, time.perf_counter() - started)
+
+
+def _measured(result: AttackResult, original: Tensor, seconds: float) -> Measured:
+    """Return what a result says of its one image."""
     success = bool(result.success)
 
     def known(value: Tensor) -> float | None:

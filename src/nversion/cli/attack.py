@@ -7,7 +7,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +26,7 @@ from nversion.cli.options import (
     voter_option,
 )
 from nversion.cli.places import picture_file, save_picture
-from nversion.cli.printing import print_table
+from nversion.cli.printing import print_table, working
 from nversion.cli.settings import attacks_from, check_settings
 from nversion.cli.versions import check_version, confirmed, load_versions
 from nversion.cli.voters import attacked
@@ -62,7 +62,8 @@ def attack(
         str | None,
         typer.Option(
             "--attack",
-            help="Names, with commas between, or all. [default with --norm: nearest]",
+            help="Names, with commas between, or all. [default with --norm: nearest; of several "
+            "versions in 2 or inf, all that is known against votes]",
             show_default=False,
             callback=choices.attack_names,
         ),
@@ -110,8 +111,11 @@ def attack(
     or if the version gets the image wrong without any attack. An attack that does not succeed is a
     result.
 
-    With several versions the attacks are on their vote. Whole votes (majority, k-of-n) have no
-    gradient, so there the attacks are on the versions' mean softmax.
+    With several versions the attacks are on their vote. With --norm 2 or inf and no --attack, all
+    that is known against votes is tried, and the nearest image printed with what found it: where
+    the verdict is lost, and where a wrong one is given, if the vote may abstain. Attacks by name
+    need a gradient, which whole votes (majority, k-of-n) lack; there they are on the versions' mean
+    softmax.
 
     - `nversion attack versions/v001 --norm 1`
 
@@ -121,7 +125,7 @@ def attack(
 
     - `nversion attack versions/v001 --attack random-pgd --set epsilon=0.1 --json`
 
-    - `nversion attack versions/v001 versions/v002 versions/v003 --attack carlini-wagner`
+    - `nversion attack versions/v001 versions/v002 versions/v003 --voter majority --norm inf`
     """
     if out is not None:
         picture_file(out, "--out")
@@ -133,20 +137,29 @@ def attack(
         raise InputError(
             "name attacks with --attack, or with --norm (0, 1, 2 or inf) the norm of the nearest"
         )
-    from nversion.adversarial import try_attacks
+    whole = names is None and len(models) > 1 and norm in ("2", "inf")
+    if whole and (setting or storable):
+        raise InputError(
+            "--set and --storable are for attacks by name; add --attack, or leave them out"
+        )
+    from nversion.adversarial import try_attacks, try_program
 
     versions = load_versions(models, inputs, trust=trust)
     dataset = test_images_of(list(versions.values()), data, data_dir)
     versions = confirmed(versions, dataset)
     subject, name, facts = attacked(versions, models, voter, k)
-    chosen = attacks_from(names or "nearest", settings)
+    chosen = {} if whole else attacks_from(names or "nearest", settings)
     image, label = _test_image(dataset, index)
-    trial = try_attacks(subject, chosen, image, label, seed=seed, storable=storable)
+    if whole:
+        with working("attacking the vote"):
+            trial = try_program(subject, image, label, str(norm), seed=seed)
+    else:
+        trial = try_attacks(subject, chosen, image, label, seed=seed, storable=storable)
     where = f"{name} on test image {index} of {dataset.name}"
     place = None
     if picture and trial.ran:
         short = name if len(versions) == 1 else f"program-of-{len(versions)}"
-        place = out or _default_file(short, index, chosen)
+        place = out or _default_file(short, index, [*chosen] or [f"vote-{norm}"])
         save_picture(trial.picture(where), place)
     if as_json:
         facts = {
@@ -171,8 +184,8 @@ def _test_image(data: TestImages, index: int) -> tuple[Tensor, int]:
     return data.test.images[index], int(data.test.labels[index])
 
 
-def _default_file(version: str, index: int, chosen: Mapping[str, Attack]) -> Path:
-    what = next(iter(chosen)) if len(chosen) == 1 else f"{len(chosen)}-attacks"
+def _default_file(version: str, index: int, chosen: Sequence[str]) -> Path:
+    what = chosen[0] if len(chosen) == 1 else f"{len(chosen)}-attacks"
     return Path(f"{version}-test{index}-{what.replace(':', '-')}.png")
 
 
@@ -191,6 +204,9 @@ def _print(where: str, trial: ImageTrial, picture: Path | None, names: Sequence[
             for name, one in trial.ran.items()
         ]
         print_table(HEADS, rows, numbers=HEADS[2:])
+        for one in trial.trials:
+            if one.options.get("found_by"):
+                typer.echo(f"{one.name}: found by {one.options['found_by']}")
     for name, error in trial.failures.items():
         typer.echo(f"{name} broke down: {error}", err=True)
     if picture is not None:
@@ -199,6 +215,8 @@ def _print(where: str, trial: ImageTrial, picture: Path | None, names: Sequence[
 
 def _named(label: int, names: Sequence[str]) -> str:
     """Return what a class is called; its number where that is not known."""
+    if label < 0:
+        return "no class"
     return names[label] if label < len(names) else str(label)
 
 
