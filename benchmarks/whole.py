@@ -1,12 +1,15 @@
-"""A program attacked as a whole: ours beside other libraries' attacks, on the same images.
+r"""A program attacked as a whole: ours beside other libraries' attacks, on the same images.
 
-    python benchmarks/whole.py VERSIONS --data-dir DIR --peers PYTHON --folder WORK
+    python benchmarks/whole.py VERSIONS --data-dir DIR --peers PYTHON --folder WORK \
+        [--mora FOLDER] [--arc FOLDER]
 
 VERSIONS is a folder of versions (``nversion train``), PYTHON an interpreter with ``adv-lib`` and
-``adversarial-robustness-toolbox``. For each soft voter and norm: the median distance of every
-attack over the images that the vote gets right, how many fell, and processor seconds on one
-thread. A peer's images count where the program's own verdict on them is not the label. Hard voters
-have no such peers: theirs are the peers' images against ``mean-softmax``, judged by the hard vote.
+``adversarial-robustness-toolbox``, FOLDER a clone of MORA's or ARC's repository. For each voter and
+norm: the median distance of every attack over the images that all voters get right, how many fell,
+and processor seconds on one thread. A peer's images count where the program's own verdict on them
+is not the label. The libraries have nothing for votes that are counted: what stands there are their
+images against ``mean-softmax``, judged by the counted vote, and marked with a star; MORA and ARC
+attack counted votes themselves.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +29,20 @@ from torch import Tensor
 
 import nversion as nv
 from nversion.attacks.votes.members import Members
-from nversion.attacks.votes.methods import Budget, methods_for
-from nversion.attacks.votes.program import GAIN, PATIENCE
+from nversion.attacks.votes.methods import Budget
+from nversion.attacks.votes.program import hunt
 from nversion.attacks.votes.search import Search
 from nversion.models import frozen
 
 sys.path.insert(0, str(Path(__file__).parent))
 from attacks_exchange import Task, write_tasks
 
-SOFT, HARD = ("mean-softmax", "mean-logits"), ("majority",)
+SOFT, HARD = ("mean-softmax", "mean-logits"), ("plurality", "majority")
+
+CLONES = ("mora", "arc")
+
+LEAST = 1e-3
+"""By what share of a distance one is nearer than another."""
 
 
 def traced(program: nv.Program, images: Tensor, labels: Tensor, norm: str) -> list[dict[str, Any]]:
@@ -41,27 +50,18 @@ def traced(program: nv.Program, images: Tensor, labels: Tensor, norm: str) -> li
     started = time.process_time()
     trace: list[dict[str, Any]] = []
     with frozen(program):
-        members = Members(program, images)
-        search = Search(members, images, labels, norm)
-        idle = torch.zeros_like(labels)
-        for method in methods_for(search, False, 0, Budget()):
-            before = search.distances(False)
-            wanted = before.isinf() if method.last_resort else (idle < PATIENCE) | before.isinf()
-            rows = wanted.nonzero().squeeze(1)
-            if len(rows) == 0:
-                continue
-            search.begin(method.name)
-            method.run(rows)
-            after = search.distances(False)
-            idle[rows] = torch.where(after[rows] < (1 - GAIN) * before[rows], 0, idle[rows] + 1)
+        search = Search(Members(program, images), images, labels, norm)
+        for name, count in hunt(search, False, 0, Budget()):
+            found = search.distances(False)
             trace.append(
                 {
-                    "method": method.name,
-                    "images": len(rows),
+                    "method": name,
+                    "images": count,
                     "seconds": time.process_time() - started,
-                    "median": float(after.quantile(0.5)) if after.isfinite().all() else None,
-                    "fallen": int(after.isfinite().sum()),
-                    "distances": after.tolist(),
+                    "median": float(found.quantile(0.5)) if found.isfinite().all() else None,
+                    "fallen": int(found.isfinite().sum()),
+                    "distances": found.tolist(),
+                    "found_by": Counter(search.found_by(False)),
                 }
             )
     return trace
@@ -89,6 +89,9 @@ def main() -> None:
     parser.add_argument("--norms", default="l2,linf")
     parser.add_argument("--voters", default=",".join((*SOFT, *HARD)))
     parser.add_argument("--libraries", default="adv-lib,art")
+    parser.add_argument("--limit", type=float, default=600.0, help="seconds for each peer's attack")
+    parser.add_argument("--mora", type=Path, help="a clone of MORA's repository")
+    parser.add_argument("--arc", type=Path, help="a clone of ARC's repository")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     asked.folder.mkdir(parents=True, exist_ok=True)
@@ -110,15 +113,26 @@ def main() -> None:
             if not place.is_file():
                 place.write_text(json.dumps(traced(program, images, labels, norm)))
             trace = json.loads(place.read_text())
-            for library in asked.libraries.split(",") if voter in SOFT else ():
+            for library, clone in _peers(asked, voter).items():
                 command = [asked.peers, str(Path(__file__).parent / "whole_peers.py"), str(tasks)]
                 command += [str(asked.folder / "peers"), "--voter", voter, "--norm", norm]
                 command += ["--steps", str(asked.steps), "--library", library]
+                command += ["--limit", str(asked.limit)]
+                command += [] if clone is None else ["--clone", str(clone)]
                 subprocess.run(command, check=False)
-            source = voter if voter in SOFT else SOFT[0]
-            table += _rows(program, images, labels, norm, voter, source, trace, asked.folder)
-    print(json.dumps(table, indent=1))
+            table += _rows(program, images, labels, norm, trace, asked.folder)
+    _print(table)
     (asked.folder / "table.json").write_text(json.dumps(table, indent=1))
+
+
+def _peers(asked: argparse.Namespace, voter: str) -> dict[str, Path | None]:
+    """Return the peers that attack a vote, each with the clone that it needs."""
+    libraries = asked.libraries.split(",") if voter in SOFT and asked.libraries else []
+    clones = {"mora": asked.mora, "arc": asked.arc}
+    return {
+        **dict.fromkeys(libraries),
+        **{name: clone for name, clone in clones.items() if clone is not None},
+    }
 
 
 def _rows(
@@ -126,33 +140,60 @@ def _rows(
     images: Tensor,
     labels: Tensor,
     norm: str,
-    voter: str,
-    source: str,
     trace: list[dict[str, Any]],
     folder: Path,
 ) -> list[dict[str, Any]]:
+    voter = program.voter.name
     common = {"voter": voter, "norm": norm, "images": len(labels)}
     last = trace[-1]
     rows = [{**common, "attack": "ours", **{k: last[k] for k in ("median", "fallen", "seconds")}}]
     ours = torch.tensor(last["distances"])
-    for path in sorted((folder / "peers").glob(f"{source}-{norm}+*.npz")):
+    for path in sorted((folder / "peers").glob(f"*-{norm}+*.npz")):
+        source, library, attack = path.stem.removesuffix(".npz").split("+")
+        own = source == f"{voter}-{norm}"
+        if not own and (voter in SOFT or source != f"{SOFT[0]}-{norm}" or library in CLONES):
+            continue
         with np.load(path) as file:
             found, seconds = torch.from_numpy(file["images"]), float(file["seconds"])
+            stopped = bool(file["stopped"])
         sizes = judged(program, images, labels, found, norm)
-        median = float(sizes.quantile(0.5))
+        median = float(sizes.quantile(0.5, interpolation="higher"))
         reached = [step["seconds"] for step in trace if (step["median"] or np.inf) <= median]
         rows.append(
             {
                 **common,
-                "attack": " ".join(path.stem.split("+")[1:]) + ("" if source == voter else " *"),
+                "attack": f"{library} {attack}{'' if own else ' *'}",
                 "median": median,
                 "fallen": int(sizes.isfinite().sum()),
                 "seconds": seconds * len(labels),
+                "stopped": stopped,
                 "ours_there_after": reached[0] if reached else None,
-                "nearer_than_ours": int((sizes < ours * 0.999).sum()),
+                "times_as_fast": seconds * len(labels) / reached[0] if reached else None,
+                "peer_nearer": int((sizes < ours * (1 - LEAST)).sum()),
+                "ours_nearer": int((ours < sizes * (1 - LEAST)).sum()),
             }
         )
     return rows
+
+
+def _print(table: list[dict[str, Any]]) -> None:
+    print(
+        "| vote | norm | attack | fallen | median | seconds | ours there | ratio | nearer: it, we |"
+    )
+    print("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for row in table:
+        cells = [row["voter"], row["norm"], row["attack"], f"{row['fallen']}/{row['images']}"]
+        cells += [_number(row["median"], 4), _number(row["seconds"], 1)]
+        if row["attack"] == "ours":
+            cells += ["", "", ""]
+        else:
+            cells += [_number(row["ours_there_after"], 1), _number(row["times_as_fast"], 1)]
+            cells += [f"{row['peer_nearer']}, {row['ours_nearer']}"]
+        print("| " + " | ".join(cells) + " |")
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
 
 
 if __name__ == "__main__":

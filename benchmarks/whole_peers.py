@@ -1,8 +1,10 @@
 """Other libraries' attacks on a soft vote, run in an environment of their own (see whole.py).
 
 Reads the members and the images from a file, runs each attack on one thread, and writes its images
-and the processor time that it took. Peers: adv-lib 0.2.8 on the vote as one model, and the
-Adversarial Robustness Toolbox's attacks on its EnsembleClassifier.
+and the processor time that it took. Peers: adv-lib 0.2.8 on the vote as one model, the
+Adversarial Robustness Toolbox's attacks on its EnsembleClassifier, and MORA and ARC from clones.
+Votes that are counted have no gradient; there the libraries attack the mean softmax of the same
+members, and the clones what their papers have for them.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent))
-from attacks_exchange import Run, Task, read_tasks, run_all
+from attacks_exchange import Found, Run, Task, read_tasks, run_all
+from whole_clones import Within, arc_runs, bisected, mora_runs
 
 
 class SoftVote(nn.Module):
@@ -76,9 +79,18 @@ def adv_lib_runs(norm: str, steps: int) -> dict[str, Run]:
     return runs
 
 
-def art_runs(norm: str) -> dict[str, Run]:
-    """Return the toolbox's attacks on its ensemble of the members, with its defaults."""
-    from art.attacks.evasion import AutoProjectedGradientDescent, CarliniL2Method, DeepFool
+def art_runs(norm: str, steps: int) -> dict[str, Run]:
+    """Return the toolbox's attacks on its ensemble of the members, which means their logits.
+
+    Carlini and Wagner's with its own constants and fewer of its steps, DeepFool as it is, and its
+    Auto-PGD and PGD within radii that are bisected.
+    """
+    from art.attacks.evasion import (
+        AutoProjectedGradientDescent,
+        CarliniL2Method,
+        DeepFool,
+        ProjectedGradientDescent,
+    )
     from art.estimators.classification import EnsembleClassifier, PyTorchClassifier
 
     def ensemble(model: SoftVote) -> EnsembleClassifier:
@@ -95,19 +107,52 @@ def art_runs(norm: str) -> dict[str, Run]:
         ]
         return EnsembleClassifier(one, channels_first=True, clip_values=(0.0, 1.0))
 
-    def run(make: type, **options: object) -> Run:
-        def attack(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-            assert isinstance(model, SoftVote)
-            attacker = make(ensemble(model), batch_size=64, verbose=False, **options)
+    def made(make: type, classifier: EnsembleClassifier, **options: object) -> Within:
+        attacker = make(classifier, batch_size=64, verbose=False, **options)
+
+        def generate(images: Tensor, labels: Tensor, _: float = 0.0) -> Tensor:
             hot = np.eye(10, dtype=np.float32)[labels.numpy()]
             return torch.from_numpy(attacker.generate(images.numpy(), y=hot))
 
+        return generate
+
+    def minimal(make: type, **options: object) -> Run:
+        def attack(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+            assert isinstance(model, SoftVote)
+            return made(make, ensemble(model), **options)(images, labels, 0.0)
+
         return attack
 
+    def bounded(make: type, **options: object) -> Run:
+        def attack(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor | Found:
+            assert isinstance(model, SoftVote)
+            classifier = ensemble(model)
+
+            def within(some: Tensor, own: Tensor, radius: float) -> Tensor:
+                order = 2 if norm == "l2" else np.inf
+                sizes = {"norm": order, "eps": radius, "eps_step": radius / 5}
+                return made(make, classifier, **sizes, **options)(some, own, radius)
+
+            members = list(model.members)
+            return bisected(members, model.voter, norm, within)(model, images, labels)
+
+        return attack
+
+    turns = max(steps // 8, 20)
+    runs = {
+        "pgd": bounded(ProjectedGradientDescent, max_iter=turns),
+        "apgd": bounded(
+            AutoProjectedGradientDescent,
+            max_iter=turns,
+            nb_random_init=1,
+            loss_type="cross_entropy",
+        ),
+    }
     if norm == "l2":
-        return {"carlini-l2": run(CarliniL2Method), "deepfool": run(DeepFool)}
-    apgd = {"norm": np.inf, "eps": 0.1, "eps_step": 0.02, "loss_type": "cross_entropy"}
-    return {"apgd-0.1": run(AutoProjectedGradientDescent, **apgd)}
+        few = {"max_iter": 10, "binary_search_steps": 5, "learning_rate": 0.05}
+        runs["deepfool"] = minimal(DeepFool, max_iter=50)
+        runs["carlini-l2"] = minimal(CarliniL2Method, **few)
+    return runs
 
 
 def main() -> None:
@@ -119,7 +164,8 @@ def main() -> None:
     parser.add_argument("--norm", default="l2")
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--limit", type=float, default=600.0)
-    parser.add_argument("--library", default="adv-lib", choices=("adv-lib", "art"))
+    parser.add_argument("--library", default="adv-lib", choices=("adv-lib", "art", "mora", "arc"))
+    parser.add_argument("--clone", type=Path, help="the folder of MORA's or ARC's repository")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     members = read_tasks(asked.tasks)
@@ -128,11 +174,15 @@ def main() -> None:
     for parameter in vote.parameters():
         parameter.requires_grad_(False)
     task = Task(vote, first.images, first.labels)
-    made = (
-        adv_lib_runs(asked.norm, asked.steps)
-        if asked.library == "adv-lib"
-        else art_runs(asked.norm)
-    )
+    members_alone = [task.model for task in members.values()]
+    if asked.library == "adv-lib":
+        made = adv_lib_runs(asked.norm, asked.steps)
+    elif asked.library == "art":
+        made = art_runs(asked.norm, asked.steps)
+    elif asked.library == "mora":
+        made = mora_runs(asked.clone, members_alone, asked.voter, asked.norm, asked.steps)
+    else:
+        made = arc_runs(asked.clone, members_alone, asked.voter, asked.norm)
     runs = {(asked.library, name): run for name, run in made.items()}
     run_all({f"{asked.voter}-{asked.norm}": task}, runs, asked.out, asked.limit)
 
