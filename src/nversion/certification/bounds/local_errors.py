@@ -165,7 +165,10 @@ def _sums(node: Convolution | Dense | Scale, read: Read) -> tuple[Tensor, Tensor
 
 
 def _by_sign(node: Convolution | Dense, x: Tensor, plus: Tensor) -> list[Tensor]:
-    up, down = (through(node, x, weight, plus) for weight in node.signs)
+    if isinstance(node, Dense):
+        up, down = functional.linear(x, node.both_signs, plus.repeat(2)).chunk(2, dim=1)
+    else:
+        up, down = (through(node, x, weight, plus) for weight in node.signs)
     return [torch.maximum(up, down), up + down]
 
 

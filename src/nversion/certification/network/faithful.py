@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from nversion.certification.network.folding import fuse
 from nversion.certification.network.graph import Network, Node
-from nversion.certification.network.tracing import KNOWN, trace_steps
+from nversion.certification.network.tracing import only_layers, trace_steps
 from nversion.errors import UnsupportedModuleError
 from nversion.hooks import additions
 from nversion.models import BATCH_SIZE, device_of, dtype_of, frozen
@@ -73,7 +73,7 @@ def faithful_network(
         probes = _probes(shape)
         check_repeats(model, torch.cat(probes), "a certificate")
         before = _state(model)
-        if not _only_layers(model):
+        if not only_layers(model):  # whose steps are the same each time
             with torch.enable_grad():  # which a forward may ask about, too
                 _refuse_changes(steps, trace_steps(model, shape), model)
         network = fuse(steps)
@@ -81,7 +81,7 @@ def faithful_network(
         for batch in torch.split(given, BATCH_SIZE):
             # With random images beside them, few images are judged by more than their own rounding.
             _compare(model, steps, network, [*probes, batch])
-        _refuse_changed_state(before, _state(model), model)
+        _refuse_changed_state(before, _state(model, copied=False), model)
     return network
 
 
@@ -107,16 +107,6 @@ def _probes(shape: tuple[int, ...]) -> list[Tensor]:
 
 
 # ---------------------------------------------------------------- twice the same
-
-
-def _only_layers(model: nn.Module) -> bool:
-    """Tell whether a model is but torch's own layers one after the other.
-
-    Then tracing runs no code but ``nn.Sequential``'s, and its steps are the same each time.
-    """
-    if type(model) is nn.Sequential:
-        return all(map(_only_layers, model))
-    return type(model) in KNOWN
 
 
 def _refuse_changes(first: Network, second: Network, model: nn.Module) -> None:
@@ -150,20 +140,25 @@ def _equal(one: Tensor, other: Tensor) -> bool:
 
 
 _State = dict[tuple[str, int], Any]
-"""By name, and by identity where another object in its place is no change: tensors, each with a
-copy, and plain values."""
+"""By name, and by identity where another object in its place is no change: tensors, each with what
+it holds, and plain values."""
 
 
-def _state(model: nn.Module) -> _State:
+def _state(model: nn.Module, *, copied: bool = True) -> _State:
     """Return what a model may hold from call to call: tensors, numbers, and lists of numbers."""
     state: _State = {}
+
+    def held(tensor: Tensor) -> tuple[Tensor, Tensor]:
+        values = tensor.detach()
+        return tensor, values.clone() if copied else values
+
     for name, tensor in itertools.chain(model.named_parameters(), model.named_buffers()):
-        state[name, 0] = (tensor, tensor.detach().clone())
+        state[name, 0] = held(tensor)
     for name, module in model.named_modules():
         for key, value in vars(module).items():
             where = f"{name}.{key}".lstrip(".")
             if isinstance(value, Tensor):  # what a forward keeps of its last call is not read again
-                state[where, id(value)] = (value, value.detach().clone())
+                state[where, id(value)] = held(value)
             elif isinstance(value, list | dict) and all(map(_is_plain, _items(value))):
                 state[where, 0] = repr(value)
             elif _is_plain(value):

@@ -85,6 +85,11 @@ class Weighted:
         return self.weight.clamp(min=0.0), self.weight.clamp(max=0.0).neg()
 
     @functools.cached_property
+    def both_signs(self) -> Tensor:
+        """The :attr:`signs`, one after the other."""
+        return torch.cat(self.signs)
+
+    @functools.cached_property
     def lengths(self) -> Tensor:
         """The L2 norms of the rows, [out]."""
         found: Tensor = torch.linalg.vector_norm(self.weight.flatten(1), dim=1)

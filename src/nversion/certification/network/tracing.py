@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -45,7 +45,7 @@ from nversion.hooks import own_class
 from nversion.models import device_of, dtype_of, frozen
 from nversion.outputs import asked, logits_of
 
-__all__ = ["KNOWN", "trace", "trace_steps"]
+__all__ = ["only_layers", "trace", "trace_steps"]
 
 SUPPORTED = (
     "Conv2d, Linear, BatchNorm, ReLU, LeakyReLU, Sigmoid, Tanh, MaxPool2d, AvgPool2d, "
@@ -88,7 +88,7 @@ def trace_steps(model: nn.Module, shape: tuple[int, ...]) -> Network:
     with frozen(model):
         try:
             # Without a module of generated code around it: nobody would call that.
-            graph = fx.Tracer().trace(model)
+            graph = _listed(model) if only_layers(model) else fx.Tracer().trace(model)
         except Exception as error:  # the tracer may raise anything that the model's code raises
             raise UnsupportedModuleError(
                 f"{type(model).__name__} cannot be traced with torch.fx, so it cannot be "
@@ -99,6 +99,35 @@ def trace_steps(model: nn.Module, shape: tuple[int, ...]) -> Network:
         with torch.no_grad(), asked("the model", tuple(shape)):
             builder.run(example)
     return builder.network()
+
+
+def only_layers(model: nn.Module) -> bool:
+    """Tell whether a model is but torch's own layers one after the other.
+
+    Then it runs no code of its own, but ``nn.Sequential``'s.
+    """
+    if type(model) is nn.Sequential:
+        return all(map(only_layers, model))
+    return type(model) in KNOWN
+
+
+def _listed(model: nn.Module) -> fx.Graph:
+    """Return what tracing gives for a model of torch's own layers, in less time."""
+    names = {module: name for name, module in model.named_modules()}
+    graph = fx.Graph()
+    value = graph.placeholder("input")
+    for layer in _layers(model):
+        value = graph.call_module(names[layer], (value,))
+    graph.output(value)
+    return graph
+
+
+def _layers(model: nn.Module) -> Iterator[nn.Module]:
+    if type(model) is nn.Sequential:
+        for part in model:
+            yield from _layers(part)
+    else:
+        yield model
 
 
 def _coarsest(model: nn.Module) -> torch.dtype:

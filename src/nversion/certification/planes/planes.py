@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -57,7 +58,25 @@ class Planes:
         default_factory=dict, init=False, repr=False, compare=False
     )
 
+    def rows(self, chosen: Tensor) -> Planes:
+        """Return the same for some of the images."""
+        return _rows(self, chosen)
+
     @property
     def lift(self) -> Tensor:
         """Constant of the function above, less that of the function below."""
         return self.upper_shift - self.lower_shift
+
+
+_Laid = TypeVar("_Laid", Planes, SharedPlanes, SharedBall)
+
+
+def _rows(laid: _Laid, chosen: Tensor) -> _Laid:
+    fields: dict[str, Any] = {}
+    for name in (field.name for field in dataclasses.fields(laid) if field.init):
+        value = getattr(laid, name)
+        if isinstance(value, Tensor):
+            fields[name] = value[chosen]
+        elif isinstance(value, SharedPlanes | SharedBall):
+            fields[name] = _rows(value, chosen)
+    return dataclasses.replace(laid, **fields)

@@ -18,7 +18,7 @@ from nversion.certification.bounds.smaller_ball import SmallerBall
 from nversion.certification.problem import Rivals
 from nversion.certification.rows.walk import margin_rows
 
-__all__ = ["Proof", "linear_losses", "linear_margins", "prove"]
+__all__ = ["Proof", "linear_losses", "linear_margins", "linear_shares", "prove"]
 
 LARGEST = 1e6
 """No closed form is asked for a larger radius."""
@@ -120,9 +120,17 @@ def linear_losses(relaxation: Relaxation, rivals: Rivals) -> Tensor:
 
     It has a gradient by the planes.
     """
+    return linear_shares(relaxation, rivals).amax(dim=1)
+
+
+def linear_shares(relaxation: Relaxation, rivals: Rivals) -> Tensor:
+    """Return the share of each margin that the linear bounds alone give away, [count, rows].
+
+    It has a gradient by the planes.
+    """
     rows = margin_rows(relaxation.network, rivals)
     margins = relaxation.values(rows).clamp(min=SMALLEST_MARGIN)
-    return ((margins - relaxation.minimum(rows).lower) / margins).amax(dim=1)
+    return (margins - relaxation.minimum(rows).lower) / margins
 
 
 def _margin_derivatives(relaxation: Relaxation, weight: Tensor) -> tuple[Tensor, Tensor | None]:

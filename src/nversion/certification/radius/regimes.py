@@ -110,11 +110,11 @@ POOLED_LINF = dataclasses.replace(POOLED, slopes=(1.7, 2.1))
 
 SHARED_DENSE = Regime(
     # One point alone does not tell the slope of the last well enough, so `near` is small for it.
-    curve=Curve(tolerance=0.035, near=(0.0075, 0.08, 0.08), aim=0.998, concave=True),
+    curve=Curve(tolerance=0.035, near=(0.0075, 0.08, 0.08), aim=0.999, concave=True),
     slopes=(1.4, 1.6),
     guess=ALIKE,
-    # The curve is even: half of the share that a max-pool's kinks ask for is enough.
-    caution=0.06,
+    # The curve is even: a third of the share that a max-pool's kinks ask for is enough.
+    caution=0.04,
     enough=0.985,
     room_left=0.12,
     step_back=0.9,

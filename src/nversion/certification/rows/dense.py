@@ -205,11 +205,14 @@ def through_dense(weight: Tensor, bias: Tensor, planes: Planes, inner: Dense) ->
     size, (middle, half) = weight.abs(), both_slopes(planes)
     count, rows = len(half), len(weight)
     a = weight.new_empty(count, 2, rows, inner.weight.shape[1])
+    # Rows are picked several times faster than columns.
+    columns, sizes = (x.t().contiguous() for x in (weight, size))
     for image in range(count):
         products = []
-        for w, slopes in ((weight, middle[image]), (size, -half[image])):
+        for w, slopes in ((columns, middle[image]), (sizes, -half[image])):
             used = slopes.nonzero().squeeze(1)
-            products.append((w[:, used] * slopes[used]) @ inner.weight[used])
+            chosen = w.index_select(0, used).mul_(slopes[used, None])
+            products.append(chosen.t() @ inner.weight.index_select(0, used))
         torch.add(products[1], products[0], out=a[image, 0])
         torch.sub(products[1], products[0], out=a[image, 1])
 
