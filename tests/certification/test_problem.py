@@ -56,3 +56,6 @@ def test_the_balls_around_the_images_are_in_their_precision() -> None:
     assert bool((low >= 0.0).all())
     assert bool((high <= 1.0).all())
     assert torch.equal(high[0], double.images[0] + 0.1)
+    some = double.rows(torch.tensor([2]))
+    assert len(some) == 1
+    assert torch.equal(some.sides()[0][0], low[2])

@@ -30,6 +30,10 @@ class Region:
         """Return how many images there are."""
         return len(self.images)
 
+    def rows(self, chosen: Tensor) -> Region:
+        """Return the balls around some of the images, chosen by their numbers int64 [some]."""
+        return Region(self.images[chosen], self.radii[chosen], self.ball)
+
     @property
     def norm(self) -> float:
         """The norm of the changes: 1.0, 2.0 or infinity."""
