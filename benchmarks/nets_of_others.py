@@ -10,6 +10,7 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from safetensors import safe_open
 from torch import nn
@@ -28,7 +29,7 @@ def described(path: Path) -> nn.Sequential:
     layers: list[nn.Module] = []
     for part in (piece.strip() for piece in text.split(";")):
         kind, *words = part.split()
-        numbers = [int(word) for word in words if word.isdigit()]
+        numbers: Any = [int(word) for word in words if word.isdigit()]
         if kind == "conv":
             layers.append(nn.Conv2d(*numbers))  # inputs, outputs, kernel, stride, padding
         elif kind == "linear":

@@ -152,7 +152,7 @@ def _laid_out(
 
 def _output(path: Path, graph: Any, key: str | None) -> str:
     """Return the output that is meant, or another value that the key names."""
-    names = [one.name for one in graph.output]
+    names: list[str] = [one.name for one in graph.output]
     if key is not None:
         if key in names or any(key in node.output for node in graph.node):
             return key
@@ -205,7 +205,7 @@ def _session(path: Path, source: Path | bytes, output: str) -> tuple[Callable[[A
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
-        given = source if isinstance(source, bytes) else str(source)
+        given: Any = source if isinstance(source, bytes) else str(source)
         session = onnxruntime.InferenceSession(given, options, ["CPUExecutionProvider"])
     except Exception as error:  # of a library that raises its own
         raise refused(path, f"ONNX Runtime cannot read it ({_first_line(error)})") from error
@@ -219,8 +219,10 @@ def _reference(source: Path | bytes, output: str) -> tuple[Callable[[Any], Any],
     import onnx
     from onnx.reference import ReferenceEvaluator
 
-    bare = isinstance(source, bytes)
-    model = onnx.load_from_string(source) if bare else onnx.load(str(source))
+    if isinstance(source, bytes):
+        model = onnx.load_from_string(source)
+    else:
+        model = onnx.load(str(source))
     known = {one.name for one in model.graph.initializer}
     (entry,) = (one for one in model.graph.input if one.name not in known)
     kind: Any = onnx.helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type)
