@@ -219,10 +219,7 @@ def _reference(source: Path | bytes, output: str) -> tuple[Callable[[Any], Any],
     import onnx
     from onnx.reference import ReferenceEvaluator
 
-    if isinstance(source, bytes):
-        model = onnx.load_from_string(source)
-    else:
-        model = onnx.load(str(source))
+    model = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(str(source))
     known = {one.name for one in model.graph.initializer}
     (entry,) = (one for one in model.graph.input if one.name not in known)
     kind: Any = onnx.helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type)
