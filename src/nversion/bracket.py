@@ -37,8 +37,8 @@ class Bracket:
     @classmethod
     def between(cls, low: Tensor, high: Tensor, low_value: Tensor, high_value: Tensor) -> Bracket:
         """Return a bracket of which no end was moved yet; what it is given stays as it is."""
-        ends = (one.clone() for one in (low, high, low_value, high_value))
-        return cls(*ends, torch.zeros_like(low, dtype=torch.int8))
+        last = torch.zeros_like(low, dtype=torch.int8)
+        return cls(low.clone(), high.clone(), low_value.clone(), high_value.clone(), last)
 
     def move(self, rows: Tensor, points: Tensor, values: Tensor, above: Tensor) -> None:
         """Put in what was seen of some rows.

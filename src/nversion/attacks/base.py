@@ -230,14 +230,7 @@ class Attack(abc.ABC):
             if len(originals) == 0:
                 none = labels.bool()
                 return result_of(originals, originals, none, none, labels, oracle, images.device)
-            try:
-                logits = oracle.logits(originals)
-                odd = distributions(logits) or bool(logits.isnan().any(dim=1).all())
-            except InputError:  # one number for each image, or nothing that can be read
-                odd = True
-            if odd:
-                oracle = Oracle(reader(model, tuple(images.shape[1:])).eval())
-                logits = oracle.logits(originals)
+            oracle, logits = _read(oracle, model, originals)
             check_labels(labels, len(originals), logits.shape[1])
             target = None if target is None else target.to(labels.device)
             if target is not None:
@@ -318,6 +311,19 @@ class Attack(abc.ABC):
         candidates = torch.where(broken, originals, proposed.clamp(0.0, 1.0))
         candidates, held = settled(oracle, originals, candidates, demand, self.constrain)
         return torch.where(held[:, None, None, None], candidates, originals), held
+
+
+def _read(oracle: Oracle, model: nn.Module, originals: Tensor) -> tuple[Oracle, Tensor]:
+    """Return an oracle that gives logits, and those of the originals, whatever the model gives."""
+    try:
+        logits = oracle.logits(originals)
+        odd = distributions(logits) or bool(logits.isnan().any(dim=1).all())
+    except InputError:  # one number for each image, or nothing that can be read
+        odd = True
+    if odd:
+        oracle = Oracle(reader(model, tuple(originals.shape[1:])).eval())
+        logits = oracle.logits(originals)
+    return oracle, logits
 
 
 def _groups(correct: Tensor, target: Tensor | None) -> list[tuple[int | None, Tensor]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,9 @@ from nversion.cli.options import (
     check_address,
 )
 from nversion.cli.printing import print_table
+
+if TYPE_CHECKING:
+    from nversion.versions.many import Outcome
 
 __all__ = ["recipes", "train"]
 
@@ -84,24 +87,11 @@ def train(
         device=device,
         precision=check_precision(precision),
     )
-    rows: list[dict[str, Any]] = []
+    rows = []
     for outcome in trained:
         if outcome.version is not None:
             outcome.version.save(out / outcome.name)
-            record = outcome.version.record
-            rows.append(
-                {
-                    "name": outcome.name,
-                    "train_accuracy": record.train_accuracy,
-                    "test_accuracy": record.test_accuracy,
-                    "parameters": record.parameters,
-                    "precision": record.precision,
-                    "seconds": record.seconds,
-                    "error": None,
-                }
-            )
-        else:
-            rows.append({"name": outcome.name, "error": outcome.error})
+        rows.append(_row(outcome))
     order = {str(architecture.name): place for place, architecture in enumerate(found)}
     rows.sort(key=lambda row: order[row["name"]])
     if as_json:
@@ -113,6 +103,22 @@ def train(
         )
     if any(row["error"] for row in rows):
         raise typer.Exit(1)
+
+
+def _row(outcome: Outcome) -> dict[str, Any]:
+    """Return what is said of one training, as JSON values."""
+    if outcome.version is None:
+        return {"name": outcome.name, "error": outcome.error}
+    record = outcome.version.record
+    return {
+        "name": outcome.name,
+        "train_accuracy": record.train_accuracy,
+        "test_accuracy": record.test_accuracy,
+        "parameters": record.parameters,
+        "precision": record.precision,
+        "seconds": record.seconds,
+        "error": None,
+    }
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:

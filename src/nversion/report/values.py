@@ -7,9 +7,9 @@ Shares are fractions in [0, 1]; they are shown in per cent, with the two decimal
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
 
 from nversion.study.sections import RadiiSummary
+from nversion.study.wording import join
 
 __all__ = [
     "MISSING",
@@ -130,14 +130,6 @@ def norm_name(norm: str | float) -> str:
     """Write a norm, given as 2, "2", "l2" or "inf", as L2 or L∞."""
     bare = str(norm).lower().removeprefix("l").removesuffix(".0")
     return f"L{'∞' if bare == 'inf' else bare}"
-
-
-def join(words: Iterable[str]) -> str:
-    """Join words as in a sentence: a, b and c."""
-    listed: Sequence[str] = list(words)
-    if len(listed) < 2:
-        return "".join(listed)
-    return f"{', '.join(listed[:-1])} and {listed[-1]}"
 
 
 def _signed(value: float, decimals: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nversion.attacks.kinds import KINDS, about
 from nversion.study.sections import AttackRow
-from nversion.study.wording import in_a_row, percent
+from nversion.study.wording import join, percent
 
 __all__ = ["ATTACK_RULE", "which_attack"]
 
@@ -65,7 +65,7 @@ def _share(rows: Sequence[tuple[str, float, AttackRow]]) -> float:
 def _told(kind: str, rows: Sequence[tuple[str, float, AttackRow]]) -> str:
     tried = sum(row.tried or 0 for _, _, row in rows)
     names = [name for name, _, _ in rows]
-    listed = in_a_row(names) if len(names) <= _NAMED else f"{len(names)} attacks"
+    listed = join(names) if len(names) <= _NAMED else f"{len(names)} attacks"
     runs = "run" if tried == 1 else "runs"
     return f"{kind} ({listed}) succeeds in {percent(_share(rows))} of {tried:,} {runs}"
 
@@ -84,7 +84,7 @@ def _nearest(rows: Sequence[tuple[str, float, AttackRow]]) -> str:
         if able:
             name, share, size = min(able, key=lambda one: one[2])
             parts.append(f"in {title} by {name} (median {size:.3g}, {percent(share)} of its runs)")
-    return f"The smallest changes are found {in_a_row(parts)}." if parts else ""
+    return f"The smallest changes are found {join(parts)}." if parts else ""
 
 
 def _norm(row: AttackRow) -> str:

@@ -23,7 +23,7 @@ from nversion.study.sections import (
 from nversion.study.twins import SIGNIFICANT, compare_twins
 from nversion.study.whole_answer import WHOLE_RULE, withstands_itself
 from nversion.study.wording import (
-    in_a_row,
+    join,
     p_value,
     percent,
     too_few,
@@ -151,7 +151,7 @@ def _how_robust(results: Results) -> str:
         return f"It cannot be told at which radius from {_OLDER}: {known}. {unbounded}"
     clusters = rows[0].clusters
     word = too_few(clusters) if clusters < FEWEST else _where_robust(rows)
-    shares = in_a_row([f"{percent(row.value)} {_range(row)} at {_radius(row)}" for row in rows])
+    shares = join([f"{percent(row.value)} {_range(row)} at {_radius(row)}" for row in rows])
     return (
         f"{word}: {known}; of {rows[0].images:,} images that they had right (from "
         f"{clusters:,} test images), at most these shares hold under attack: {shares}. {unbounded}"
@@ -164,7 +164,7 @@ def _where_robust(rows: Sequence[UnderAttackRow]) -> str:
         return "Not at any usual radius"
     if len(holding) == len(rows):
         return "At every usual radius, as far as these attacks can tell"
-    where = in_a_row([_radius(row) for row in holding])
+    where = join([_radius(row) for row in holding])
     return f"At {where}, as far as these attacks can tell, and not beyond"
 
 
@@ -285,7 +285,7 @@ def _does_distilling_transfer(results: Results) -> str:
     if older:
         word = f"It cannot be told from {_OLDER} of all measures"
     parts = [
-        f"{words} {in_a_row([_measure(row) for row in rows if row.verdict == kind])}"
+        f"{words} {join([_measure(row) for row in rows if row.verdict == kind])}"
         for kind, words in (
             ("better", "better than the baseline in"),
             ("worse", "worse than the baseline in"),
@@ -295,7 +295,7 @@ def _does_distilling_transfer(results: Results) -> str:
     ]
     unknown = [row.name for row in rows if row.verdict == "too few"]
     if unknown:
-        parts.append(f"on too few images to say in {in_a_row(unknown)}")
+        parts.append(f"on too few images to say in {join(unknown)}")
     said = f"of {len(rows)} measures, the student is {'; '.join(parts)}. " if parts else ""
     return f"{word}: {said}{_place(results)}"
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from nversion.evaluation.clustered import FEWEST
 
-__all__ = ["in_a_row", "p_value", "percent", "too_few", "verdict", "with_minus"]
+__all__ = ["join", "p_value", "percent", "too_few", "verdict", "with_minus"]
 
 
 def percent(share: float) -> str:
@@ -39,6 +39,9 @@ def too_few(images: int) -> str:
     return f"Too few to say ({images} test images; the least is {FEWEST})"
 
 
-def in_a_row(names: Sequence[str]) -> str:
-    """Return names as they are listed in a sentence."""
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+def join(words: Iterable[str]) -> str:
+    """Join words as in a sentence: a, b and c."""
+    listed = list(words)
+    if len(listed) < 2:
+        return "".join(listed)
+    return f"{', '.join(listed[:-1])} and {listed[-1]}"
