@@ -34,7 +34,8 @@ from nversion.attacks import (  # noqa: F401  (registers the attacks)
     square,
     super_deepfool,
 )
-from nversion.attacks.base import Attack, AttackResult, is_adversarial, margins, success_margin
+from nversion.attacks.base import Attack, AttackResult
+from nversion.attacks.criteria import is_adversarial, margins, success_margin
 from nversion.attacks.registry import create, names
 
 __all__ = [

@@ -21,14 +21,6 @@ from typing import Any, ClassVar, Protocol, final
 import torch
 from torch import Tensor, nn
 
-from nversion.attacks.criteria import (
-    excess_margins,
-    is_adversarial,
-    log_odds,
-    margins,
-    success_margin,
-    towards_errors,
-)
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle, against
 from nversion.attacks.verification import Demand, settled
@@ -45,13 +37,7 @@ __all__ = [
     "AttackResult",
     "check_count",
     "check_option",
-    "excess_margins",
-    "is_adversarial",
-    "log_odds",
-    "margins",
     "result_of",
-    "success_margin",
-    "towards_errors",
 ]
 
 AT_ONCE = 512

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from nversion.attacks.ball import columns, steepest
-from nversion.attacks.base import Attack, check_count, check_option, towards_errors
-from nversion.attacks.criteria import cross_entropy
+from nversion.attacks.base import Attack, check_count, check_option
+from nversion.attacks.criteria import cross_entropy, towards_errors
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
 from nversion.attacks.ray import first_adversarial

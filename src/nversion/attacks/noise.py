@@ -36,7 +36,7 @@ class Noise:
 
     def of(self, rows: Tensor) -> Noise:
         """Return the streams of some rows (not copies), numbered anew from 0 in that order."""
-        part = Noise.__new__(Noise)
+        part = Noise.__new__(Noise)  # Its generators are there already, and are not to be seeded.
         part._device = self._device
         part._generators = [self._generators[int(row)] for row in rows]
         return part

@@ -79,6 +79,7 @@ class SharedDataset:
             shape=self.shape,
             class_names=self.class_names,
         )
+        # The digest is a cached property, and the arrays are those that it was computed of.
         data.__dict__["digest"] = self.digest
         return data
 
