@@ -41,6 +41,13 @@ def image() -> Tensor:
     return torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(2))
 
 
+def test_a_target_is_what_a_success_is_taken_for(model: nn.Module, image: Tensor) -> None:
+    label = int(predict(model, image[None]))
+    for target in {0, 1, 2} - {label}:
+        trial = try_attacks(model, {"ddn": create("ddn")}, image, label, target=target)
+        assert trial.ran["ddn"].prediction == target == trial.to_json()["target"]
+
+
 def test_the_numbers_are_the_attacks(model: nn.Module, image: Tensor) -> None:
     label = int(predict(model, image[None]))
     attack = create("deepfool")

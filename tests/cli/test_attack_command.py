@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from nversion.attacks import Attack, create, names, registry
 from nversion.cli.app import app
+from nversion.cli.targets import Labelled, target_from
 from nversion.datasets import load_dataset
 from nversion.errors import ArtefactError, DatasetError, InputError, NVersionError
 from nversion.models import predict
@@ -208,6 +209,72 @@ def test_a_norm_alone_asks_for_the_nearest_error(model: Path) -> None:
     assert (fewest["name"], fewest["norm"]) == ("fmn", "l0")
 
 
+def aimed_at(model: Path, index: int, target: object, *words: str) -> Any:
+    words = ("--attack", "fmn", "--norm", "2", "--index", str(index), "--no-picture", *words)
+    return facts(model, *words, "--target", str(target))
+
+
+def test_an_image_is_aimed_at_a_class_by_number_or_from_a_file(model: Path) -> None:
+    index = first_index(model, right=True)
+    data = load_dataset("digits").test
+    label = int(data.labels[index])
+    target = (label + 1) % 10
+    told = aimed_at(model, index, target)
+    (row,) = told["attacks"]
+    assert (told["target"], row["prediction"], row["success"]) == (target, target, True)
+    expected = create("fmn", norm="l2")(
+        Version.load(model).model,
+        *(data.images[index : index + 1], data.labels[index : index + 1]),
+        target=torch.tensor([target]),
+    )
+    assert row["l2"] == float(expected.l2)
+    Path("targets.txt").write_text("".join(f"{(int(one) + 1) % 10}\n" for one in data.labels))
+    from_file = aimed_at(model, index, "targets.txt")
+    assert from_file["target"] == target
+    assert from_file["attacks"][0]["l2"] == row["l2"]
+    words = ("--attack", "gradient", "--index", str(index), "--no-picture")
+    printed = attack(model, *words, "--target", str(target)).splitlines()[0]
+    assert printed.endswith(f"a {label}, taken for {label}, aimed at {target}")
+    assert facts(model, *words)["target"] is None
+
+
+def test_a_target_that_is_no_other_class_is_refused(model: Path) -> None:
+    index = first_index(model, right=True)
+    labels = load_dataset("digits").test.labels
+    Path("short.txt").write_text("3\n")
+    Path("wrong.txt").write_text("3\n" * 2 + "three\n" + "3\n" * (len(labels) - 3))
+    Path("own.txt").write_text("".join(f"{int(one)}\n" for one in labels))
+
+    def refused(*words: str) -> str:
+        result = run("attack", model, "--index", str(index), *words)
+        assert isinstance(result.exception, InputError)
+        return str(result.exception)
+
+    own = f"is the own class of test image {index} of digits; a target is another one"
+    assert refused("--norm", "2", "--target", str(int(labels[index]))).endswith(own)
+    assert refused("--norm", "2", "--target", "own.txt").endswith(own)
+    assert refused("--norm", "2", "--target", "10") == (
+        "--target: no class or file is called '10'; the classes are 0 to 9"
+    )
+    assert "has 1 lines, but digits has" in refused("--norm", "2", "--target", "short.txt")
+    assert refused("--norm", "2", "--target", "wrong.txt").startswith(
+        "wrong.txt:3: no class is called 'three'"
+    )
+    assert refused("--attack", "deepfool,gradient,auto", "--target", "1") == (
+        "deepfool, auto take no --target: as published, they look for any other class; "
+        "leave out --target, or take --attack gradient"
+    )
+
+
+def test_a_target_is_found_by_the_name_of_its_class() -> None:
+    image = Labelled("clothes", 0, 2, 1, 3, ("shirt", "Ankle boot", "bag"))
+    assert target_from("bag", image) == target_from("2", image) == 2
+    with pytest.raises(InputError, match=r"--target Ankle boot is the own class of test image 0"):
+        target_from("Ankle boot", image)
+    with pytest.raises(InputError, match=r"did you mean 'shirt'\?\); the classes are shirt, Ankle"):
+        target_from("shirts", image)
+
+
 def test_a_folder_that_is_no_version_is_refused(model: Path, tmp_path: Path) -> None:
     def refused(folder: Path) -> str:
         result = run("attack", folder, "--attack", "gradient")
@@ -254,6 +321,7 @@ def test_every_attack_is_listed_with_its_paper_and_options() -> None:
         assert entry["paper"] == create(entry["name"]).paper
         assert entry["paper"], f"{entry['name']} says nowhere who published it"
         assert entry["options"] == create(entry["name"]).options()
+        assert entry["targetable"] == create(entry["name"]).targetable
     rows = [line.split() for line in run("attacks").stdout.splitlines() if line.strip()]
     assert [row[0] for row in rows[2:]] == names()
     (row,) = [row for row in rows if row[0] == "random-pgd"]

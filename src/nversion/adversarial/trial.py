@@ -104,6 +104,7 @@ class ImageTrial:
         seed: of the attacks that draw at random.
         storable: whether images were asked for that stay adversarial in 8 bits a value.
         trials: the attacks in order; none if the original is misclassified already.
+        target: the class that it was to be taken for; None: any but its own.
     """
 
     image: Tensor
@@ -112,6 +113,7 @@ class ImageTrial:
     seed: int
     storable: bool
     trials: tuple[AttackTrial, ...]
+    target: int | None = None
 
     @property
     def already_misclassified(self) -> bool:
@@ -132,6 +134,7 @@ class ImageTrial:
         """Return all but the images as JSON values."""
         return {
             "label": self.label,
+            "target": self.target,
             "prediction": self.prediction,
             "already_misclassified": self.already_misclassified,
             "seed": self.seed,
@@ -174,6 +177,7 @@ def try_attacks(
     image: Tensor,
     label: int,
     *,
+    target: int | None = None,
     seed: int = 0,
     storable: bool = False,
 ) -> ImageTrial:
@@ -184,6 +188,7 @@ def try_attacks(
         attacks: by name.
         image: floating [channels, height, width] in [0, 1].
         label: its true class.
+        target: the class that it is to be taken for, another one; None: any but its own.
         seed: of the attacks that draw at random.
         storable: ask for images that stay adversarial in 8 bits a value.
 
@@ -193,8 +198,9 @@ def try_attacks(
     """
     prediction = int(predict(model, image[None]))
     if prediction != label:
-        return ImageTrial(image, label, prediction, seed, storable, ())
-    given = {"model": model, "image": image, "label": label, "seed": seed, "storable": storable}
+        return ImageTrial(image, label, prediction, seed, storable, (), target)
+    given = {"model": model, "image": image, "label": label, "target": target}
+    given |= {"seed": seed, "storable": storable}
     tasks: list[Task] = [(_measure, {"attack": one, **given}) for one in attacks.values()]
     trials = []
     with progress_bar("attacking", len(tasks)) as advance:
@@ -203,7 +209,7 @@ def try_attacks(
             measured, error = (None, str(result)) if broke else (result, None)
             trials.append(AttackTrial(name, one.norm, one.options(), measured, error))
             advance()
-    return ImageTrial(image, label, prediction, seed, storable, tuple(trials))
+    return ImageTrial(image, label, prediction, seed, storable, tuple(trials), target)
 
 
 def try_program(
@@ -245,11 +251,19 @@ def try_program(
 
 
 def _measure(
-    model: nn.Module, attack: Attack, image: Tensor, label: int, seed: int, storable: bool
+    model: nn.Module,
+    attack: Attack,
+    image: Tensor,
+    label: int,
+    *,
+    target: int | None,
+    seed: int,
+    storable: bool,
 ) -> Measured:
     original, labels = image[None], torch.tensor([label], device=image.device)
+    aim = None if target is None else torch.tensor([target], device=image.device)
     started = time.perf_counter()
-    result = attack(model, original, labels, seed=seed, storable=storable)
+    result = attack(model, original, labels, target=aim, seed=seed, storable=storable)
     return _measured(result, original, time.perf_counter() - started)
 
 

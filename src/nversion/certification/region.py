@@ -51,7 +51,3 @@ class Region:
     def reach(self) -> Reach:
         """Return how far each pixel may go, if the radius allows it."""
         return self.ball.reach(self.images)
-
-    def rows(self, chosen: Tensor) -> Region:
-        """Return the same for some of the images."""
-        return Region(self.images[chosen], self.radii[chosen], self.ball)

@@ -28,6 +28,7 @@ from nversion.cli.options import (
 from nversion.cli.places import picture_file, save_picture
 from nversion.cli.printing import print_table, working
 from nversion.cli.settings import attacks_from, check_settings
+from nversion.cli.targets import Labelled, check_targetable, target_from
 from nversion.cli.versions import check_version, confirmed, load_versions
 from nversion.cli.voters import attacked
 from nversion.errors import InputError
@@ -79,6 +80,16 @@ def attack(
     index: Annotated[
         int, typer.Option(callback=choices.index, help="Which test image, counted from 0.")
     ] = 0,
+    aim: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            metavar="CLASS",
+            help="The class that the image is to be taken for: a number, a name, or a file that "
+            "names one on a line for each test image. [default: any but its own]",
+            show_default=False,
+        ),
+    ] = None,
     data: Annotated[str | None, data_option()] = None,
     data_dir: DataDirOption = None,
     voter: Annotated[str | None, voter_option("several versions")] = None,
@@ -111,15 +122,19 @@ def attack(
     or if the version gets the image wrong without any attack. An attack that does not succeed is a
     result.
 
-    With several versions the attacks are on their vote. With --norm 2 or inf and no --attack, all
-    that is known against votes is tried, and the nearest image printed with what found it: where
-    the verdict is lost, and where a wrong one is given, if the vote may abstain. Attacks by name
-    need a gradient, which whole votes (majority, k-of-n) lack; there they are on the versions' mean
+    With `--target` a success is to be taken for that class; attacks that cannot aim refuse it.
+
+    With several versions the attacks are on their vote. With --norm 2 or inf alone, all that is
+    known against votes is tried, and the nearest image printed with what found it: where the
+    verdict is lost, and where a wrong one is given, if the vote may abstain. Attacks by name need a
+    gradient, which whole votes (majority, k-of-n) lack; there they are on the versions' mean
     softmax.
 
     - `nversion attack versions/v001 --norm 1`
 
     - `nversion attack versions/v001 --attack deepfool --index 3`
+
+    - `nversion attack versions/v001 --norm 2 --index 3 --target 5`
 
     - `nversion attack versions/v001 --attack all --data mnist --data-dir data --out all.png`
 
@@ -137,7 +152,7 @@ def attack(
         raise InputError(
             "name attacks with --attack, or with --norm (0, 1, 2 or inf) the norm of the nearest"
         )
-    whole = names is None and len(models) > 1 and norm in ("2", "inf")
+    whole = names is None and aim is None and len(models) > 1 and norm in ("2", "inf")
     if whole and (setting or storable):
         raise InputError(
             "--set and --storable are for attacks by name; add --attack, or leave them out"
@@ -150,11 +165,18 @@ def attack(
     subject, name, facts = attacked(versions, models, voter, k)
     chosen = {} if whole else attacks_from(names or "nearest", settings)
     image, label = _test_image(dataset, index)
+    target = None
+    if aim is not None:
+        check_targetable(chosen)
+        classes = max(version.record.classes for version in versions.values())
+        target = target_from(aim, Labelled.of(dataset, index, classes))
     if whole:
         with working("attacking the vote"):
             trial = try_program(subject, image, label, str(norm), seed=seed)
     else:
-        trial = try_attacks(subject, chosen, image, label, seed=seed, storable=storable)
+        trial = try_attacks(
+            subject, chosen, image, label, target=target, seed=seed, storable=storable
+        )
     where = f"{name} on test image {index} of {dataset.name}"
     place = None
     if picture and trial.ran:
@@ -197,7 +219,8 @@ def _print(where: str, trial: ImageTrial, picture: Path | None, names: Sequence[
             "there is nothing to attack, name another --index"
         )
         return
-    typer.echo(f"{where}: a {label}, taken for {prediction}")
+    aimed = "" if trial.target is None else f", aimed at {_named(trial.target, names)}"
+    typer.echo(f"{where}: a {label}, taken for {prediction}{aimed}")
     if trial.ran:
         rows = [
             _cells(name, one, prediction, _named(one.prediction, names))
@@ -270,6 +293,7 @@ def attacks(
                 "name": one.name,
                 "norm": one.norm,
                 "paper": one.paper or None,
+                "targetable": one.targetable,
                 "options": one.options(),
             }
             for one in chosen
@@ -279,9 +303,16 @@ def attacks(
         _describe(chosen[0])
     else:
         print_table(
-            ("attack", "makes small", "published in", "options and their defaults"),
-            [(one.name, one.norm.capitalize(), one.paper, _options(one)) for one in chosen],
+            ("attack", "makes small", "can aim", "published in", "options and their defaults"),
+            [
+                (one.name, one.norm.capitalize(), _aims(one), one.paper, _options(one))
+                for one in chosen
+            ],
         )
+
+
+def _aims(one: Attack) -> str:
+    return "yes" if one.targetable else "no"
 
 
 def _options(one: Attack) -> str:
@@ -292,6 +323,11 @@ def _describe(one: Attack) -> None:
     about = inspect.cleandoc(sys.modules[type(one).__module__].__doc__ or "")
     # The docstrings' cross-references mean nothing to somebody at a terminal.
     typer.echo(re.sub(r":\w+:`~?([^`]+)`", r"\1", about))
+    typer.echo(
+        "\nIt can aim at a class (--target)."
+        if one.targetable
+        else "\nIt cannot aim at a class: it takes no --target."
+    )
     meanings = _meanings(type(one).__mro__)
     options = one.options()
     if options:
