@@ -27,7 +27,7 @@ from nversion.attacks.record import Record
 from nversion.attacks.registry import create, register
 from nversion.attacks.rivals import try_all_classes
 
-__all__ = ["PARTS", "NearestOfAll", "Part"]
+__all__ = ["LEAST_PASSES", "PARTS", "NearestOfAll", "Part"]
 
 LEAST_PASSES = 200
 """Fewer are not enough for the first points and a few linear models."""

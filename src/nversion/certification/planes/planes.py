@@ -68,7 +68,7 @@ class Planes:
         return self.upper_shift - self.lower_shift
 
 
-_Laid = TypeVar("_Laid", Planes, SharedPlanes, SharedBall)
+_Laid = TypeVar("_Laid", bound=Planes | SharedPlanes | SharedBall)
 
 
 def _rows(laid: _Laid, chosen: Tensor) -> _Laid:

@@ -8,7 +8,8 @@ images made for one network fool no vote, and that says little of images made fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -22,7 +23,7 @@ from nversion.study.sections import Results, Whole, WholeSubject
 
 __all__ = ["both_attackers"]
 
-_RIVALS = {
+_RIVALS: Mapping[str, tuple[str, Any, str]] = {
     "version": (palette.VERSIONS, "-", "best single version"),
     "baseline": (palette.BASELINE, DASHED, "baseline, trained alone"),
     "student": (palette.STUDENT, DOTTED, "student, taught by the vote"),
@@ -91,7 +92,8 @@ def _accuracy(
         else []
     )
     if band:
-        axes.fill_between(*zip(*band, strict=True), color=palette.PROGRAM, alpha=0.16, linewidth=0)
+        places, lows, highs = zip(*band, strict=True)
+        axes.fill_between(places, lows, highs, color=palette.PROGRAM, alpha=0.16, linewidth=0)
     axes.plot(*zip(*curve, strict=True), color=palette.PROGRAM, linewidth=2.4, zorder=4)
     twins = results.distillation
     rivals = {
