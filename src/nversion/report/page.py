@@ -43,7 +43,7 @@ from nversion.report.text import (
 )
 from nversion.report.text.table_three import distillation_table
 from nversion.report.text.tables import Table
-from nversion.report.values import plural
+from nversion.report.values import plural, unbroken
 from nversion.study.finished import open_study
 from nversion.study.sections import Results
 
@@ -297,7 +297,7 @@ def _figure(results: Results, key: str, wide: Drawing, narrow: Drawing) -> Figur
     return FigureBlock(
         key,
         entry.title,
-        _SENTENCES[key](results),
+        _said(_SENTENCES[key](results)),
         figure_note(results, key),
         Markup(inline_svg(wide, f"{key}-w", "wide")),
         Markup(inline_svg(narrow, f"{key}-n", "narrow")),
@@ -309,7 +309,11 @@ def _figure(results: Results, key: str, wide: Drawing, narrow: Drawing) -> Figur
 def _table(
     key: str, table: Table | None, finding: str | None, *, folded: str = "", unfolded: bool = False
 ) -> list[FigureBlock | TableBlock]:
-    return [] if table is None else [TableBlock(key, table, finding, folded, unfolded)]
+    return [] if table is None else [TableBlock(key, table, _said(finding), folded, unfolded)]
+
+
+def _said(finding: str | None) -> str | None:
+    return None if finding is None else unbroken(finding)
 
 
 def _hash(script: str) -> str:

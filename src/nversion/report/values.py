@@ -7,6 +7,7 @@ Shares are fractions in [0, 1]; they are shown in per cent, with the two decimal
 from __future__ import annotations
 
 import math
+import re
 
 from nversion.study.sections import RadiiSummary
 from nversion.study.wording import join
@@ -28,12 +29,14 @@ __all__ = [
     "points",
     "rounded_percent",
     "signed_value",
+    "unbroken",
 ]
 
 MISSING = "\u2013"
 """How a value that is not there is shown."""
 
 _NARROW = "\u202f"  # A narrow space that does not break: between a number and its unit.
+_FIRM = "\u00a0"  # A space that does not break.
 _MINUS = "\u2212"
 _DASH = "\u2013"
 
@@ -137,3 +140,9 @@ def _signed(value: float, decimals: int) -> str:
     if float(written.replace(",", "")) == 0:
         return written.lstrip("-")
     return written.replace("-", _MINUS)
+
+
+def unbroken(text: str) -> str:
+    """Return a sentence whose lines end neither before a per cent sign nor within "p = 0.01"."""
+    text = re.sub(r"(?<=\d) %", f"{_NARROW}%", text)
+    return re.sub(r"\b([pz]) ([=<]) (?=\d)", rf"\1{_FIRM}\2{_FIRM}", text)

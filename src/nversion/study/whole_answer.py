@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from nversion.evaluation.clustered import FEWEST
 from nversion.study.sections import Results, Whole, WholeDistances, WholeGain, WholeSubject
-from nversion.study.wording import p_value, too_few, verdict, with_minus
+from nversion.study.wording import p_value, significant, too_few, verdict, with_minus
 
 __all__ = ["WHOLE_RULE", "withstands_itself"]
 
@@ -65,13 +65,14 @@ def _subject(whole: Whole, gain: WholeGain) -> WholeSubject:
 def _median(found: WholeDistances) -> str:
     if found.median is None:
         return "none (half of the images or more withstood)"
-    low = "0" if found.low is None else f"{found.low:.3g}"
-    high = "∞" if found.high is None else f"{found.high:.3g}"
-    return f"{found.median:.3g} [{low}, {high}]"
+    low = "0" if found.low is None else significant(found.low)
+    high = "∞" if found.high is None else significant(found.high)
+    return f"{significant(found.median)} [{low}, {high}]"
 
 
 def _size(gain: WholeGain) -> str:
-    said = f"mean difference {gain.difference:+.3g}, {gain.low:+.3g} to {gain.high:+.3g}"
+    size, low, high = (significant(one, "+") for one in (gain.difference, gain.low, gain.high))
+    said = f"mean difference {size}, {low} to {high}"
     if gain.p_holm is not None:
         said += f", {p_value(gain.p_holm)}"
     return with_minus(said)

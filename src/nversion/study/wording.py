@@ -7,12 +7,17 @@ from collections.abc import Iterable, Sequence
 
 from nversion.evaluation.clustered import FEWEST
 
-__all__ = ["join", "p_value", "percent", "too_few", "verdict", "with_minus"]
+__all__ = ["join", "p_value", "percent", "significant", "too_few", "verdict", "with_minus"]
 
 
 def percent(share: float) -> str:
     """Return a share as text, with two decimals."""
     return f"{100 * share:.2f} %"
+
+
+def significant(value: float, sign: str = "") -> str:
+    """Return a number as text, to three digits; with `sign` "+" a positive one has its sign."""
+    return f"{value:{sign}#.3g}".rstrip(".")
 
 
 def with_minus(written: str) -> str:

@@ -6,6 +6,7 @@ They take values, not results, so that commands and reports draw the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
@@ -50,7 +51,8 @@ def heat_map(matrix: Doubles, names: Sequence[str], measure: str, canvas: Canvas
     values = np.array(matrix, dtype=np.float64)
     np.fill_diagonal(values, np.nan)
     side = min(canvas.width - 150, 520)
-    drawing = Drawing.blank(canvas, side + 50)
+    width = canvas.width if canvas.narrow else side + 160
+    drawing = Drawing.blank(replace(canvas, width=width), side + 50)
     axes = drawing.figure.add_subplot()
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from nversion.report.figures import palette
 from nversion.report.figures.drawing import DASHED, DOTTED, Canvas, Drawing, legend, share_axis
@@ -47,24 +47,36 @@ def holding_accuracy(results: Results, canvas: Canvas) -> Drawing | None:
     return drawing
 
 
-def _panel(axes: Axes, subjects: Sequence[WholeSubject], norm: str) -> list[Artist]:
+def _panel(axes: Axes, subjects: Sequence[WholeSubject], norm: str) -> list[Line2D]:
     """Draw all subjects in one norm."""
     known = [d for one in subjects for d in one.norms[norm].distances if d is not None]
     end = max(known, default=1.0) * 1.05
-    handles: list[Artist] = []
+    handles: list[Line2D] = []
     sizes = grown(subjects)
     for subject in subjects:
         style = _style(subject, sizes)
         x, y = _falling(subject.norms[norm].distances, end)
         (line,) = axes.plot(x, y, drawstyle="steps-post", **style)
-        if style["label"]:
+        if subject.kind != "program" or subject.versions in (sizes[0], sizes[-1]):
             handles.append(line)
+    handles = _versions_as_one(handles, subjects)
     axes.set_ylim(0, 1.02)
     axes.set_xlim(0, end)
     axes.grid(visible=True, axis="both")
     axes.locator_params(axis="x", nbins=5)
     share_axis(axes, "y")
     return handles
+
+
+def _versions_as_one(handles: Sequence[Line2D], subjects: Sequence[WholeSubject]) -> list[Line2D]:
+    """Return what a legend shows: one entry for all versions, whose lines are drawn alike."""
+    drawn = [f"version {one.name}" for one in subjects if one.kind == "version"]
+    if len(drawn) < 2:
+        return list(handles)
+    shared = Line2D([], [], color=palette.VERSIONS, linewidth=1.8, label="single versions")
+    first = next(place for place, one in enumerate(handles) if one.get_label() in drawn)
+    rest = [one for one in handles if one.get_label() not in drawn]
+    return [*rest[:first], shared, *rest[first:]]
 
 
 def _style(subject: WholeSubject, sizes: Sequence[int]) -> dict[str, Any]:
@@ -76,7 +88,7 @@ def _style(subject: WholeSubject, sizes: Sequence[int]) -> dict[str, Any]:
             "color": palette.PROGRAM,
             "linewidth": 2.6 if whole else 1.2,
             "alpha": 1.0 if whole else 0.25 + 0.5 * rank / len(sizes),
-            "label": subject.name if whole or rank == 1 else "",
+            "label": subject.name,
             "zorder": 4 if whole else 2,
         }
     colours = {

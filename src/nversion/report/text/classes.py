@@ -84,11 +84,15 @@ def _confusion(results: Results, one: ClassAnswers) -> Table:
         ]
         cells += [Cell(count(one.abstained[place]))] if silent else []
         body.append([Cell(name), *cells])
-    return Table("", f"Confusions of {_called(one).lower()}", columns, body)
+    return Table("", f"Confusions of {_named(one)}", columns, body)
 
 
 def _called(one: ClassAnswers) -> str:
     return f"Version {one.name}" if one.kind == "version" else one.kind.title()
+
+
+def _named(one: ClassAnswers) -> str:
+    return f"version {one.name}" if one.kind == "version" else f"the {one.kind}"
 
 
 def _class_names(results: Results, one: ClassAnswers) -> Sequence[str]:

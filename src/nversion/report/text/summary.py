@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nversion.report.reference import Study2019, reference_for
+from nversion.report.text.answers import Paragraph, in_paragraphs
 from nversion.report.text.beside import best_itself, program_itself
 from nversion.report.text.tables import one_line
 from nversion.report.values import (
@@ -21,6 +22,7 @@ from nversion.report.values import (
     ordinal,
     percent,
     plural,
+    unbroken,
 )
 from nversion.study.sections import Results, StudyFacts
 
@@ -51,7 +53,7 @@ class Question:
     """One of the study's questions, its answer, the rule behind it, and the values it rests on."""
 
     question: str
-    answer: str
+    answer: list[Paragraph]
     rule: str
     rests_on: list[tuple[str, str]]
 
@@ -162,8 +164,8 @@ def questions(results: Results) -> list[Question]:
     return [
         Question(
             asked.question or MISSING,
-            asked.answer or "No answer was given.",
-            asked.rule or NO_RULE,
+            in_paragraphs(asked.answer or "No answer was given."),
+            unbroken(asked.rule or NO_RULE),
             [(key, _as_stored(stored, key)) for key in asked.rests_on],
         )
         for asked in results.questions

@@ -124,4 +124,4 @@ def whole_program(results: Results) -> str | None:
     whole = results.program.whole
     if whole is None or not whole.subjects:
         return None
-    return f"When the vote itself is attacked: {withstands_itself(results)}"
+    return f"Does the vote withstand attacks on itself? {withstands_itself(results)}"
