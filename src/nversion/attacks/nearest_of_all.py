@@ -88,8 +88,14 @@ PARTS: dict[str, tuple[Part, ...]] = {
         Part("alma", {"norm": "l2"}, share=0.4, enough=300),
     ),
     "linf": (
-        Part("slp", {"norm": "linf", "refinements": 20}, share=0.7, each=18, enough=60),
-        Part("fab", {"norm": "linf", "targets": 3}, share=0.3, each=9.0, beside=15),
+        Part("slp", {"norm": "linf", "refinements": 20}, share=0.7, each=18, enough=50),
+        Part(
+            *("fab", {"norm": "linf", "targets": 3}),
+            share=0.3,
+            each=9.0,
+            beside=15,
+            enough=45,
+        ),
     ),
 }
 """For each norm, the attacks that are run, in this order."""

@@ -16,6 +16,7 @@ what it finds depends on where it comes from. Chosen here:
 - The model is a running mean of the linearisations met, which settles on kinks, steps shrink, and
   the margin asked for falls where a point is beyond the boundary and rises where it is not
   (:mod:`nversion.attacks.linearised`).
+- A run that stays far behind what others found for an image is given up.
 - The nearest point of all runs is improved by further steps from there
   (:mod:`nversion.attacks.polish`).
 """
@@ -39,7 +40,7 @@ from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
 from nversion.attacks.pixels import fewest_pixels
 from nversion.attacks.polish import polish
-from nversion.attacks.projections import norm_name
+from nversion.attacks.projections import norm_name, sizes_of
 from nversion.attacks.proximal import proximal_step
 from nversion.attacks.record import Record
 from nversion.attacks.registry import register
@@ -66,6 +67,8 @@ class _Pace:
         tighten: the factor before it.
         first: share of the way to the solution that the first step takes (in L1, its reach).
         last: the last step's.
+        hopeless: after such a share of the steps, runs end that are further from the original than
+            so many times the nearest point met.
     """
 
     memory: float
@@ -73,10 +76,11 @@ class _Pace:
     tighten: float
     first: float
     last: float
+    hopeless: tuple[tuple[float, float], ...] = ((1 / 3, 2.0), (1 / 2, 1.6), (2 / 3, 1.3))
 
 
 PACES = {
-    "l0": _Pace(0.7, 0.7, 1.5, 1.0, 1.0),
+    "l0": _Pace(0.7, 0.7, 1.5, 1.0, 1.0, hopeless=((1 / 2, 2.0), (2 / 3, 1.5))),
     "l1": _Pace(0.3, 0.7, 1.5, 0.5, 0.01),
     "l2": _Pace(0.5, 0.9, 1.1, 1.0, 0.02),
     "linf": _Pace(0.8, 0.9, 1.1, 1.0, 0.02),
@@ -135,6 +139,7 @@ class _Run:
         self._attack, self._goal, self._record, self._target = attack, goal, record, target
         self._pace = PACES[attack.norm]
         self._rows = torch.arange(len(target), device=target.device)
+        self._originals = record.originals
         # The model of the margin: what it is at the original, and its gradient.
         self._values, self._normals = values, normals
         self._extra = FIRST_EXTRA * values.abs()
@@ -142,23 +147,38 @@ class _Run:
 
     def go(self) -> None:
         """Take all steps, and show the record the points met."""
-        originals = self._record.originals
-        changes = torch.zeros_like(originals)
-        for step in range(self._attack.steps):
+        changes, steps = torch.zeros_like(self._originals), self._attack.steps
+        limits = {int(share * steps): limit for share, limit in self._pace.hopeless}
+        for step in range(steps):
             if step > 0:
                 self._look(changes)
             changes = self._next(changes, step)
-            changes = (originals + changes).clamp(0.0, 1.0) - originals
-        lacks = self._goal.look(originals + changes, self._rows)
-        self._record.keep(self._rows, originals + changes, lacks < 0)
+            changes = (self._originals + changes).clamp(0.0, 1.0) - self._originals
+            if step + 1 in limits:
+                changes = self._promising(changes, limits[step + 1])
+                if len(changes) == 0:
+                    return
+        points = self._originals + changes
+        self._record.keep(self._rows, points, self._goal.look(points, self._rows) < 0)
+
+    def _promising(self, changes: Tensor, limit: float) -> Tensor:
+        """Leave the images out that are further than `limit` times the nearest point met."""
+        near = ~(sizes_of(changes, self._attack.norm) > limit * self._record.sizes[self._rows])
+        if not bool(near.all()):
+            self._rows, self._target = self._rows[near], self._target[near]
+            self._originals, changes = self._originals[near], changes[near]
+            self._values, self._normals = self._values[near], self._normals[near]
+            self._extra, self._met = self._extra[near], self._met[near]
+        return changes
 
     def _look(self, changes: Tensor) -> None:
         """Take over what the model is at the present points."""
         pace, goal = self._pace, self._goal
-        points = self._record.originals + changes
+        points = self._originals + changes
         logits, gradients = goal.oracle.gradient(points, self._margin)
         self._record.keep(self._rows, points, goal.lack(logits, self._rows) < 0)
-        margin = self._margin(logits, self._rows).nan_to_num(-LARGEST, -LARGEST, -LARGEST)
+        every = torch.arange(len(points), device=points.device)
+        margin = self._margin(logits, every).nan_to_num(-LARGEST, -LARGEST, -LARGEST)
         beyond = margin > 0
         self._met |= beyond
         tighten = torch.where(self._met, pace.tighten, STRIVE)
@@ -168,8 +188,8 @@ class _Run:
         self._normals = pace.memory * self._normals + (1.0 - pace.memory) * gradients
 
     def _margin(self, logits: Tensor, rows: Tensor) -> Tensor:
-        """Return the margin that the run follows, [rows]."""
-        labels = self._goal.labels[rows]
+        """Return the margin that the run follows, [rows], of `rows` among the images left."""
+        labels = self._goal.labels[self._rows[rows]]
         if self._attack.norm == "l2":
             return margins(logits, labels)
         pair = logits.gather(1, torch.stack([self._target[rows], labels], dim=1))
@@ -177,7 +197,7 @@ class _Run:
 
     def _next(self, changes: Tensor, step: int) -> Tensor:
         """Return the changes after a step."""
-        norm, pace, originals = self._attack.norm, self._pace, self._record.originals
+        norm, pace, originals = self._attack.norm, self._pace, self._originals
         wanted = (self._extra - self._values).clamp(min=0.0).nan_to_num(0.0, 0.0, 0.0)
         if norm == "l0":
             return fewest_pixels(originals, self._normals, wanted)
