@@ -3,7 +3,7 @@
     python benchmarks/optimality.py --data-dir PATH_OF_MNIST --weights FOLDER --results FOLDER
         [--nets PATH_OF_FOREIGN_NETWORKS] [--images 200] [--networks student,dense,smallcnn-ddn]
         [--norms l0,l1,l2,linf] [--sides nversion,adv-lib,...] [--attacks NAME,NAME...]
-        [--peers-python PYTHON] [--budget 2000] [--limit SECONDS] [--out FILE]
+        [--peers-python PYTHON] [--budget 2000] [--limit SECONDS] [--certified IMAGES] [--out FILE]
 
 The measure is AttackBench's local optimality (Cina, Rony, Pintor, Demetrio, Demontis, Biggio, Ben
 Ayed & Roli, "AttackBench: evaluating gradient-based attacks for adversarial examples", AAAI 2025):
@@ -21,6 +21,9 @@ network itself, asked again, gets wrong. Seconds are processor seconds for one i
 result is a file in --results; what is there is not run again, so that a run can be interrupted, and
 the tables are of whatever is there. The student and the dense network are trained on MNIST once and
 kept in --weights; smallcnn-ddn comes from --nets (a .safetensors file with its layers as metadata).
+
+With --certified, the first so many images are certified in L1, L2 and Linf, too, and compared with
+the nearest error of all attacks (optimality_gap.py).
 """
 
 from __future__ import annotations
@@ -43,6 +46,7 @@ from attacks import NETWORKS
 from attacks_exchange import Task, write_tasks
 from nversion.files import read_tensors, write_tensors, write_text
 from nversion.models import evaluate, predict
+from optimality_gap import described, gap
 from optimality_peers import names as peer_names
 from optimality_peers import size_of
 
@@ -102,20 +106,28 @@ def main() -> None:
     data = nv.load_dataset("mnist", root=options.data_dir)
     norms, sides = options.norms.split(","), options.sides.split(",")
     options.results.mkdir(parents=True, exist_ok=True)
-    rows = []
+    rows, gaps = [], {}
     for name in options.networks.split(","):
         task = prepared(name, data, options)
         if "nversion" in sides:
             ours(name, task, norms, options)
         if options.peers_python:
             theirs(name, task, norms, sides, options)
-        rows += gathered(name, task, norms, options.results)
+        found = gathered(name, task, norms, options.results)
+        for norm in {row["norm"] for row in found}:
+            sizes = [row["_sizes"] for row in found if row["norm"] == norm]
+            best = torch.stack(sizes).amin(dim=0)
+            gaps[f"{name} {norm}"] = gap(task, norm, best, options.certified)
+        rows += found
     for name in options.networks.split(","):
         for norm in norms:
             table([row for row in rows if (row["network"], row["norm"]) == (name, norm)])
+            certified = gaps.get(f"{name} {norm}")
+            print("" if certified is None else described(certified))
     if options.out:
         kept = [{key: row[key] for key in row if not key.startswith("_")} for row in rows]
         record = {"images": options.images, "budget": options.budget, "rows": kept}
+        record["certified"] = {key: value for key, value in gaps.items() if value is not None}
         write_text(options.out, json.dumps(record, indent=1) + "\n")
 
 
@@ -134,6 +146,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--peers-python", help="python that has the peers")
     parser.add_argument("--budget", type=float, default=2000.0, help="passes for an image")
     parser.add_argument("--limit", type=float, default=3600.0, help="seconds for a peer's attack")
+    parser.add_argument("--certified", type=int, default=0, help="images that are certified")
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
 
