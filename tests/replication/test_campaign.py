@@ -140,7 +140,7 @@ def test_sentences_claim_what_the_test_bears() -> None:
         "not told apart in certified L2 radius."
     ]
     few = contrast(("vote", {0: one[0]}), ("labels", {0: two[0]}), np.random.default_rng(0))
-    assert say(few) == ["vote against labels: 1 pairs, too few for a test (at least 6)."]
+    assert say(few) == ["vote against labels: 1 pair, too few for a test in 2 rows (at least 7)."]
 
 
 def test_costs_are_counted(digits: nv.Dataset) -> None:

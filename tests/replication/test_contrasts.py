@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from nversion.errors import InputError
-from nversion.replication.contrasts import FEWEST_PAIRS, contrast, mean_of
+from nversion.replication.contrasts import contrast, fewest_pairs, mean_of
 
 FIRST = [0.91, 0.93, 0.95, 0.90, 0.97, 0.96, 0.94, 0.92]
 SECOND = [0.90, 0.91, 0.95, 0.88, 0.93, 0.97, 0.91, 0.90]
@@ -59,7 +59,7 @@ def test_less_frequent_is_better() -> None:
 
 
 def test_too_few_pairs_say_nothing() -> None:
-    few = FEWEST_PAIRS - 1
+    few = fewest_pairs(1) - 1
     (found,) = contrast(("a", arm(FIRST[:few])), ("b", arm([0.0] * few)), draws())
     assert (found.verdict, found.p_holm) == ("too few", None)
     # The least p-value there is with so many pairs is above the level.
@@ -90,3 +90,15 @@ def test_a_mean_has_its_bca_interval() -> None:
     assert mean_of([0.5], draws()).low == 0.5
     with pytest.raises(InputError, match="no network"):
         mean_of([], draws())
+
+
+def test_more_rows_need_more_pairs() -> None:
+    assert [fewest_pairs(rows) for rows in (1, 2, 5, 7)] == [6, 7, 8, 9]
+    rows = ("test_accuracy", "certified_l1", "certified_l2", "adversarial_accuracy")
+    for pairs in (fewest_pairs(4) - 1, fewest_pairs(4)):
+        ours = {repeat: dict.fromkeys(rows, 1.0 + repeat) for repeat in range(pairs)}
+        theirs = {repeat: dict.fromkeys(rows, 0.0) for repeat in range(pairs)}
+        found = contrast(("a", ours), ("b", theirs), draws())
+        # As far apart as can be: the test says so as soon as it is made.
+        expected = "better" if pairs == fewest_pairs(4) else "too few"
+        assert {item.verdict for item in found} == {expected}

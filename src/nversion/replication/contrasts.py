@@ -25,20 +25,17 @@ from nversion.errors import InputError
 from nversion.evaluation.clustered import RESAMPLES, holm
 
 __all__ = [
-    "FEWEST_PAIRS",
     "LARGER_IS_BETTER",
     "ROWS",
     "SHARES",
     "Contrast",
     "Mean",
     "contrast",
+    "fewest_pairs",
     "mean_of",
 ]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-
-FEWEST_PAIRS = 6
-"""With fewer pairs no sign-flip test reaches 0.05: two of 2^5 ways are 0.0625."""
 
 LEVEL = 0.05
 
@@ -129,6 +126,18 @@ def mean_of(values: Sequence[float], draws: np.random.Generator) -> Mean:
     return Mean(float(numbers.mean()), low, high, spread, len(numbers))
 
 
+def fewest_pairs(rows: int) -> int:
+    """Return how many pairs it takes that a test of one of `rows` rows may reach 0.05.
+
+    Where all of n pairs differ the same way, two of 2^n ways of flipping signs are as far out; Holm
+    multiplies that by the number of rows.
+    """
+    pairs = 1
+    while rows * 2.0 ** (1 - pairs) >= LEVEL:
+        pairs += 1
+    return pairs
+
+
 def contrast(
     first: tuple[str, Mapping[int, Mapping[str, float]]],
     second: tuple[str, Mapping[int, Mapping[str, float]]],
@@ -152,7 +161,8 @@ def contrast(
         ]
         if pairs:
             found.append(_compared(row, one, other, np.asarray(pairs, dtype=np.float64), draws))
-    enough = [place for place, item in enumerate(found) if item.pairs >= FEWEST_PAIRS]
+    least = fewest_pairs(len(found))
+    enough = [place for place, item in enumerate(found) if item.pairs >= least]
     corrected = holm([found[place].p_value for place in enough])
     for place, p_value in zip(enough, corrected, strict=True):
         found[place] = _judged(found[place], p_value)

@@ -12,11 +12,11 @@ from nversion.randomness import numpy_generator
 from nversion.replication.arms import BASELINE
 from nversion.replication.attribution import attribute
 from nversion.replication.contrasts import (
-    FEWEST_PAIRS,
     ROWS,
     Contrast,
     Mean,
     contrast,
+    fewest_pairs,
     mean_of,
 )
 from nversion.replication.settings import Settings
@@ -142,10 +142,11 @@ def say(contrasts: Sequence[Contrast]) -> list[str]:
     for first, second in dict.fromkeys((item.first, item.second) for item in contrasts):
         rows = [item for item in contrasts if (item.first, item.second) == (first, second)]
         pairs = max(item.pairs for item in rows)
-        if pairs < FEWEST_PAIRS:
+        least = fewest_pairs(len(rows))
+        if pairs < least:
             sentences.append(
-                f"{first} against {second}: {pairs} pairs, too few for a test "
-                f"(at least {FEWEST_PAIRS})."
+                f"{first} against {second}: {pairs} {'pair' if pairs == 1 else 'pairs'}, too few "
+                f"for a test in {len(rows)} rows (at least {least})."
             )
             continue
         parts = [

@@ -368,7 +368,7 @@ class ReplicationSection(_Section):
     architecture: str = "student"
     recipe: str = ""
     radius_images: int = Field(default=50, ge=0)
-    box_images: int = Field(default=15, ge=0)
+    box_images: int = Field(default=50, ge=0)
     attack_images: int = Field(default=50, ge=0)
     attacks: tuple[str, ...] = REPLICATION_ATTACKS
 

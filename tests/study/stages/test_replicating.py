@@ -6,19 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from nversion.cli.distil import distil
 from nversion.errors import ConfigError
 from nversion.files import read_object
-from nversion.replication import replicate
-from nversion.replication.teachers import study_teachers
-from nversion.study import load_config, make_config, run_study, without_times
+from nversion.study import make_config, run_study, without_times
 from nversion.study.finished import open_study, with_replication
 from nversion.study.former import settings_digest
 from nversion.study.sections import Results
-from nversion.study.stages.replicating import replication_settings
-from nversion.workers import Where
-
-HERE = Where.of(1, "threads", "", "cpu")
 
 SMALL: dict[str, Any] = {
     "attacks": {"names": ["gradient"], "images": 2},
@@ -97,23 +94,34 @@ def test_more_pairs_keep_those_there_are(
     assert found.networks["vote"]["0"] == results.replication.networks["vote"]["0"]
 
 
-def test_the_command_finds_the_studys_networks(study: tuple[Path, Results]) -> None:
+def test_the_command_finds_the_studys_networks_and_draws_them(
+    study: tuple[Path, Results], values: dict[str, Any]
+) -> None:
     folder, _ = study
-    config = make_config(load_config(folder / "study.toml"))
-    teachers = study_teachers(folder, None)
-    files = sorted((folder / "replication").rglob("*"))
-    before = {path: path.stat().st_mtime_ns for path in files if path.name[0].isdigit()}
-    settings = replication_settings(config, teachers.data)
-    replicate(
-        settings,
-        teachers.data,
-        teachers.versions,
-        folder / "replication",
-        adversarial=teachers.adversarial,
-        where=HERE,
-    )
-    assert before
+    place = folder / "replication"
+    before = {path: path.stat().st_mtime_ns for path in (place / "networks").rglob("*.json")}
+    options = {
+        "--objectives": "vote",
+        "--repeats": len(before) // 2,
+        "--architecture": values["replication"]["architecture"],
+        "--radius-images": 1,
+        "--box-images": 0,
+        "--attack-images": 2,
+        "--attacks": "gradient-sign",
+        "--seed": values["seed"],
+        "--workers": 1,
+        "--engine": "threads",
+    }
+    app = typer.Typer()
+    app.command()(distil)
+    called = [str(word) for option in options.items() for word in option]
+    result = CliRunner().invoke(app, [str(folder), *called], catch_exceptions=False)
+    assert result.exit_code == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert "best version" in result.stdout
+    assert "too few for a test" in result.stdout
+    assert (place / "pairs.svg").read_text("utf-8").startswith("<?xml")
+    assert "vote \u2212 labels, pair 1" in (place / "pairs.csv").read_text("utf-8")
 
 
 def test_the_report_finds_what_the_command_left(study: tuple[Path, Results]) -> None:
