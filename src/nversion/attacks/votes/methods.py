@@ -82,7 +82,8 @@ def house_attacks() -> tuple[Attack, ...]:
 AGAIN = {"l2": Finish(memory=0.6), "linf": Finish("linf", steps=12, extra=0.01, memory=0.8)}
 FINISH = {"l2": IN_L2, "linf": IN_LINF}
 
-FIRST_WALK, DESCENT, ARC = 20, 30, 20
+FIRST_WALK = {"l2": 16, "linf": 14}
+DESCENT, ARC = 30, 20
 WALK = 16
 SHORT_WALK = 10
 
@@ -227,7 +228,8 @@ class Methods:
 
         def run(rows: Tensor) -> None:
             before = self.search.distances(self.verdict)
-            walk(self.search, rows, self._objective(name), FIRST_WALK, verdict=self.verdict)
+            steps = FIRST_WALK[self.search.norm]
+            walk(self.search, rows, self._objective(name), steps, verdict=self.verdict)
             self._improve(rows, before, once=True)
 
         return Method("linear" if name == "vote" else f"linear on {name}", run)
