@@ -174,3 +174,12 @@ def test_untraceable_model_is_named() -> None:
 
     with pytest.raises(UnsupportedModuleError, match="Branching"):
         trace(Branching(), SHAPE)
+
+
+def test_a_layer_that_a_model_of_layers_has_twice_is_read_twice() -> None:
+    torch.manual_seed(0)
+    twice = nn.Sequential(nn.Linear(8, 8), nn.ReLU())
+    model = nn.Sequential(nn.Flatten(), twice, nn.Sequential(twice, nn.Linear(8, 3))).eval()
+    images = torch.rand(5, 1, 2, 4)
+    found = trace(model, (1, 2, 4)).to(torch.float32).forward(images)[-1]
+    assert torch.allclose(found, model(images), atol=1e-6)

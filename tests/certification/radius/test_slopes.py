@@ -87,3 +87,18 @@ def test_a_step_enlarges_radii(name: str, norm: float, monkeypatch: pytest.Monke
     assert float(better.mean()) > float(usual.mean())
     # What is better at one radius can be a little worse at the next.
     assert bool((better > 0.97 * usual).all())
+
+
+@pytest.mark.parametrize("norm", [2.0, math.inf])
+def test_slopes_for_some_images_are_those_found_for_all(norm: float) -> None:
+    network = trace(networks.network("conv", seed=3), networks.SHAPE).to(torch.float64)
+    images = networks.images(3, seed=5).double()
+    radii = torch.full((3,), RADII[norm], dtype=torch.float64)
+    stretches = find_stretches(network, norm) if norm < math.inf else None
+    region = Region(images, radii, Ball(norm, None))
+    relaxation = relax_network(network, region, Bounding(stretches=stretches))
+    wanted = torch.tensor([True, False, True])
+    every, some = (one_step_better(relaxation, RIVALS, these) for these in (None, wanted))
+    for index, values in some.items():
+        assert bool(values[1].isnan().all())
+        assert bool((values[wanted] == every[index][wanted]).all())
