@@ -83,10 +83,9 @@ def art_runs(norm: str, steps: int) -> dict[str, Run]:
     """Return the toolbox's attacks on its ensemble of the members, which means their logits.
 
     Carlini and Wagner's with its own constants and fewer of its steps, DeepFool as it is, and its
-    Auto-PGD and PGD within radii that are bisected.
+    PGD within radii that are bisected. Its Auto-PGD refuses an EnsembleClassifier.
     """
     from art.attacks.evasion import (
-        AutoProjectedGradientDescent,
         CarliniL2Method,
         DeepFool,
         ProjectedGradientDescent,
@@ -139,15 +138,7 @@ def art_runs(norm: str, steps: int) -> dict[str, Run]:
         return attack
 
     turns = max(steps // 8, 20)
-    runs = {
-        "pgd": bounded(ProjectedGradientDescent, max_iter=turns),
-        "apgd": bounded(
-            AutoProjectedGradientDescent,
-            max_iter=turns,
-            nb_random_init=1,
-            loss_type="cross_entropy",
-        ),
-    }
+    runs = {"pgd": bounded(ProjectedGradientDescent, max_iter=turns)}
     if norm == "l2":
         few = {"max_iter": 10, "binary_search_steps": 5, "learning_rate": 0.05}
         runs["deepfool"] = minimal(DeepFool, max_iter=50)
