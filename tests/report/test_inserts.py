@@ -12,6 +12,7 @@ import pytest
 from nversion.errors import ArtefactError, InputError
 from nversion.report import insert
 from nversion.report.inserts import kinds_of_inserts
+from nversion.report.values import decimal
 
 END = "<!-- nversion: end -->"
 
@@ -53,7 +54,7 @@ def test_a_table_has_both_studies_and_that_of_2019(page: Path) -> None:
     itself = next(row for name, row in cells.items() if "attacked itself" in name)
     subjects = results["program"]["whole"]["subjects"]
     (whole,) = (one for one in subjects if one["name"] == "program of 4")
-    assert itself[1].endswith(f"/ {whole['norms']['2']['median']:.3g}")
+    assert itself[1].endswith(f"/ {decimal(whole['norms']['2']['median'])}")
     assert itself[2].startswith("\u2013")
     longer = between(page, "long-table out/first out/second")
     assert len(longer) > len(rows) + 2

@@ -20,7 +20,7 @@ from nversion.cli.options import (
     data_option,
     voter_option,
 )
-from nversion.cli.printing import print_table
+from nversion.cli.printing import print_table, working
 from nversion.cli.versions import check_version, confirmed, load_versions
 from nversion.cli.voters import attacked
 
@@ -88,7 +88,8 @@ def doctor(
     dataset = test_images_of(list(versions.values()), data, data_dir)
     subject, name, facts = attacked(confirmed(versions, dataset), models, voter, k)
     chosen, labels = first_test_images(dataset, images)
-    found = examine(subject, chosen, labels, norm=norm, epsilon=epsilon, seed=seed)
+    with working(f"attacking {name} in several ways ..."):
+        found = examine(subject, chosen, labels, norm=norm, epsilon=epsilon, seed=seed)
     if as_json:
         typer.echo(json.dumps({**facts, "dataset": dataset.name, **found.to_json()}, indent=2))
     else:

@@ -19,6 +19,7 @@ from nversion.cli.options import (
     voter_option,
 )
 from nversion.cli.places import check_place
+from nversion.cli.printing import working
 from nversion.cli.programs import voting_from
 from nversion.cli.versions import check_version, confirmed, load_versions
 from nversion.errors import InputError
@@ -75,14 +76,15 @@ def export(
         if len(networks) > 1
         else networks[0]
     )
-    made = write(
-        model,
-        out,
-        *first_test_images(dataset, images),
-        versions=found,
-        class_names=dataset.class_names,
-        about=f"the first test images of {dataset.name}",
-    )
+    with working(f"writing {out}, and reading it back ..."):
+        made = write(
+            model,
+            out,
+            *first_test_images(dataset, images),
+            versions=found,
+            class_names=dataset.class_names,
+            about=f"the first test images of {dataset.name}",
+        )
     if as_json:
         facts = {
             "file": str(out),

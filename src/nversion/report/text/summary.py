@@ -22,7 +22,6 @@ from nversion.report.values import (
     ordinal,
     percent,
     plural,
-    unbroken,
 )
 from nversion.study.sections import Results, StudyFacts
 
@@ -53,9 +52,14 @@ class Question:
     """One of the study's questions, its answer, the rule behind it, and the values it rests on."""
 
     question: str
-    answer: list[Paragraph]
+    answer: str
     rule: str
     rests_on: list[tuple[str, str]]
+
+    @property
+    def paragraphs(self) -> list[Paragraph]:
+        """The answer as a page shows it."""
+        return in_paragraphs(self.answer)
 
 
 @dataclass(frozen=True)
@@ -164,8 +168,8 @@ def questions(results: Results) -> list[Question]:
     return [
         Question(
             asked.question or MISSING,
-            in_paragraphs(asked.answer or "No answer was given."),
-            unbroken(asked.rule or NO_RULE),
+            asked.answer or "No answer was given.",
+            asked.rule or NO_RULE,
             [(key, _as_stored(stored, key)) for key in asked.rests_on],
         )
         for asked in results.questions
