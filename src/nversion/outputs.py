@@ -20,6 +20,7 @@ from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
 from nversion.errors import InputError, NVersionError
+from nversion.naming import did_you_mean
 
 __all__ = [
     "AsLogits",
@@ -332,5 +333,6 @@ def as_logits(
     if not isinstance(model, nn.Module):
         raise InputError(f"model must be a torch.nn.Module, not {type(model).__name__}")
     if outputs not in KINDS:
-        raise InputError(f"outputs must be one of {', '.join(KINDS)}, not {outputs!r}")
+        hint = did_you_mean(outputs, KINDS)
+        raise InputError(f"outputs must be one of {', '.join(KINDS)}, not {outputs!r}{hint}")
     return AsLogits(model, outputs, key)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nversion.errors import InputError
 from nversion.models import check_labels
+from nversion.naming import did_you_mean
 from nversion.program.abstention import MEASURES, confidence
 from nversion.program.verdict import Verdict
 
@@ -58,7 +59,8 @@ def coverage_curve(verdict: Verdict, labels: Tensor, by: str = "margin") -> Cove
         InputError: malformed labels, none at all, an unknown measure, or withheld verdicts.
     """
     if by not in MEASURES:
-        raise InputError(f"by must be one of {', '.join(MEASURES)}, not {by!r}")
+        hint = did_you_mean(by, MEASURES)
+        raise InputError(f"by must be one of {', '.join(MEASURES)}, not {by!r}{hint}")
     check_labels(labels.clamp(min=0), len(verdict), verdict.probabilities.shape[1])
     if bool(verdict.withheld.any()):
         raise InputError("some verdicts were withheld; vote without an abstention first")

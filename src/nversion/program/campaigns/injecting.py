@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nversion.errors import InputError
 from nversion.models import BATCH_SIZE, check_images, check_labels
+from nversion.naming import did_you_mean
 from nversion.program.asking import Answer, ask, gather, read
 from nversion.program.faults import constant_faults, default_quorum
 from nversion.program.injection import INJECTIONS, PROCESS_KINDS, inject
@@ -123,9 +124,10 @@ class Plan:
         """
         unknown = [name for name in self.into if name not in names]
         if unknown or len(set(self.into)) < len(self.into):
+            hint = did_you_mean(unknown[0], names) if unknown else ""
             raise InputError(
                 f"into must name versions, each once, of {', '.join(names)}, not "
-                f"{', '.join(self.into)}"
+                f"{', '.join(self.into)}{hint}"
             )
         order = [list(names).index(name) for name in self.into]
         if not order:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from nversion.datasets.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from nversion.errors import InputError
 from nversion.models import check_labels
+from nversion.naming import did_you_mean
 from nversion.program.abstention import MEASURES, confidence
 from nversion.program.coverage import coverage_curve, separation
 from nversion.program.model import Program
@@ -141,7 +142,8 @@ def measure_shift(
         InputError: a malformed argument.
     """
     if by not in MEASURES:
-        raise InputError(f"by must be one of {', '.join(MEASURES)}, not {by!r}")
+        hint = did_you_mean(by, MEASURES)
+        raise InputError(f"by must be one of {', '.join(MEASURES)}, not {by!r}{hint}")
     if not 0.0 < wanted <= 1.0:
         raise InputError(f"wanted must be a share in (0, 1], not {wanted!r}")
     if not voters or not len(images) or (unknown is not None and not len(unknown)):

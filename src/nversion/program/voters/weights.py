@@ -20,6 +20,7 @@ from torch import Tensor
 
 from nversion.errors import InputError
 from nversion.models import check_labels
+from nversion.naming import did_you_mean
 
 __all__ = ["WEIGHTINGS", "fit_weights"]
 
@@ -50,7 +51,8 @@ def fit_weights(probabilities: Tensor, labels: Tensor, by: str = "log-odds") -> 
     if count == 0:
         raise InputError("there must be images to fit weights on, at least one")
     if by not in WEIGHTINGS:
-        raise InputError(f"by must be one of {', '.join(WEIGHTINGS)}, not {by!r}")
+        hint = did_you_mean(by, WEIGHTINGS)
+        raise InputError(f"by must be one of {', '.join(WEIGHTINGS)}, not {by!r}{hint}")
     values, truth = probabilities.detach().cpu().double(), labels.cpu()
     weights = _log_odds(values, truth) if by == "log-odds" else _likeliest(values, truth)
     if not float(weights.max()) > 0:
