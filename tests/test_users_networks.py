@@ -295,6 +295,8 @@ def a_hidden_counterexample_is_never_certified_away() -> None:
         model.first.weight[0] = corner
         model.first.bias[0] = -(corner @ image.flatten() + 16 * epsilon - 0.05)
         model.second.weight.mul_(0.1)
+        model.second.bias[0] = -1.0
+        model.last.weight.mul_(0.1)
         model.last.weight[:, 0] = torch.tensor([-100.0, 100.0])
         model.last.bias.copy_(torch.tensor([1.0, 0.0]))
     counter = image + epsilon * corner.view(1, 1, 4, 4)
@@ -339,15 +341,15 @@ def a_softmax_at_the_end_is_seen_and_none_is_put_on_it() -> None:
     radii = nv.certify(plain, images, labels, norm=2)
     found = nv.attacks.create("deepfool")(plain, images, labels)
     logs = nn.Sequential(*layers, nn.LogSoftmax(1)).eval()
-    assert torch.allclose(nv.certify(logs, images, labels, norm=2), radii, rtol=1e-4)
+    assert torch.allclose(nv.certify(logs, images, labels, norm=2), radii, rtol=1e-3)
     soft = nn.Sequential(*layers, nn.Softmax(1)).eval()
     with pytest.warns(OutputsWarning, match="gives probabilities, not logits"):
-        assert torch.allclose(nv.certify(soft, images, labels, norm=2), radii, rtol=1e-4)
+        assert torch.allclose(nv.certify(soft, images, labels, norm=2), radii, rtol=1e-3)
     with pytest.warns(OutputsWarning, match="gives probabilities, not logits"):
         again = nv.attacks.create("deepfool")(soft, images, labels)
     assert torch.allclose(again.l2, found.l2, rtol=1e-3)
     declared = nv.as_logits(soft)
-    assert torch.allclose(nv.certify(declared, images, labels, norm=2), radii, rtol=1e-4)
+    assert torch.allclose(nv.certify(declared, images, labels, norm=2), radii, rtol=1e-3)
 
 
 ROWS: dict[str, Callable[[], None]] = {
