@@ -102,6 +102,10 @@ def test_the_round_trip_is_exact(
 
 def test_the_counts(small: AdversarialSet) -> None:
     assert len(small) == 12
+    shown = (
+        f"AdversarialSet(12 images, {len(small.versions)} versions, {len(small.attacks)} attacks)"
+    )
+    assert repr(small) == shown
     assert small.per_attack == {"gradient": 8, "random-pgd": 4}
     assert small.per_version == {"a": 4, "b": 8}
 

@@ -34,6 +34,12 @@ def test_a_dataset_keeps_what_it_was_given() -> None:
     assert dataset.shape == (1, 2, 3)
 
 
+def test_it_is_shown_in_a_line() -> None:
+    shown = "tiny: 4 images to train on, 2 to test on, [1, 2, 3], 3 classes"
+    assert repr(make_dataset()) == f"Dataset({shown})"
+    assert repr(make_dataset().train) == "Split(4 images, [1, 2, 3])"
+
+
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [

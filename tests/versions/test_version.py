@@ -14,7 +14,7 @@ import nversion as nv
 from nversion.errors import ArtefactError, InputError
 from nversion.files import sha256_of_file
 from nversion.versions import Recipe
-from nversion.versions.version import read_logits
+from nversion.versions.version import Origin, read_logits
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,17 @@ def test_what_is_saved_loads_back_the_same(version: nv.Version, tmp_path: Path) 
     assert loaded.test_logits is not None
     assert torch.equal(loaded.test_logits, version.test_logits)
     assert not loaded.model.training
+
+
+def test_it_is_shown_in_a_line(version: nv.Version) -> None:
+    shown = repr(version)
+    assert shown.startswith(f"Version({version.name}: ")
+    assert "trained on digits" in shown
+    assert len(shown) < 120
+    origin = Origin("net.onnx", "onnx", "", {})
+    record = dataclasses.replace(version.record, origin=origin)
+    other = dataclasses.replace(version, record=record)
+    assert "from net.onnx (onnx), " in repr(other)
 
 
 def test_saving_leaves_no_temporary_files(version: nv.Version, tmp_path: Path) -> None:

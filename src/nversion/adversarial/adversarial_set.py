@@ -136,6 +136,12 @@ class AdversarialSet:
     def __len__(self) -> int:
         return self.images.shape[0]
 
+    def __repr__(self) -> str:
+        return (
+            f"AdversarialSet({len(self):,} images, {len(self.versions)} versions, "
+            f"{len(self.attacks)} attacks)"
+        )
+
     @property
     def source_images(self) -> int:
         """How many different test images its images were made from."""

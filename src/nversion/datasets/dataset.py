@@ -53,6 +53,9 @@ class Split:
     def __len__(self) -> int:
         return self.images.shape[0]
 
+    def __repr__(self) -> str:
+        return f"Split({len(self):,} images, {list(self.images.shape[1:])})"
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
@@ -113,6 +116,12 @@ class Dataset:
                 f"{self.name}: no training image has the label {_some(missing)}, though labels go "
                 f"up to {self.classes - 1}; {NUMBERING}"
             )
+
+    def __repr__(self) -> str:
+        return (
+            f"Dataset({self.name}: {len(self.train):,} images to train on, {len(self.test):,} to "
+            f"test on, {list(self.shape)}, {self.classes} classes)"
+        )
 
     @functools.cached_property
     def digest(self) -> str:

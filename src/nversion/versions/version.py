@@ -130,6 +130,14 @@ class Version:
     test_logits: Tensor | None = None
     checked: bool = True
 
+    def __repr__(self) -> str:
+        record, origin = self.record, self.record.origin
+        parameters = f"{record.parameters:,} parameters"
+        if origin is not None:
+            return f"Version({self.name}: from {origin.file} ({origin.format}), {parameters})"
+        right = f"{record.test_accuracy:.2%} of its test images right"
+        return f"Version({self.name}: {parameters}, trained on {record.dataset}, {right})"
+
     def save(self, folder: str | Path) -> Path:
         """Write the version's files into `folder`, each atomically, the record last.
 
