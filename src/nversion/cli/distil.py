@@ -64,6 +64,18 @@ def distil(
         str, typer.Option(help="Attacks of the adversarial frequency, by commas.")
     ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Decides all that is drawn.")] = 0,
+    publish: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            file_okay=False,
+            help="Write a README.md with the tables, figure, data and numbers to this folder too.",
+            show_default=False,
+        ),
+    ] = None,
+    command: Annotated[
+        str, typer.Option(help="With --publish: what made it, for the README.")
+    ] = "",
     data_dir: DataDirOption = None,
     workers: WorkersOption = "auto",
     engine: EngineOption = "auto",
@@ -121,6 +133,8 @@ def distil(
     )
     costs = keep_costs(whose, folder.costs)
     drawn = _draw(folder)
+    if publish is not None:
+        _publish(folder, publish, command, drawn)
     if as_json:
         told = [dataclasses.asdict(cost) for cost in costs]
         typer.echo(json.dumps({**result.to_json(), "costs": told}, indent=2))
@@ -130,6 +144,8 @@ def distil(
         typer.echo(f"numbers: {folder.summary}")
         if drawn:
             typer.echo(f"every pair: {folder.figure}")
+        if publish is not None:
+            typer.echo(f"to read: {publish / 'README.md'}")
     if result.failures:
         raise StudyError(f"{len(result.failures)} networks failed: {result.failures[0]}")
 
@@ -155,6 +171,22 @@ def _draw(folder: ReplicationFolder) -> bool:
     write_text(folder.figure, drawing.svg)
     write_text(folder.figure.with_suffix(".csv"), figure_csv(drawing))
     return True
+
+
+def _publish(folder: ReplicationFolder, out: Path, command: str, drawn: bool) -> None:
+    """Write what others need of a replication to a folder."""
+    from nversion.files import write_json, write_text
+    from nversion.report.markdown import render_replication
+    from nversion.study.sections import Replicated
+
+    found = Replicated.found(folder)
+    assert found is not None
+    if drawn:
+        for path in (folder.figure, folder.figure.with_suffix(".csv")):
+            write_text(out / path.name, path.read_text("utf-8"))
+    write_json(out / folder.summary.name, found.to_json())
+    figure = folder.figure.name if drawn else ""
+    write_text(out / "README.md", render_replication(found, command, figure))
 
 
 def _print(result: Replication) -> None:

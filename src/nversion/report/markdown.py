@@ -21,9 +21,9 @@ from nversion.report.page import FIGURE_FOLDER, write_report
 from nversion.report.text import gap, replication, sentences, summary, tables, twins
 from nversion.report.text.table_three import distillation_table
 from nversion.report.text.tables import Cell, Table
-from nversion.study.sections import Results
+from nversion.study.sections import Replicated, Results
 
-__all__ = ["FRONT_FIGURE", "plain", "publish", "render_markdown"]
+__all__ = ["FRONT_FIGURE", "plain", "publish", "render_markdown", "render_replication"]
 
 FRONT_FIGURE = "program.svg"
 """The file of a published study that holds the one figure for a front page."""
@@ -119,6 +119,46 @@ def render_markdown(
         for key in figures:
             entry = FIGURES[key]
             parts += [f"### {entry.title}", f"![{entry.title}]({FIGURE_FOLDER}/{key}.svg)"]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def render_replication(found: Replicated, command: str = "", figure: str = "") -> str:
+    """Return a replication as Markdown: what follows from the tests, and every number of them.
+
+    Args:
+        found: the replication.
+        command: what made it.
+        figure: name of the figure's file beside the text.
+    """
+    results = Results(replication=found)
+    settings = found.settings
+    done = {arm: len(networks) for arm, networks in found.networks.items()}
+    facts = {
+        "networks": ", ".join(f"{count} {arm}" for arm, count in done.items()),
+        "teachers": f"{len(found.versions)} versions, as many drawn anew for each pair, with "
+        f"replacement, by {settings.get('voter')}",
+        "architecture": "; ".join(str(settings.get("architecture", "")).split("\n")).strip("; "),
+        "images": f"{settings.get('radius_images')} certified, {settings.get('box_images')} of "
+        f"these for valid images too, {settings.get('attack_images')} attacked by "
+        f"{', '.join(settings.get('attacks', ()))}",
+        "seed": str(settings.get("seed")),
+    }
+    parts = ["# Does the vote's robustness pass to its student?"]
+    if command:
+        parts.append(_console(printable(command)))
+    parts.append("\n".join(f"* {key}: {_plain(value)}" for key, value in facts.items()))
+    parts.append("## What follows from the tests")
+    parts.append("\n".join(f"* {_plain(sentence)}" for sentence in found.sentences))
+    if figure:
+        parts.append(f"![The difference within each pair, row by row]({figure})")
+    for make, finding in (
+        (replication.arm_table, None),
+        (replication.contrast_table, None),
+        (replication.cost_table, replication.saved(results)),
+    ):
+        table = make(results)
+        if table is not None:
+            parts += _section(table, finding)
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -95,7 +95,7 @@ def test_more_pairs_keep_those_there_are(
 
 
 def test_the_command_finds_the_studys_networks_and_draws_them(
-    study: tuple[Path, Results], values: dict[str, Any]
+    study: tuple[Path, Results], values: dict[str, Any], tmp_path: Path
 ) -> None:
     folder, _ = study
     place = folder / "replication"
@@ -111,6 +111,8 @@ def test_the_command_finds_the_studys_networks_and_draws_them(
         "--seed": values["seed"],
         "--workers": 1,
         "--engine": "threads",
+        "--publish": tmp_path / "out",
+        "--command": "nversion distil mine",
     }
     app = typer.Typer()
     app.command()(distil)
@@ -122,6 +124,16 @@ def test_the_command_finds_the_studys_networks_and_draws_them(
     assert "too few for a test" in result.stdout
     assert (place / "pairs.svg").read_text("utf-8").startswith("<?xml")
     assert "vote \u2212 labels, pair 1" in (place / "pairs.csv").read_text("utf-8")
+    written = (tmp_path / "out" / "README.md").read_text("utf-8")
+    assert "$ nversion distil mine" in written
+    assert "](pairs.svg)" in written
+    assert "too few for a test" in written
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "README.md",
+        "pairs.csv",
+        "pairs.svg",
+        "replication.json",
+    }
 
 
 def test_the_report_finds_what_the_command_left(study: tuple[Path, Results]) -> None:
