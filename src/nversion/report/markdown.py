@@ -146,9 +146,9 @@ def render_replication(found: Replicated, command: str = "", figure: str = "") -
     parts = ["# Does the vote's robustness pass to its student?"]
     if command:
         parts.append(_console(printable(command)))
-    parts.append("\n".join(f"* {key}: {_plain(value)}" for key, value in facts.items()))
+    parts.append("\n".join(f"* {key}: {plain(value)}" for key, value in facts.items()))
     parts.append("## What follows from the tests")
-    parts.append("\n".join(f"* {_plain(sentence)}" for sentence in found.sentences))
+    parts.append("\n".join(f"* {plain(sentence)}" for sentence in found.sentences))
     if figure:
         parts.append(f"![The difference within each pair, row by row]({figure})")
     for make, finding in (
