@@ -250,6 +250,11 @@ def test_what_is_not_converted_is_named(tmp_path: Path) -> None:
     )
     with pytest.raises(ArtefactError, match="a class is no logit"):
         load_version(path)
+    x, version = images(1, 2, 2), load_version(path, "key=a")
+    with torch.no_grad():
+        assert torch.equal(version.model(x), x.flatten(1))
+    assert version.record.origin is not None
+    assert version.record.origin.feed["key"] == "a"
 
 
 def test_of_several_outputs_one_is_said(tmp_path: Path) -> None:
