@@ -39,6 +39,18 @@ def test_the_budget_holds_for_the_mean_image(norm: str, passes: int, dense: Vict
 
 
 @pytest.mark.parametrize("norm", NORMS)
+def test_few_passes_reach_a_class_that_is_far_away(norm: str, convolutional: Victim) -> None:
+    images, labels = convolutional.images[:COUNT], convolutional.labels[:COUNT]
+    unlikeliest = convolutional.model(images).detach().argsort(dim=1)
+    target = torch.where(unlikeliest[:, 0] == labels, unlikeliest[:, 1], unlikeliest[:, 0])
+    result = create("nearest", norm=norm, passes=200)(
+        convolutional.model, images, labels, target=target
+    )
+    assert result.success.sum() >= COUNT - 1
+    assert result.forwards + result.backwards <= 200 * COUNT
+
+
+@pytest.mark.parametrize("norm", NORMS)
 def test_no_part_is_nearer(norm: str, convolutional: Victim) -> None:
     images, labels = convolutional.images[:3], convolutional.labels[:3]
     whole = NearestOfAll(norm=norm, passes=800)

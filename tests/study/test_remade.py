@@ -77,8 +77,7 @@ REMADE: dict[str, Sequence[str]] = {
     "attacks/random_pgd.py": ("random-pgd",),
     "attacks/slsqp.py": (),
     "attacks/sigma_zero.py": (),
-    # So few passes leave none for the attacks that nearest finds by name.
-    "attacks/slp.py": ("whole",),
+    "attacks/slp.py": ("attacked", "whole"),
     "attacks/nearest_of_all.py": ("attacked",),
     "attacks/carlini_wagner.py": ("whole",),
     "attacks/votes/search.py": ("whole",),

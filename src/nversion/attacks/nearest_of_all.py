@@ -26,6 +26,7 @@ from nversion.attacks.projections import norm_name
 from nversion.attacks.record import Record
 from nversion.attacks.registry import create, register
 from nversion.attacks.rivals import try_all_classes
+from nversion.attacks.slp import SuccessiveLinearProgramming
 
 __all__ = ["LEAST_PASSES", "PARTS", "NearestOfAll", "Part"]
 
@@ -138,17 +139,31 @@ class NearestOfAll(Attack):
             _take_over(goal, record, attack.propose(oracle, images, labels, noise))
         if attacks:
             polish(goal, record, LAST_STEPS)
+        else:
+            missed = record.sizes.isinf().nonzero().squeeze(1)
+            if len(missed) > 0:
+                last = self._last().propose(oracle, images[missed], labels[missed], noise)
+                _take_over(goal, record, last, missed)
         return record.points
 
+    def _last(self) -> Attack:
+        """Return what few passes are enough for, where no first point was an error."""
+        steps = max((self.passes - FIRST_COST) // 6, 1)
+        return SuccessiveLinearProgramming(self.norm, 1, steps=steps, refinements=steps)
 
-def _take_over(goal: Goal, record: Record, points: Tensor) -> None:
-    """Show `record` the points that an attack proposes, some only just past the boundary."""
+
+def _take_over(goal: Goal, record: Record, points: Tensor, rows: Tensor | None = None) -> None:
+    """Show `record` the points that an attack proposes, some only just past the boundary.
+
+    They are of all images, or of `rows`, int64.
+    """
     points = points.nan_to_num(0.5).clamp(0.0, 1.0)
-    rows = torch.arange(len(points), device=points.device)
+    if rows is None:
+        rows = torch.arange(len(points), device=points.device)
     held = goal.look(points, rows) < 0
     record.keep(rows, points, held)
     thin = rows[~held]
     if len(thin) > 0:
         originals = record.originals[thin]
-        further = (originals + FURTHER * (points[thin] - originals)).clamp(0.0, 1.0)
+        further = (originals + FURTHER * (points[~held] - originals)).clamp(0.0, 1.0)
         record.keep(thin, further, goal.look(further, thin) < 0)
