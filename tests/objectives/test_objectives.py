@@ -21,7 +21,7 @@ from nversion.objectives import (
     objective_names,
 )
 from nversion.objectives.crown import crown_leads
-from nversion.objectives.intervals import Box, interval_leads
+from nversion.objectives.intervals import Box, interval_leads, worst_loss
 from nversion.objectives.lipschitz import lipschitz_constants
 from nversion.objectives.perturbations import Ball, climbed
 from nversion.versions import Recipe, load_recipe
@@ -124,6 +124,38 @@ def test_bounds_without_a_radius_are_the_leads(make_batch: MakeBatch) -> None:
     others = torch.ones(4, 10, dtype=torch.bool).scatter(1, batch.labels[:, None], False)
     for found in (interval_leads("interval", batch, 0.0), crown_leads("crown-ibp", batch, 0.0)):
         torch.testing.assert_close(found[others], leads[others], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("progress", [0.3, 0.9])
+@pytest.mark.parametrize("clean", [0.0, 0.5])
+@pytest.mark.parametrize("linear", [0.0, 0.5])
+def test_mixtures_of_bounds_have_the_gradient_of_their_parts(
+    make_batch: MakeBatch, progress: float, clean: float, linear: float
+) -> None:
+    # Bounds that two parts share are computed once, and a plain loss without weight not at all.
+    batch = make_batch(PLAIN, progress=progress)
+    part = min((progress - 0.05) / 0.6, 1.0)
+    share, weight = 1 + (linear - 1) * part, 1 + (clean - 1) * part
+    plain = torch.nn.functional.cross_entropy(batch.logits(), batch.targets)
+    boxed = interval_leads("interval", batch, 0.1 * part)
+    lined = crown_leads("crown-ibp", batch, 0.1 * part)
+    parameters = list(batch.network.parameters())
+    for objective, leads in (
+        (create_objective("interval", radius=0.1, clean=clean), boxed),
+        (
+            create_objective("crown-ibp", radius=0.1, clean=clean, linear=linear),
+            (1 - share) * boxed + share * lined,
+        ),
+    ):
+        expected = weight * plain + (1 - weight) * worst_loss(leads)
+        loss = objective.step(batch)
+        torch.testing.assert_close(loss, expected)
+        torch.testing.assert_close(
+            torch.autograd.grad(loss, parameters),
+            torch.autograd.grad(expected, parameters, retain_graph=True),
+            rtol=1e-4,
+            atol=1e-6,
+        )
 
 
 @pytest.mark.parametrize("centred", [False, True])

@@ -12,6 +12,7 @@ and takes the interval bounds of that layer's outputs: looser, and as valid.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import ClassVar, final
 
 import torch
@@ -23,9 +24,10 @@ from nversion.objectives.base import Batch, StepObjective
 from nversion.objectives.intervals import (
     Box,
     begun,
+    beside_plain,
+    box_leads,
     boxes,
     check_schedule,
-    interval_leads,
     lead_rows,
     without_own,
     worst_loss,
@@ -63,15 +65,15 @@ class CrownInterval(StepObjective):
     def step(self, batch: Batch) -> Tensor:
         """Return the mixed loss."""
         part = begun(batch.progress, self.start, self.ramp)
-        plain = F.cross_entropy(batch.logits(), batch.targets)
         if part == 0:
-            return plain
+            return F.cross_entropy(batch.logits(), batch.targets)
+        found = layers(batch.network, self.name)
+        every = boxes(self.name, batch, found, self.radius * part)
         share = 1 + (self.linear - 1) * part
-        leads = (1 - share) * interval_leads(self.name, batch, self.radius * part)
+        leads = (1 - share) * box_leads(found[-1], every[-1], batch.labels)
         if share > 0:
-            leads = leads + share * crown_leads(self.name, batch, self.radius * part)
-        weight = 1 + (self.clean - 1) * part
-        return weight * plain + (1 - weight) * worst_loss(leads)
+            leads = leads + share * _leads(found, every, batch.labels)
+        return beside_plain(batch, 1 + (self.clean - 1) * part, worst_loss(leads))
 
 
 def crown_leads(asking: str, batch: Batch, radius: float) -> Tensor:
@@ -81,10 +83,14 @@ def crown_leads(asking: str, batch: Batch, radius: float) -> Tensor:
         TrainingError: the network has a layer that intervals cannot pass.
     """
     found = layers(batch.network, asking)
-    every = boxes(asking, batch, found, radius)
+    return _leads(found, boxes(asking, batch, found, radius), batch.labels)
+
+
+def _leads(found: Sequence[nn.Module], every: Sequence[Box], labels: Tensor) -> Tensor:
+    """Return the leads, by the bounds of every layer's inputs."""
     last = found[-1]
     assert isinstance(last, nn.Linear)
-    rows, constants = lead_rows(last, batch.labels)
+    rows, constants = lead_rows(last, labels)
     place = len(found) - 2
     while place >= 0:
         layer, box = found[place], every[place]
@@ -107,7 +113,7 @@ def crown_leads(asking: str, batch: Batch, radius: float) -> Tensor:
     least = (rows * centre.flatten(1)[:, None]).sum(2) - (
         rows.abs() * half.flatten(1)[:, None]
     ).sum(2)
-    return without_own(least + constants, batch.labels)
+    return without_own(least + constants, labels)
 
 
 def _rectified(rows: Tensor, constants: Tensor, box: Box) -> tuple[Tensor, Tensor]:

@@ -30,6 +30,8 @@ __all__ = [
     "ExpressiveInterval",
     "Interval",
     "begun",
+    "beside_plain",
+    "box_leads",
     "boxes",
     "check_schedule",
     "interval_leads",
@@ -129,12 +131,10 @@ class Interval(StepObjective):
     def step(self, batch: Batch) -> Tensor:
         """Return the mixed loss."""
         part = begun(batch.progress, self.start, self.ramp)
-        plain = F.cross_entropy(batch.logits(), batch.targets)
         if part == 0:
-            return plain
+            return F.cross_entropy(batch.logits(), batch.targets)
         leads = interval_leads(self.name, batch, self.radius * part)
-        weight = 1 + (self.clean - 1) * part
-        return weight * plain + (1 - weight) * worst_loss(leads)
+        return beside_plain(batch, 1 + (self.clean - 1) * part, worst_loss(leads))
 
 
 @final
@@ -192,6 +192,14 @@ def begun(progress: float, start: float, ramp: float) -> float:
     return ramped(0, 1, max(progress - start, 0.0), ramp) if progress >= start else 0.0
 
 
+def beside_plain(batch: Batch, weight: float, loss: Tensor) -> Tensor:
+    """Return a loss mixed with the plain one, which is not computed where it has no weight."""
+    if weight == 0:
+        return loss
+    plain = F.cross_entropy(batch.logits(), batch.targets)
+    return weight * plain + (1 - weight) * loss
+
+
 def worst_loss(leads: Tensor) -> Tensor:
     """Return the mean cross-entropy of logits that lie behind the right one by `leads`.
 
@@ -213,14 +221,20 @@ def interval_leads(asking: str, batch: Batch, radius: float) -> Tensor:
         TrainingError: the network has a layer that intervals cannot pass.
     """
     found = layers(batch.network, asking)
-    box = boxes(asking, batch, found, radius)[-1]
-    last = found[-1]
+    return box_leads(found[-1], boxes(asking, batch, found, radius)[-1], batch.labels)
+
+
+def box_leads(last: nn.Module, box: Box, labels: Tensor) -> Tensor:
+    """Return lower bounds of z_y - z_j, [batch, classes], by the bounds of the last layer's inputs.
+
+    They are huge at y itself.
+    """
     assert isinstance(last, nn.Linear)
-    weight, constants = lead_rows(last, batch.labels)
+    weight, constants = lead_rows(last, labels)
     centre, half = box.around()
     leads = (weight @ centre[:, :, None])[:, :, 0] + constants
     leads = leads - (weight.abs() @ half[:, :, None])[:, :, 0]
-    return without_own(leads, batch.labels)
+    return without_own(leads, labels)
 
 
 def lead_rows(last: nn.Linear, labels: Tensor) -> tuple[Tensor, Tensor]:
