@@ -86,7 +86,7 @@ def _panel(
         marks.set_label(name)
         drawing.name_marks(
             marks,
-            [f"{name}, pair {int(pair) + 1}: {_written(row, value)}" for pair, value in known],
+            [f"{name}, pair {_number(pair)}: {_written(row, value)}" for pair, value in known],
         )
         axes.plot(
             [item.low, item.high],
@@ -121,6 +121,11 @@ def _panel(
 def _aside(index: int) -> float:
     """Return how far from the strip's middle the mark of one pair lies."""
     return SPREAD * (((index * 5) % 7) / 3 - 1)
+
+
+def _number(repeat: str) -> str:
+    """Return which pair it is, counted from 1."""
+    return str(int(repeat) + 1) if repeat.isdecimal() else repeat
 
 
 def _name(item: ReplicatedContrast) -> str:

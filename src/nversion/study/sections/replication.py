@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, ValidationError
 
@@ -73,7 +73,7 @@ class ReplicatedContrast(Section):
     effect: float | None = None
     p_value: float
     p_holm: float | None = None
-    verdict: Literal["better", "worse", "level", "too few"]
+    verdict: str
 
 
 class NetworkCost(Named):
@@ -146,6 +146,8 @@ class Replicated(Section):
         ours, theirs = (self.networks.get(arm, {}) for arm in (contrast.first, contrast.second))
         return [
             (repeat, ours[repeat][contrast.row] - theirs[repeat][contrast.row])
-            for repeat in sorted(ours.keys() & theirs.keys(), key=int)
+            for repeat in sorted(
+                ours.keys() & theirs.keys(), key=lambda repeat: (len(repeat), repeat)
+            )
             if contrast.row in ours[repeat] and contrast.row in theirs[repeat]
         ]
