@@ -77,7 +77,7 @@ def test_the_python_of_reading_the_report_runs(
     published = GUIDES.parent / "results" / "mnist-10" / "results.json"
     (study / "results.json").write_bytes(published.read_bytes())
     monkeypatch.chdir(tmp_path)
-    exec(compile("\n".join(blocks("report.md", "python")), "report.md", "exec"), {})
+    exec(compile("\n".join(blocks(GUIDES / "report.md", "python")), "report.md", "exec"), {})
     said = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in said[:1]] == ["on images made for its members"]
     assert len(said) == 2 + 4
@@ -87,7 +87,7 @@ def test_the_python_of_a_study_of_your_own_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile("\n".join(blocks("own-study.md", "python")), "own-study.md", "exec"), {})
+    exec(compile("\n".join(blocks(GUIDES / "own-study.md", "python")), "own-study.md", "exec"), {})
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("(1, 8, 8) 10 ")
     assert [line.partition(":")[0] for line in said[1:]] == ["small", "wide"]
@@ -103,7 +103,7 @@ def test_the_settings_of_a_study_of_your_own_exist() -> None:
 
 
 def test_the_python_of_repeating_2019_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile("\n".join(blocks("study-2019.md", "python")), "study-2019.md", "exec"), {})
+    exec(compile("\n".join(blocks(GUIDES / "study-2019.md", "python")), "study-2019.md", "exec"), {})
     assert capsys.readouterr().out == "2019: program 96.86%, best version 96.58%\n"
 
 
@@ -146,10 +146,14 @@ def test_the_python_of_objectives_runs(
 def test_the_recipes_of_objectives_are_recipes() -> None:
     from nversion.errors import ConfigError
     from nversion.reading import parse_toml
+    from nversion.study import make_config
     from nversion.versions import Recipe, load_recipe
 
     for block in blocks(GUIDES / "objectives.md", "toml"):
         values = parse_toml(block, "objectives.md", ConfigError)
+        if "replication" in values:
+            assert make_config(values).replication.repeats
+            continue
         assert Recipe(**{**load_recipe("small").model_dump(), **values}).objectives()
 
 

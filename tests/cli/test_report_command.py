@@ -65,7 +65,7 @@ def test_the_questions_are_answered_anew_from_the_numbers(
     (tmp_path / "results.json").write_text(json.dumps(results))
     assert run(tmp_path).exit_code == 0
     page = (tmp_path / "report" / "index.html").read_text("utf-8")
-    assert "75.00 % of 4 attack runs" in page
+    assert "75.00\u202f% of 4 attack runs" in page
     assert "An old answer." not in page
     del results["attacks"]
     (tmp_path / "results.json").write_text(json.dumps(results))
