@@ -103,7 +103,9 @@ def test_the_settings_of_a_study_of_your_own_exist() -> None:
 
 
 def test_the_python_of_repeating_2019_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile("\n".join(blocks(GUIDES / "study-2019.md", "python")), "study-2019.md", "exec"), {})
+    exec(
+        compile("\n".join(blocks(GUIDES / "study-2019.md", "python")), "study-2019.md", "exec"), {}
+    )
     assert capsys.readouterr().out == "2019: program 96.86%, best version 96.58%\n"
 
 
