@@ -11,6 +11,7 @@ from nversion.certification.ball import Ball, parse_norm
 from nversion.certification.bounds.relaxation import Bounding, relax_network
 from nversion.certification.inputs import Box, check_options, read_network
 from nversion.certification.lipschitz.moves import Stretches
+from nversion.certification.margins import MarginBounds, margin_bounds
 from nversion.certification.network.graph import Network
 from nversion.certification.problem import Problem
 from nversion.certification.radius.alpha import optimised_radii
@@ -25,7 +26,7 @@ from nversion.errors import ThinLeadWarning
 from nversion.models import check_images, check_labels, evaluate, frozen
 from nversion.modes import ordinary
 
-__all__ = ["certify"]
+__all__ = ["MarginBounds", "certify", "margin_bounds"]
 
 
 @ordinary()
