@@ -55,13 +55,18 @@ def test_the_python_of_faults_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[0] for line in said[8:]] == ["majority"]
 
 
-def test_the_python_of_evidence_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    study = tmp_path / "studies" / "digits"
+def put_published_study(folder: Path) -> None:
+    """Put the results of ten published versions where the guides look for a study."""
+    study = folder / "studies" / "digits"
     study.mkdir(parents=True)
     published = GUIDES.parent / "results" / "mnist-10" / "results.json"
     (study / "results.json").write_bytes(published.read_bytes())
+
+
+def test_the_python_of_evidence_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_published_study(tmp_path)
     monkeypatch.chdir(tmp_path)
     exec(compile("\n".join(blocks(GUIDES / "evidence.md", "python")), "evidence.md", "exec"), {})
     said = capsys.readouterr().out.splitlines()
@@ -72,10 +77,7 @@ def test_the_python_of_evidence_runs(
 def test_the_python_of_reading_the_report_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    study = tmp_path / "studies" / "digits"
-    study.mkdir(parents=True)
-    published = GUIDES.parent / "results" / "mnist-10" / "results.json"
-    (study / "results.json").write_bytes(published.read_bytes())
+    put_published_study(tmp_path)
     monkeypatch.chdir(tmp_path)
     exec(compile("\n".join(blocks(GUIDES / "report.md", "python")), "report.md", "exec"), {})
     said = capsys.readouterr().out.splitlines()

@@ -18,7 +18,6 @@ from nversion.errors import ArtefactError, ConfigError, StudyError
 from nversion.files import read_object, write_json
 from nversion.study.config import (
     StudyConfig,
-    VersionsSection,
     load_config,
     make_config,
     save_config,
@@ -38,6 +37,7 @@ from nversion.study.sections import (
     Replicated,
     Results,
 )
+from nversion.study.settings import VersionsSection
 from nversion.study.stages.adopting import make_versions, study_sources
 from nversion.study.stages.attacking import (
     BuiltSet,
