@@ -58,6 +58,7 @@ def described(layer: nn.Module) -> dict[str, Any]:
     """Return a layer's kind and sizes."""
     if isinstance(layer, nn.Conv2d):
         sizes = [layer.in_channels, layer.out_channels, layer.kernel_size[0]]
+        sizes += [layer.stride[0], int(layer.padding[0])]
         return {"kind": "Conv2d", "sizes": sizes}
     if isinstance(layer, nn.Linear):
         return {"kind": "Linear", "sizes": [layer.in_features, layer.out_features]}

@@ -3,7 +3,8 @@ r"""A program attacked as a whole: ours beside other libraries' attacks, on the 
     python benchmarks/whole.py VERSIONS --data-dir DIR --peers PYTHON --folder WORK \
         [--mora FOLDER] [--arc FOLDER]
 
-VERSIONS is a folder of versions (``nversion train``), PYTHON an interpreter with ``adv-lib`` and
+VERSIONS is a folder of versions (``nversion train``), or of ``.safetensors`` files whose metadata
+describe the layers (nets_of_others.py); PYTHON is an interpreter with ``adv-lib`` and
 ``adversarial-robustness-toolbox``, FOLDER a clone of MORA's or ARC's repository. For each voter and
 norm: the median distance of every attack over the images that all voters get right, how many fell,
 and processor seconds on one thread. A peer's images count where the program's own verdict on them
@@ -25,7 +26,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 import nversion as nv
 from nversion.attacks.votes.members import Members
@@ -36,6 +38,7 @@ from nversion.models import frozen
 
 sys.path.insert(0, str(Path(__file__).parent))
 from attacks_exchange import Task, write_tasks
+from nets_of_others import described
 
 SOFT, HARD = ("mean-softmax", "mean-logits"), ("plurality", "majority")
 
@@ -43,6 +46,19 @@ CLONES = ("mora", "arc")
 
 LEAST = 1e-3
 """By what share of a distance one is nearer than another."""
+
+
+def networks(folder: Path) -> dict[str, nn.Module]:
+    """Return the networks of a folder by name: versions, or files that describe themselves."""
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        return {path.name: nv.Version.load(path).model for path in sorted(folder.iterdir())}
+    made: dict[str, nn.Module] = {}
+    for path in files:
+        model = described(path)
+        model.load_state_dict(load_file(path))
+        made[path.stem] = model.eval()
+    return made
 
 
 def traced(program: nv.Program, images: Tensor, labels: Tensor, norm: str) -> list[dict[str, Any]]:
@@ -95,8 +111,8 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     asked.folder.mkdir(parents=True, exist_ok=True)
-    versions = [nv.Version.load(path) for path in sorted(asked.versions.iterdir())]
-    models = [version.model for version in versions]
+    members = networks(asked.versions)
+    models = list(members.values())
     data = nv.load_dataset("mnist", asked.data_dir)
     images, labels = data.test.images[: asked.images], data.test.labels[: asked.images]
     right = torch.ones_like(labels, dtype=torch.bool)
@@ -104,7 +120,7 @@ def main() -> None:
         right &= nv.Program(models, voter).vote(images).labels == labels
     images, labels = images[right], labels[right]
     tasks = asked.folder / "tasks.npz"
-    write_tasks(tasks, {one.name: Task(one.model, images, labels) for one in versions})
+    write_tasks(tasks, {name: Task(model, images, labels) for name, model in members.items()})
     table: list[dict[str, Any]] = []
     for norm in asked.norms.split(","):
         for voter in asked.voters.split(","):
