@@ -10,8 +10,8 @@ import torch
 
 from nversion.attacks import create
 from nversion.attacks.nearest_of_all import PARTS, NearestOfAll
-from nversion.attacks.projections import NORMS
 from nversion.errors import InputError
+from nversion.norms import NORMS
 from nversion.program import Program
 
 if TYPE_CHECKING:

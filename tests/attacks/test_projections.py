@@ -16,8 +16,6 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from nversion.attacks.projections import (
-    NORMS,
-    norm_name,
     onto_l0_in_box,
     onto_l1,
     onto_l1_in_box,
@@ -25,7 +23,7 @@ from nversion.attacks.projections import (
     project_in_box,
     sizes_of,
 )
-from nversion.errors import InputError
+from nversion.norms import NORMS
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -142,13 +140,3 @@ def test_same_bits_in_every_batch(norm: str) -> None:
     for rows in ([3], [6, 0], [1, 2, 3, 4, 5]):
         part = project_in_box(changes[rows], originals[rows], radii[rows], norm)
         assert torch.equal(part, whole[rows])
-
-
-def test_names_of_norms() -> None:
-    spelt = [0, 1, 2, math.inf, "0", "1", "2", "inf", *NORMS]
-    assert [norm_name(one) for one in spelt] == [*NORMS, *NORMS, *NORMS]
-    for wrong in (3, "l3", True, "L1", -math.inf):
-        with pytest.raises(InputError, match=r"norm must be one of"):
-            norm_name(wrong)
-    with pytest.raises(InputError, match=r'one of "l2", "linf", not "?1'):
-        norm_name(1, ("l2", "linf"))

@@ -19,6 +19,7 @@ from nversion.attacks import Attack, AttackResult
 from nversion.attacks.votes import attack_program
 from nversion.errors import InputError
 from nversion.models import predict
+from nversion.norms import norm_name
 from nversion.progress import progress_bar
 from nversion.workers import Failure, Task, run_tasks
 
@@ -237,7 +238,7 @@ def try_program(
     seconds = time.perf_counter() - started
     if bool(found.already_misclassified):
         return ImageTrial(image, label, int(found.predictions), seed, False, ())
-    kind = "l2" if float(norm) == 2 else "linf"
+    kind = norm_name(norm)
     ways = {"no right verdict" if found.wrong else "wrong verdict": found}
     if found.wrong:
         ways["wrong verdict"] = found.wrong

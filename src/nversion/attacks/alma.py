@@ -33,9 +33,10 @@ from nversion.attacks.goal import Goal
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
 from nversion.attacks.polish import polish
-from nversion.attacks.projections import norm_name, sizes_of
+from nversion.attacks.projections import sizes_of
 from nversion.attacks.record import Record
 from nversion.attacks.registry import register
+from nversion.norms import norm_name
 
 __all__ = ["AugmentedLagrangian"]
 

@@ -22,16 +22,17 @@ import torch
 from torch import Tensor
 
 from nversion.attacks.apgd import checkpoints, targeted_logit_ratio
-from nversion.attacks.ball import check_norm, columns, norms, steepest, sums
+from nversion.attacks.ball import BALLS, columns, norms, steepest, sums
 from nversion.attacks.base import Attack, check_count, check_option
 from nversion.attacks.goal import Goal
 from nversion.attacks.nearest import ranked_classes
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
 from nversion.attacks.polish import polish
-from nversion.attacks.projections import norm_name, project_in_box
+from nversion.attacks.projections import project_in_box
 from nversion.attacks.record import Record
 from nversion.attacks.registry import register
+from nversion.norms import norm_name
 
 __all__ = ["TargetedAutoPGD"]
 
@@ -74,8 +75,7 @@ class TargetedAutoPGD(Attack):
     paper: ClassVar[str] = "Croce & Hein 2020"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "norm", norm_name(self.norm))
-        check_norm(self.norm)
+        object.__setattr__(self, "norm", norm_name(self.norm, BALLS))
         for option in ("steps", "targets", "searches"):
             check_count(option, getattr(self, option))
         for option in ("shrink", "rho", "momentum"):

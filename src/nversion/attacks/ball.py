@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from nversion.attacks.base import Attack, check_option
-from nversion.errors import InputError
+from nversion.norms import norm_name
 
 __all__ = [
+    "BALLS",
     "DEFAULT_EPSILON",
     "BallAttack",
-    "check_norm",
     "columns",
     "norms",
     "on_sphere",
@@ -28,18 +28,11 @@ __all__ = [
     "within",
 ]
 
+BALLS = ("l2", "linf")
+"""The norms that have balls here."""
+
 DEFAULT_EPSILON = {"linf": 0.3, "l2": 2.0}
 """Radii customary for MNIST-like data: Linf as in Madry et al. 2017; L2 about as hard to resist."""
-
-
-def check_norm(norm: str) -> None:
-    """Raise unless `norm` is one of the norms that have balls here.
-
-    Raises:
-        InputError: it is neither "l2" nor "linf".
-    """
-    if norm not in DEFAULT_EPSILON:
-        raise InputError(f'norm must be "l2" or "linf", not {norm!r}')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +49,7 @@ class BallAttack(Attack):
     epsilon: float | None = None
 
     def __post_init__(self) -> None:
-        check_norm(self.norm)
+        object.__setattr__(self, "norm", norm_name(self.norm, BALLS))
         if self.epsilon is None:
             # Resolved here, so that `options` records the radius that was used.
             object.__setattr__(self, "epsilon", DEFAULT_EPSILON[self.norm])

@@ -30,12 +30,13 @@ import torch
 from torch import Tensor
 
 from nversion.attacks.apgd import targets_by_rank
-from nversion.attacks.ball import DEFAULT_EPSILON, check_norm, columns, norms, sums, within
+from nversion.attacks.ball import BALLS, DEFAULT_EPSILON, columns, norms, sums, within
 from nversion.attacks.base import Attack, check_count, check_option
 from nversion.attacks.criteria import is_adversarial, pair_margin
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
 from nversion.attacks.registry import register
+from nversion.norms import norm_name
 
 __all__ = ["FastAdaptiveBoundary", "to_hyperplane"]
 
@@ -127,7 +128,7 @@ class FastAdaptiveBoundary(Attack):
     paper: ClassVar[str] = "Croce & Hein 2020"
 
     def __post_init__(self) -> None:
-        check_norm(self.norm)
+        object.__setattr__(self, "norm", norm_name(self.norm, BALLS))
         for option in ("targets", "steps", "restarts"):
             check_count(option, getattr(self, option))
         for option in ("alpha_max", "eta", "beta"):

@@ -27,12 +27,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nversion.attacks.ball import check_norm, columns, norms, steepest
+from nversion.attacks.ball import BALLS, columns, norms, steepest
 from nversion.attacks.base import Attack, check_count, check_option
 from nversion.attacks.criteria import is_adversarial
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
 from nversion.attacks.registry import register
+from nversion.norms import norm_name
 
 __all__ = ["HopSkipJump"]
 
@@ -73,7 +74,7 @@ class HopSkipJump(Attack):
     targetable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        check_norm(self.norm)
+        object.__setattr__(self, "norm", norm_name(self.norm, BALLS))
         for option in ("steps", "evaluations", "most_evaluations", "starts"):
             check_count(option, getattr(self, option))
         check_option("gamma", self.gamma)

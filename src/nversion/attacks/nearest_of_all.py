@@ -22,11 +22,11 @@ from nversion.attacks.goal import Goal
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
 from nversion.attacks.polish import polish
-from nversion.attacks.projections import norm_name
 from nversion.attacks.record import Record
 from nversion.attacks.registry import create, register
 from nversion.attacks.rivals import try_all_classes
 from nversion.attacks.slp import SuccessiveLinearProgramming
+from nversion.norms import norm_name
 
 __all__ = ["LEAST_PASSES", "PARTS", "NearestOfAll", "Part"]
 

@@ -45,9 +45,9 @@ from nversion.attacks.goal import Goal
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
 from nversion.attacks.polish import polish
-from nversion.attacks.projections import norm_name
 from nversion.attacks.record import Record
 from nversion.attacks.registry import register
+from nversion.norms import norm_name
 
 __all__ = ["PrimalDual", "PrimalDualProximal"]
 

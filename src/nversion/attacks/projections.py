@@ -21,12 +21,9 @@ import torch
 from torch import Tensor
 
 from nversion.attacks.ball import columns, sums
-from nversion.errors import InputError
 
 __all__ = [
-    "NORMS",
     "ROUNDS",
-    "norm_name",
     "onto_l0_in_box",
     "onto_l1",
     "onto_l1_in_box",
@@ -38,26 +35,8 @@ __all__ = [
     "water_level",
 ]
 
-NORMS = ("l0", "l1", "l2", "linf")
-
-_SPELLINGS = {"0": "l0", "1": "l1", "2": "l2", "inf": "linf"}
-
 ROUNDS = 80
 """More than halving the interval takes to come down to neighbouring numbers of float64."""
-
-
-def norm_name(norm: str | float, among: tuple[str, ...] = NORMS) -> str:
-    """Return the name of a norm, given as such ("l1") or as the number (1, "1", inf).
-
-    Raises:
-        InputError: it is none of `among`.
-    """
-    spelt = norm if isinstance(norm, str) else f"{norm:g}" if norm is not True else ""
-    name = _SPELLINGS.get(spelt, spelt)
-    if name not in among:
-        known = ", ".join(f'"{one}"' for one in among)
-        raise InputError(f"norm must be one of {known}, not {norm!r}")
-    return name
 
 
 def sizes_of(changes: Tensor, norm: str) -> Tensor:
@@ -83,7 +62,7 @@ def project_in_box(changes: Tensor, originals: Tensor, radii: Tensor, norm: str)
         changes: floating [count, channels, height, width].
         originals: like `changes`, in [0, 1].
         radii: floating [count]; in L0 pixels, of which whole ones count.
-        norm: one of :data:`NORMS`.
+        norm: one of :data:`nversion.norms.NORMS`.
     """
     return _PROJECTIONS[norm](changes, originals, radii)
 

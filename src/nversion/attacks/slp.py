@@ -40,10 +40,11 @@ from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
 from nversion.attacks.pixels import fewest_pixels
 from nversion.attacks.polish import polish
-from nversion.attacks.projections import norm_name, sizes_of
+from nversion.attacks.projections import sizes_of
 from nversion.attacks.proximal import proximal_step
 from nversion.attacks.record import Record
 from nversion.attacks.registry import register
+from nversion.norms import norm_name
 
 __all__ = ["SuccessiveLinearProgramming"]
 

@@ -26,8 +26,7 @@ import math
 import torch
 from torch import Tensor
 
-from nversion.errors import InputError
-from nversion.naming import did_you_mean
+from nversion.norms import norm_order
 
 __all__ = [
     "CACHED",
@@ -72,14 +71,7 @@ def parse_norm(norm: float | str) -> float:
     Raises:
         InputError: anything else.
     """
-    try:
-        value = float(norm)
-    except (TypeError, ValueError):
-        value = math.nan
-    if value not in (1.0, 2.0, math.inf):
-        hint = did_you_mean(norm, ("1", "2", "inf"))
-        raise InputError(f"norm must be 1, 2 or inf, not {norm!r}{hint}")
-    return value
+    return norm_order(norm, ("l1", "l2", "linf"))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,6 +32,7 @@ from nversion.cli.targets import Labelled, check_targetable, target_from
 from nversion.cli.versions import check_version, confirmed, load_versions
 from nversion.cli.voters import attacked
 from nversion.errors import InputError
+from nversion.norms import norm_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,8 +47,6 @@ HEADS = (
     *("attack", "success", "before", "after", "L0", "L1", "L2", "Linf", "SSIM"),
     *("forwards", "backwards", "seconds"),
 )
-
-NORMS = {"0": "l0", "1": "l1", "2": "l2", "inf": "linf"}
 
 
 def attack(
@@ -74,7 +73,7 @@ def attack(
         typer.Option(
             help="Make this norm small: 0, 1, 2 or inf. For attacks that leave the choice.",
             show_default=False,
-            callback=choices.one_of(*choices.DISTANCES),
+            callback=choices.distance,
         ),
     ] = None,
     index: Annotated[
@@ -146,7 +145,7 @@ def attack(
         picture_file(out, "--out")
     for folder in models:
         check_version(folder)
-    settings = [*(setting or []), *([] if norm is None else [f"norm={NORMS[norm]}"])]
+    settings = [*(setting or []), *([] if norm is None else [f"norm={norm_name(norm)}"])]
     check_settings(settings)
     if names is None and norm is None:
         raise InputError(

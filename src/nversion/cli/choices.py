@@ -15,6 +15,7 @@ import typer
 
 from nversion.errors import ConfigError, DatasetError, InputError
 from nversion.naming import did_you_mean, split_size
+from nversion.norms import norm_order
 from nversion.registry import plugin_names
 
 __all__ = [
@@ -23,14 +24,12 @@ __all__ = [
     "CORRUPTIONS",
     "DATASETS",
     "DEVICES",
-    "DISTANCES",
     "ENGINES",
     "FORMS",
     "INJECTIONS",
     "METHODS",
     "MODEL_ENDINGS",
     "MODEL_FOLDER_MARKS",
-    "NORMS",
     "PRECISIONS",
     "RECIPES",
     "VOTERS",
@@ -39,6 +38,7 @@ __all__ = [
     "attack_names",
     "corruptions",
     "dataset",
+    "distance",
     "index",
     "injections",
     "norms",
@@ -55,8 +55,8 @@ ENGINES = ("auto", "processes", "threads", "ray")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16")
 METHODS = ("interval", "linear", "alpha", "smoothing")
-NORMS = ("1", "2", "inf")
-DISTANCES = ("0", *NORMS)
+CERTIFIED = ("l1", "l2", "linf")
+"""The norms of certificates."""
 VOTERS = (
     *("mean-softmax", "mean-logits", "plurality", "majority", "k-of-n", "consensus"),
     *("median-softmax", "trimmed-mean", "maximum-confidence", "borda"),
@@ -222,17 +222,20 @@ def norms(param: typer.CallbackParam, value: str | None) -> str | None:
     found = []
     for part in value.split(","):
         try:
-            found.append(f"{float(part):g}")
-        except ValueError:
-            found.append(part.strip())
-        if found[-1] not in NORMS:
-            raise InputError(
-                f"{_option(param)} {value}: norm must be 1, 2 or inf, not {part.strip()!r}"
-                f"{did_you_mean(part.strip(), NORMS)}"
-            )
+            found.append(f"{norm_order(part.strip(), CERTIFIED):g}")
+        except InputError as error:
+            raise InputError(f"{_option(param)} {value}: {error}") from None
     if len(set(found)) < len(found):
         raise InputError(f"{_option(param)} {value}: names one norm twice")
     return ",".join(found)
+
+
+def distance(param: typer.CallbackParam, value: str | None) -> str | None:
+    """Check the norm of a distance, and write it as "0", "1", "2" or "inf"."""
+    try:
+        return value if value is None else f"{norm_order(value):g}"
+    except InputError as error:
+        raise InputError(f"{_option(param)}: {error}") from None
 
 
 def attack_names(param: typer.CallbackParam, value: str | None) -> str | None:

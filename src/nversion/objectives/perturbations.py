@@ -17,6 +17,7 @@ import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
 from torch import Tensor
 
 from nversion.errors import InputError
+from nversion.norms import norm_name
 from nversion.objectives.base import Batch
 
 __all__ = [
@@ -54,11 +55,10 @@ class Ball:
         Raises:
             InputError: they do not.
         """
-        if str(norm) not in ("2", "inf"):
-            raise InputError(f'norm must be "2" or "inf", not {norm!r}')
+        name = norm_name(norm, ("l2", "linf"))
         if not (math.isfinite(radius) and radius >= 0):
             raise InputError(f"radius must be 0 or more and finite, not {radius}")
-        return cls("2" if str(norm) == "2" else "inf", float(radius))
+        return cls("2" if name == "l2" else "inf", float(radius))
 
     def scaled(self, part: float) -> Ball:
         """Return the ball of a part of the radius."""

@@ -17,11 +17,13 @@ import math
 import torch
 from torch import Tensor, nn
 
+from nversion.attacks.ball import BALLS
 from nversion.attacks.votes.deepfool import first_slopes
 from nversion.attacks.votes.members import Members
-from nversion.attacks.votes.program import checked_norm, checked_votes, split_rows
+from nversion.attacks.votes.program import checked_votes, split_rows
 from nversion.models import frozen
 from nversion.modes import ordinary
+from nversion.norms import norm_name
 
 __all__ = ["DiversityBudget", "cosine_needed", "diversity_budget"]
 
@@ -81,7 +83,7 @@ def diversity_budget(
         InputError: malformed images or labels, another norm, or a model that is no ensemble.
     """
     ensemble = checked_votes(program, images, labels)
-    kind = checked_norm(norm)
+    kind = norm_name(norm, BALLS)
     parts = []
     with frozen(program):
         for rows in split_rows(ensemble, images):

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from nversion.attacks.ball import BALLS
 from nversion.attacks.base import AttackResult, result_of
 from nversion.attacks.votes.members import Members
 from nversion.attacks.votes.methods import Budget, methods_for
@@ -22,12 +23,12 @@ from nversion.ensemble import ABSTENTION, Ensemble
 from nversion.errors import InputError
 from nversion.models import check_images, check_labels, frozen
 from nversion.modes import ordinary
+from nversion.norms import norm_name
 from nversion.repeats import FEW, check_repeats
 
 __all__ = [
     "ProgramAttackResult",
     "attack_program",
-    "checked_norm",
     "checked_votes",
     "hunt",
     "split_rows",
@@ -44,8 +45,6 @@ PATIENCE = 2
 
 GAIN = 2e-3
 """by this share of its distance."""
-
-NORMS = {2.0: "l2", float("inf"): "linf"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +92,7 @@ def attack_program(
         UnsupportedModuleError: a member's answers do not repeat.
     """
     ensemble = checked_votes(program, images, labels)
-    kind = checked_norm(norm)
+    kind = norm_name(norm, BALLS)
     parts = []
     with frozen(program):
         check_repeats(program, images[:FEW], "an attack's success")
@@ -118,18 +117,6 @@ def checked_votes(program: nn.Module, images: Tensor, labels: Tensor) -> Ensembl
     if len(images) == 0:
         raise InputError("there are no images to attack")
     return program
-
-
-def checked_norm(norm: float | str) -> str:
-    """Return "l2" or "linf".
-
-    Raises:
-        InputError: it is another norm.
-    """
-    try:
-        return NORMS[float(norm)]
-    except (KeyError, TypeError, ValueError):
-        raise InputError(f"norm must be 2 or inf, not {norm!r}") from None
 
 
 def split_rows(program: Ensemble, images: Tensor) -> tuple[Tensor, ...]:
