@@ -71,6 +71,36 @@ def test_a_replication_goes_on_where_it_stopped_and_repeats_its_bits(
     assert Replication.load(ReplicationFolder(tmp_path / "a").summary).to_json() == more.to_json()
 
 
+def test_another_arm_leaves_those_there_are_as_they_are(
+    digits: nv.Dataset, versions: list[Path], tmp_path: Path
+) -> None:
+    first = replicate(settings("one-teacher", "vote"), digits, versions, tmp_path, where=HERE)
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "networks").rglob("*.json")}
+    assert len(made) == 6
+    chosen = settings("squared-error", "one-teacher", "vote")
+    more = replicate(chosen, digits, versions, tmp_path, where=HERE)
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    assert len(more.networks["squared-error"]) == 2
+    # What was said of the others is said again, bit by bit.
+    assert {arm: more.means[arm] for arm in first.means} == first.means
+    assert [
+        item for item in more.contrasts if "squared-error" not in (item.first, item.second)
+    ] == (first.contrasts)
+    asked = dict.fromkeys((item.first, item.second) for item in more.contrasts)
+    assert set(asked) - {(item.first, item.second) for item in first.contrasts} == {
+        ("squared-error", "labels"),
+        ("vote", "squared-error"),
+        ("one-teacher", "squared-error"),
+    }
+
+
+def test_the_control_learns_the_true_labels_by_the_students_objective() -> None:
+    control, vote, labels = (find_arm(name) for name in ("squared-error", "vote", "labels"))
+    assert (control.objective, control.options) == (vote.objective, vote.options)
+    assert control.source == labels.source
+    assert control.objective != labels.objective
+
+
 def test_another_setting_makes_a_network_anew(
     digits: nv.Dataset, versions: list[Path], tmp_path: Path
 ) -> None:
@@ -136,11 +166,19 @@ def test_sentences_claim_what_the_test_bears() -> None:
     two = {r: {"test_accuracy": 0.8, "certified_l2": 0.1} for r in range(8)}
     found = contrast(("vote", one), ("labels", two), np.random.default_rng(0))
     assert say(found) == [
-        "vote against labels (8 pairs): better in test accuracy; "
+        "Student and baseline (vote against labels), 8 pairs: better in test accuracy; "
         "not told apart in certified L2 radius."
     ]
     few = contrast(("vote", {0: one[0]}), ("labels", {0: two[0]}), np.random.default_rng(0))
-    assert say(few) == ["vote against labels: 1 pair, too few for a test in 2 rows (at least 7)."]
+    assert say(few) == [
+        "Student and baseline (vote against labels): 1 pair, too few for a test in 2 rows "
+        "(at least 7)."
+    ]
+    plain = contrast(("jacobian", one), ("labels", two), np.random.default_rng(0))
+    assert say(plain)[0].startswith("jacobian against labels, 8 pairs: better in")
+    del one[6]["certified_l2"], one[7]["certified_l2"]
+    fewer = contrast(("vote", one), ("labels", two), np.random.default_rng(0))
+    assert say(fewer)[0].endswith("; too few pairs for a test in certified L2 radius.")
 
 
 def test_costs_are_counted(digits: nv.Dataset) -> None:

@@ -21,7 +21,7 @@ from PIL import Image
 from nversion.architectures import Architecture
 from nversion.files import read_object, write_tensors
 from nversion.program import plant_faults
-from nversion.replication import Settings, find_arm
+from nversion.replication import DEFAULT_ARMS, Settings, find_arm
 from nversion.replication.summary import summarise
 from nversion.study.units.base import MadeFrom
 from nversion.study.units.failing import MeasureFailures
@@ -280,7 +280,7 @@ def _selection(names: list[str]) -> dict[str, Any]:
 @functools.cache
 def _replication(versions: int, pairs: int) -> str:
     """Return a replication whose vote gives larger radii, and label smoothing none, as JSON."""
-    arms = ("labels", "label-smoothing", "one-teacher", "vote")
+    arms = ("labels", *DEFAULT_ARMS)
     rng = np.random.default_rng([4, versions, pairs])
     settings = Settings(
         tuple(find_arm(name) for name in arms),

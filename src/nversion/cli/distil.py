@@ -35,10 +35,10 @@ def distil(
     objectives: Annotated[
         str,
         typer.Option(
-            help="Arms, by commas: label-smoothing, one-teacher, vote, vote-temperature, or an "
-            "objective's name. The true labels are always there."
+            help="Arms, by commas: label-smoothing, squared-error, one-teacher, vote, "
+            "vote-temperature, or an objective's name. The true labels are always there."
         ),
-    ] = "label-smoothing,one-teacher,vote",
+    ] = "label-smoothing,squared-error,one-teacher,vote",
     repeats: Annotated[int, typer.Option(min=1, help="Pairs: networks of each arm.")] = 10,
     out: Annotated[
         Path | None,
@@ -88,7 +88,8 @@ def distil(
     the versions that teach are drawn anew for every pair. What is finished is kept; the same
     command goes on where it stopped.
 
-    - `nversion distil studies/digits --objectives label-smoothing,one-teacher,vote --repeats 10`
+    - `nversion distil studies/digits --repeats 10`
+    - `nversion distil studies/digits --objectives squared-error,vote --repeats 29`
     """
     check_address(address, engine)
     from nversion.replication import (
@@ -239,10 +240,15 @@ def _cells(item: Contrast) -> tuple[str, ...]:
     return (
         f"{item.first} - {item.second}",
         ROWS[item.row],
-        f"{item.difference:+.4f}",
-        f"[{item.low:+.4f}, {item.high:+.4f}]",
+        _signed(item.difference),
+        f"[{_signed(item.low)}, {_signed(item.high)}]",
         f"{item.above:.2f} [{item.above_low:.2f}, {item.above_high:.2f}]",
         "" if item.effect is None else f"{item.effect:+.2f}",
         "" if item.p_holm is None else f"{item.p_holm:.4f}",
         item.verdict,
     )
+
+
+def _signed(value: float) -> str:
+    """Write a difference with its sign; what is 0 as written has a plus."""
+    return f"{round(value, 4) + 0.0:+.4f}"

@@ -1,8 +1,9 @@
 """Objectives of the outputs alone, for labels and for a teacher's soft labels.
 
 The versions minimise the cross-entropy; the 2019 study's student minimised the mean squared error
-between the teacher's labels and its softmax outputs. Hinton, Vinyals and Dean, "Distilling the
-knowledge in a neural network", 2015, soften both sides by a temperature.
+between the teacher's labels and its softmax outputs. To true labels that is, but for a factor, the
+score of Brier, "Verification of forecasts expressed in terms of probability", 1950. Hinton, Vinyals
+and Dean, "Distilling the knowledge in a neural network", 2015, soften both sides by a temperature.
 """
 
 from __future__ import annotations

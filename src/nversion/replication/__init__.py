@@ -5,7 +5,7 @@ weights, order of images and dropout the same within a pair and new in the next,
 anew from the versions; then it is asked what tells the arms apart beyond chance.
 """
 
-from nversion.replication.arms import ARMS, BASELINE, Arm, find_arm
+from nversion.replication.arms import ARMS, BASELINE, DEFAULT_ARMS, Arm, find_arm
 from nversion.replication.campaign import replicate
 from nversion.replication.contrasts import ROWS, Contrast, Mean
 from nversion.replication.costs import Cost, Costed, cost_of, keep_costs
@@ -15,6 +15,7 @@ from nversion.replication.summary import Replication, say
 __all__ = [
     "ARMS",
     "BASELINE",
+    "DEFAULT_ARMS",
     "DEFAULT_ATTACKS",
     "ROWS",
     "Arm",

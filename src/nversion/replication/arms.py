@@ -1,9 +1,14 @@
 """The arms of a replication: from whom a network learns, and what it minimises.
 
 Every arm has the same architecture, recipe and, within a pair, seed; what tells two arms apart is
-the targets and the objective alone. The controls belong to the question: ``label-smoothing`` has
-soft labels that know nothing of the image, ``one-teacher`` those of a single version, so that what
-the vote adds can be told from what any soft labels add.
+the targets and the objective alone. The controls belong to the question:
+
+- ``squared-error`` minimises what the students minimise, the mean squared error of the softmax
+  outputs, but to the true labels (Brier, "Verification of forecasts expressed in terms of
+  probability", 1950). The vote's student against it is the teacher alone, and it against the
+  baseline, which minimises the cross-entropy, is the objective alone.
+- ``label-smoothing`` has soft labels that know nothing of the image.
+- ``one-teacher`` has those of a single version.
 """
 
 from __future__ import annotations
@@ -17,7 +22,18 @@ from nversion.errors import InputError
 from nversion.naming import did_you_mean
 from nversion.objectives import create_objective, objective_names
 
-__all__ = ["ARMS", "BASELINE", "Arm", "Source", "find_arm"]
+__all__ = [
+    "ARMS",
+    "BASELINE",
+    "CONTROL",
+    "DEFAULT_ARMS",
+    "ONE",
+    "SMOOTHED",
+    "VOTE",
+    "Arm",
+    "Source",
+    "find_arm",
+]
 
 Source = Literal["labels", "one", "vote"]
 """Where the targets come from: the dataset, one of the versions, or the vote of those drawn."""
@@ -45,21 +61,30 @@ class Arm:
 
 
 BASELINE = "labels"
-"""The arm that the others are held against: the true labels."""
+"""The arm that the others are held against: the true labels, by cross-entropy."""
+
+CONTROL = "squared-error"
+"""The arm with the students' objective and the baseline's labels."""
+
+SMOOTHED, ONE, VOTE = "label-smoothing", "one-teacher", "vote"
 
 ARMS: Mapping[str, Arm] = MappingProxyType(
     {
         arm.name: arm
         for arm in (
             Arm(BASELINE, "labels", "cross-entropy"),
-            Arm("label-smoothing", "labels", "label-smoothing"),
-            Arm("one-teacher", "one", "mean-squared-error"),
-            Arm("vote", "vote", "mean-squared-error"),
+            Arm(SMOOTHED, "labels", "label-smoothing"),
+            Arm(CONTROL, "labels", "mean-squared-error"),
+            Arm(ONE, "one", "mean-squared-error"),
+            Arm(VOTE, "vote", "mean-squared-error"),
             Arm("vote-temperature", "vote", "temperature"),
         )
     }
 )
 """The arms with a name of their own; ``vote`` is the student of the 2019 study."""
+
+DEFAULT_ARMS = (SMOOTHED, CONTROL, ONE, VOTE)
+"""The arms beside the baseline that are trained unless others are named."""
 
 _TAUGHT = ("mean-squared-error", "temperature", "ard", "rslad", "oracle")
 """Objectives that learn from the vote; every other one learns from the labels."""

@@ -9,7 +9,6 @@ from typing import Any
 
 from nversion.files import read_object, write_json
 from nversion.randomness import numpy_generator
-from nversion.replication.arms import BASELINE
 from nversion.replication.attribution import attribute
 from nversion.replication.contrasts import (
     ROWS,
@@ -19,6 +18,7 @@ from nversion.replication.contrasts import (
     fewest_pairs,
     mean_of,
 )
+from nversion.replication.questions import MEANINGS, questions
 from nversion.replication.settings import Settings
 
 __all__ = ["Replication", "say", "summarise"]
@@ -35,7 +35,7 @@ class Replication:
         versions: names of the teacher's versions.
         networks: rows by arm and repeat.
         means: by arm and row.
-        contrasts: every other arm against the baseline, and the vote against every control.
+        contrasts: every other arm against the baseline, and students against the controls.
         diverged: networks that did not learn, with what was said.
         failures: networks that failed otherwise.
     """
@@ -120,7 +120,7 @@ def summarise(
         for arm, by in networks.items()
     }
     contrasts: list[Contrast] = []
-    for first, second in _questions(list(networks)):
+    for first, second in questions(list(networks)):
         draws = numpy_generator(settings.seed, "contrast", first, second)
         contrasts += contrast((first, networks[first]), (second, networks[second]), draws)
     return Replication(
@@ -128,34 +128,33 @@ def summarise(
     )
 
 
-def _questions(arms: Sequence[str]) -> list[tuple[str, str]]:
-    """Return which arms are held against which."""
-    against = [(arm, BASELINE) for arm in arms if arm != BASELINE]
-    if "vote" in arms:
-        against += [("vote", arm) for arm in ("label-smoothing", "one-teacher") if arm in arms]
-    return against
-
-
 def say(contrasts: Sequence[Contrast]) -> list[str]:
     """Return one sentence for every two arms: in which rows they differ, by the corrected test."""
-    sentences = []
-    for first, second in dict.fromkeys((item.first, item.second) for item in contrasts):
-        rows = [item for item in contrasts if (item.first, item.second) == (first, second)]
-        pairs = max(item.pairs for item in rows)
-        least = fewest_pairs(len(rows))
-        if pairs < least:
-            sentences.append(
-                f"{first} against {second}: {pairs} {'pair' if pairs == 1 else 'pairs'}, too few "
-                f"for a test in {len(rows)} rows (at least {least})."
-            )
-            continue
-        parts = [
-            f"{verdict} in {', '.join(names)}"
-            for verdict in ("better", "worse")
-            if (names := [ROWS[item.row] for item in rows if item.verdict == verdict])
-        ]
-        level = [ROWS[item.row] for item in rows if item.verdict == "level"]
-        if level:
-            parts.append(f"not told apart in {', '.join(level)}")
-        sentences.append(f"{first} against {second} ({pairs} pairs): {'; '.join(parts)}.")
-    return sentences
+    sides = dict.fromkeys((item.first, item.second) for item in contrasts)
+    return [
+        _said([item for item in contrasts if (item.first, item.second) == two]) for two in sides
+    ]
+
+
+def _said(rows: Sequence[Contrast]) -> str:
+    """Return the sentence on all rows of the same two arms."""
+    first, second = rows[0].first, rows[0].second
+    meaning = MEANINGS.get((first, second), "")
+    whose = f"{meaning} ({first} against {second})" if meaning else f"{first} against {second}"
+    pairs = max(item.pairs for item in rows)
+    least = fewest_pairs(len(rows))
+    counted = f"{pairs} {'pair' if pairs == 1 else 'pairs'}"
+    if pairs < least:
+        return f"{whose}: {counted}, too few for a test in {len(rows)} rows (at least {least})."
+    said = {
+        "better": "better in",
+        "worse": "worse in",
+        "level": "not told apart in",
+        "too few": "too few pairs for a test in",
+    }
+    parts = [
+        f"{words} {', '.join(names)}"
+        for verdict, words in said.items()
+        if (names := [ROWS[item.row] for item in rows if item.verdict == verdict])
+    ]
+    return f"{whose}, {counted}: {'; '.join(parts)}."

@@ -34,6 +34,7 @@ _TABLES: tuple[tuple[Callable[[Results], Table | None], Callable[[Results], str 
     (gap.gap_table, gap.certified_and_attacked),
     (tables.frequency_table, lambda results: None),
     (replication.arm_table, replication.concluded),
+    (replication.added_table, lambda results: None),
     (replication.contrast_table, lambda results: None),
     (replication.cost_table, replication.saved),
     (tables.stage_table, sentences.stage_times),
@@ -153,6 +154,7 @@ def render_replication(found: Replicated, command: str = "", figure: str = "") -
         parts.append(f"![The difference within each pair, row by row]({figure})")
     for make, finding in (
         (replication.arm_table, None),
+        (replication.added_table, None),
         (replication.contrast_table, None),
         (replication.cost_table, replication.saved(results)),
     ):

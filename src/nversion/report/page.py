@@ -275,6 +275,7 @@ def _sections(results: Results, drawings: Drawings) -> list[Section]:
                 *_table("table-gap", gap.gap_table(results), None),
                 *figure("figure-15-replication"),
                 *_table("table-arms", replication.arm_table(results), None),
+                *_table("table-added", replication.added_table(results), None),
                 *_table(
                     "table-contrasts",
                     replication.contrast_table(results),

@@ -21,7 +21,7 @@ from nversion.attacks.nearest_of_all import LEAST_PASSES
 from nversion.attacks.registry import STUDY_ORDER
 from nversion.device import Device
 from nversion.program import create_voter
-from nversion.replication.arms import BASELINE, find_arm
+from nversion.replication.arms import BASELINE, DEFAULT_ARMS, find_arm
 from nversion.replication.settings import DEFAULT_ATTACKS as REPLICATION_ATTACKS
 from nversion.versions import Precision, create_objective, load_recipe
 from nversion.workers import Engine
@@ -323,8 +323,8 @@ class ReplicationSection(SettingsSection):
 
     Attributes:
         repeats: pairs, which are as many networks of each arm; 0: none.
-        objectives: the arms beside the true labels: "label-smoothing", "one-teacher", "vote",
-            "vote-temperature", or an objective's name.
+        objectives: the arms beside the true labels: "label-smoothing", "squared-error",
+            "one-teacher", "vote", "vote-temperature", or an objective's name.
         architecture: of every network: "student", a name from the catalogue, or a file's path.
         recipe: of every network; "" is that of student and baseline.
         radius_images: test images that are certified in L1 and L2, in the ball; 0: none.
@@ -334,7 +334,7 @@ class ReplicationSection(SettingsSection):
     """
 
     repeats: int = Field(default=0, ge=0)
-    objectives: tuple[str, ...] = ("label-smoothing", "one-teacher", "vote")
+    objectives: tuple[str, ...] = DEFAULT_ARMS
     architecture: str = "student"
     recipe: str = ""
     radius_images: int = Field(default=50, ge=0)

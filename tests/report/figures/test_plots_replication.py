@@ -39,8 +39,8 @@ def test_every_pair_has_its_mark_in_every_strip(found: Replicated, canvas: Canva
         }
         means = [float(row["x"]) for row in rows if row["series"] == f"mean of {name}"]
         assert item.difference in means
-    # Five rows, five contrasts, eight pairs.
-    assert sum(", pair " in row["mark"] for row in rows) == 5 * 5 * 8
+    # Five rows, eight contrasts, eight pairs.
+    assert sum(", pair " in row["mark"] for row in rows) == 5 * 8 * 8
 
 
 def test_words_say_the_means(found: Replicated) -> None:

@@ -100,7 +100,7 @@ class Replicated(Section):
         versions: names of the versions that taught.
         networks: every network's rows, by arm and pair.
         means: by arm and row.
-        contrasts: every other arm against the baseline, and the vote against every control.
+        contrasts: every other arm against the baseline, and students against the controls.
         sentences: what follows from the tests.
         diverged: networks that did not learn, with what was said; they are left out.
         failures: networks that failed otherwise.
