@@ -27,6 +27,7 @@ LONG = (
     "versions",
     "workers",
     "architectures/test_generator.py",
+    "evidence/test_forms.py",
     "objectives/test_objectives.py",
     "test_attacks_guide.py",
     "test_contract.py",
@@ -37,6 +38,7 @@ LONG = (
     "test_modes.py",
     "test_reliability_guide.py",
     "test_site.py",
+    "test_users_networks.py",
 )
 """Folders and files whose tests take long."""
 
@@ -84,11 +86,25 @@ SHORT = (
 """Files in those folders whose tests do not."""
 
 
+def takes_long(path: Path) -> bool:
+    """Whether a file's tests take long because of where it stands."""
+    long, short = ([TESTS / name for name in names] for names in (LONG, SHORT))
+    return bool({path, *path.parents}.intersection(long)) and path not in short
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import the files whose tests are left out: that alone would take half as long."""
+    left_out = "not long" in config.option.markexpr
+    return (
+        True
+        if left_out and collection_path.suffix == ".py" and takes_long(collection_path)
+        else None
+    )
+
+
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that take long."""
-    long, short = ([TESTS / name for name in names] for names in (LONG, SHORT))
     for item in items:
-        places = {item.path, *item.path.parents}
-        if places.intersection(long) and item.path not in short:
+        if takes_long(item.path):
             item.add_marker(pytest.mark.long)

@@ -53,6 +53,14 @@ def test_what_is_registered_is_created_by_name(tools: Registry[Tool]) -> None:
     assert not tools.knows("axe")
 
 
+def test_own_names_keep_their_order_however_they_were_imported() -> None:
+    own = {"saw": "nowhere:Saw", "hammer": "nowhere:Hammer"}
+    found: Registry[Tool] = Registry("tool", GROUP, Tool, own=own)
+    found.register(Hammer)
+    found.register(Saw)
+    assert found.names() == ["saw", "hammer"]
+
+
 def test_functions_are_registered_under_a_name() -> None:
     numbers: Registry[int] = Registry("number", GROUP, error=DatasetError)
 

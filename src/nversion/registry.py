@@ -112,7 +112,9 @@ class Registry(Generic[T]):
             self._load(name)
             if name in self._broken and not known_to_be_broken:
                 warnings.warn(f"{self._broken[name]}; it is left out", PluginWarning, stacklevel=2)
-        first = [name for name in self._first if name in self._makers]
+        # Not as they happen to have been imported.
+        placed = dict.fromkeys((*self._first, *self._own))
+        first = [name for name in placed if name in self._makers]
         return first + [name for name in self._makers if name not in first]
 
     def maker(self, name: str) -> Callable[..., T]:
