@@ -1,10 +1,13 @@
 """The modules with options, as nodes: convolutions, batch normalisation and pooling.
 
+Each function takes a module and the :class:`Place` of its node.
+
 An option that a node cannot express is refused by its name and value (:class:`Unfit`).
 """
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -12,7 +15,7 @@ from torch import Tensor, nn
 
 from nversion.certification.network.graph import Convolution, MaxPool, Node, Scale
 
-__all__ = ["Unfit", "average", "batch_norm", "convolution", "double", "max_pool"]
+__all__ = ["Place", "Unfit", "average", "batch_norm", "convolution", "double", "max_pool"]
 
 
 BATCH_NORM_STEPS = 6
@@ -21,6 +24,28 @@ BATCH_NORM_STEPS = 6
 
 class Unfit(Exception):  # noqa: N818 - it becomes an UnsupportedModuleError that names the module
     """Why a module of a kind that has a node cannot be certified, and what would be right."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where in a network a module's node goes.
+
+    Attributes:
+        inputs: the nodes that it reads.
+        shape: of what it gives for one image.
+        name: of the step, for messages.
+        before: shape of what it is given for one image.
+    """
+
+    inputs: tuple[int, ...]
+    shape: tuple[int, ...]
+    name: str
+    before: tuple[int, ...]
+
+    @property
+    def node(self) -> tuple[tuple[int, ...], tuple[int, ...], str]:
+        """What every node begins with."""
+        return self.inputs, self.shape, self.name
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -32,9 +57,7 @@ def double(tensor: Tensor) -> Tensor:
     return tensor.detach().to(torch.float64)
 
 
-def convolution(
-    module: nn.Conv2d, inputs: tuple[int, ...], shape: tuple[int, ...], name: str
-) -> Node:
+def convolution(module: nn.Conv2d, place: Place) -> Node:
     """Return a convolution.
 
     Raises:
@@ -61,15 +84,10 @@ def convolution(
         padding = _pair(module.padding)
     weight = double(module.weight)
     bias = weight.new_zeros(len(weight)) if module.bias is None else double(module.bias)
-    return Convolution(inputs, shape, name, weight, bias, stride, padding, dilation, module.groups)
+    return Convolution(*place.node, weight, bias, stride, padding, dilation, module.groups)
 
 
-def batch_norm(
-    module: nn.BatchNorm1d | nn.BatchNorm2d,
-    inputs: tuple[int, ...],
-    shape: tuple[int, ...],
-    name: str,
-) -> Node:
+def batch_norm(module: nn.BatchNorm1d | nn.BatchNorm2d, place: Place) -> Node:
     """Return batch normalisation as a factor and a shift of each channel.
 
     Raises:
@@ -85,20 +103,14 @@ def batch_norm(
     bias = torch.zeros_like(scale)
     if module.weight is not None:
         scale, bias = scale * double(module.weight), double(module.bias)
-    axes = (-1,) + (1,) * (len(shape) - 1)
+    axes = (-1,) + (1,) * (len(place.shape) - 1)
     # The mean is taken off the input, which may be as large: nearly nothing may be left of both.
     both = bias.abs() + (mean * scale).abs()
     scale, shift, both = (t.reshape(axes) for t in (scale, bias - mean * scale, both))
-    return Scale(inputs, shape, name, scale, shift, both, BATCH_NORM_STEPS)
+    return Scale(*place.node, scale, shift, both, BATCH_NORM_STEPS)
 
 
-def max_pool(
-    module: nn.MaxPool2d,
-    inputs: tuple[int, ...],
-    shape: tuple[int, ...],
-    name: str,
-    before: tuple[int, ...],
-) -> Node:
+def max_pool(module: nn.MaxPool2d, place: Place) -> Node:
     """Return the largest value of each window.
 
     Raises:
@@ -108,19 +120,19 @@ def max_pool(
         raise Unfit(f"its dilation is {module.dilation}, but must be 1")
     size, padding = _pair(module.kernel_size), _pair(module.padding)
     stride = _pair(module.kernel_size if module.stride is None else module.stride)
-    _refuse_cut_windows(module, before, shape, size, stride, padding)
-    return MaxPool(inputs, shape, name, size, stride, padding)
+    _refuse_cut_windows(module, place, size, stride, padding)
+    return MaxPool(*place.node, size, stride, padding)
 
 
 def _refuse_cut_windows(
     module: nn.MaxPool2d | nn.AvgPool2d,
-    before: tuple[int, ...],
-    shape: tuple[int, ...],
+    place: Place,
     size: tuple[int, int],
     stride: tuple[int, int],
     padding: tuple[int, int],
 ) -> None:
     """Raise where ceil_mode adds windows that reach past the padding; often it adds none."""
+    before, shape = place.before, place.shape
     whole = [(before[1 + i] + 2 * padding[i] - size[i]) // stride[i] + 1 for i in range(2)]
     if module.ceil_mode and list(shape[1:]) != whole:
         raise Unfit(
@@ -129,18 +141,13 @@ def _refuse_cut_windows(
         )
 
 
-def average(
-    module: nn.AvgPool2d | nn.AdaptiveAvgPool2d,
-    inputs: tuple[int, ...],
-    shape: tuple[int, ...],
-    name: str,
-    before: tuple[int, ...],
-) -> Node:
+def average(module: nn.AvgPool2d | nn.AdaptiveAvgPool2d, place: Place) -> Node:
     """Return average pooling as a convolution of each channel by itself.
 
     Raises:
         Unfit: its windows, or what they divide by, are not the same everywhere.
     """
+    before, shape = place.before, place.shape
     channels = before[0]
     if isinstance(module, nn.AdaptiveAvgPool2d):
         if before[1] % shape[1] or before[2] % shape[2]:
@@ -155,7 +162,7 @@ def average(
         size, padding = _pair(module.kernel_size), _pair(module.padding)
         stride = _pair(module.stride)
         divisor = module.divisor_override or size[0] * size[1]
-        _refuse_cut_windows(module, before, shape, size, stride, padding)
+        _refuse_cut_windows(module, place, size, stride, padding)
         if padding != (0, 0) and not module.count_include_pad and not module.divisor_override:
             raise Unfit(
                 "its count_include_pad is False, so that its divisor differs at the edge; use "
@@ -163,14 +170,4 @@ def average(
             )
     weight = torch.full((channels, 1, *size), 1.0 / divisor, dtype=torch.float64)
     bias = torch.zeros(channels, dtype=torch.float64)
-    return Convolution(
-        inputs,
-        shape,
-        name,
-        weight,
-        bias,
-        stride,
-        padding,
-        (1, 1),
-        channels,
-    )
+    return Convolution(*place.node, weight, bias, stride, padding, (1, 1), channels)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -22,9 +22,6 @@ from torch import Tensor, fx, nn
 from nversion.certification.arithmetic import SINGLE, Arithmetic
 from nversion.certification.network.folding import fuse
 from nversion.certification.network.graph import (
-    Activation,
-    Dense,
-    Flatten,
     Image,
     LogSoftmax,
     Network,
@@ -32,35 +29,25 @@ from nversion.certification.network.graph import (
     Scale,
     Sum,
 )
-from nversion.certification.network.modules import (
-    Unfit,
-    average,
-    batch_norm,
-    convolution,
-    double,
-    max_pool,
+from nversion.certification.network.modules import Place, Unfit
+from nversion.certification.network.supported import (
+    ARITHMETIC,
+    BATCH_NORMS,
+    DROPOUTS,
+    FUNCTIONS,
+    IDENTITY,
+    LAYERS,
+    RESHAPES,
+    SUPPORTED,
+    flat,
+    layer_node,
+    scaled,
 )
 from nversion.errors import UnsupportedModuleError
-from nversion.hooks import own_class
 from nversion.models import device_of, dtype_of, frozen
 from nversion.outputs import asked, logits_of
 
 __all__ = ["only_layers", "trace", "trace_steps"]
-
-SUPPORTED = (
-    "Conv2d, Linear, BatchNorm, ReLU, LeakyReLU, Sigmoid, Tanh, MaxPool2d, AvgPool2d, "
-    "AdaptiveAvgPool2d, Flatten, Dropout, Identity, sums of branches and arithmetic with "
-    "constants, and a softmax or log-softmax at the end, which is left out"
-)
-RESHAPES = {"flatten", "view", "reshape", "contiguous"}
-DROPOUTS = (nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout)
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-KNOWN = frozenset(
-    {nn.ReLU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.Flatten, nn.Linear, nn.Conv2d, nn.Identity}
-    | {nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Softmax, nn.LogSoftmax}
-    | {*DROPOUTS, *BATCH_NORMS}
-)
-"""The layers that are bounded. A class derived from one may compute something else."""
 
 
 def trace(model: nn.Module, shape: tuple[int, ...]) -> Network:
@@ -108,7 +95,7 @@ def only_layers(model: nn.Module) -> bool:
     """
     if type(model) is nn.Sequential:
         return all(map(only_layers, model))
-    return type(model) in KNOWN
+    return type(model) in LAYERS
 
 
 def _listed(model: nn.Module) -> fx.Graph:
@@ -268,16 +255,17 @@ class _Builder(fx.Interpreter):
 
     def _translate(self, n: fx.Node, value: Tensor) -> None:
         parents = [self.index[p] for p in n.all_input_nodes if p in self.index]
-        inputs, shape, name = tuple(parents[:1]), tuple(value.shape[1:]), str(n.target)
+        shape, before = tuple(value.shape[1:]), self.nodes[parents[0]].shape
+        place = Place(tuple(parents[:1]), shape, str(n.target), before)
         if value.shape[:1] != (1,):
             raise self._unsupported(n)
         node: Node | None
         try:
             if n.op == "call_module":
                 module = self.module.get_submodule(str(n.target))
-                node = self._from_layer(n, module, inputs, shape, name)
+                node = self._from_layer(n, module, place)
             else:
-                node = self._from_call(n, inputs, shape)
+                node = self._from_call(n, place)
         except Unfit as unfit:
             raise self._unsupported(n, str(unfit)) from None
         if node is None:
@@ -289,14 +277,7 @@ class _Builder(fx.Interpreter):
         else:
             self._add(n, node)
 
-    def _from_layer(
-        self,
-        n: fx.Node,
-        module: nn.Module,
-        inputs: tuple[int, ...],
-        shape: tuple[int, ...],
-        name: str,
-    ) -> Node | None:
+    def _from_layer(self, n: fx.Node, module: nn.Module, place: Place) -> Node | None:
         """Return the node of a layer, unless it is in training mode where that counts."""
         if isinstance(module, DROPOUTS) and module.training and module.p > 0:
             raise UnsupportedModuleError(
@@ -308,11 +289,14 @@ class _Builder(fx.Interpreter):
                 f"{self._describe(n)} is in training mode whatever the model is in, so its "
                 "results depend on the batch; it can be certified in evaluation mode only"
             )
-        return _from_module(module, inputs, shape, name, self.nodes[inputs[0]].shape)
+        return layer_node(module, place)
 
-    def _from_call(
-        self, n: fx.Node, inputs: tuple[int, ...], shape: tuple[int, ...]
-    ) -> Node | None:
+    def _from_call(self, n: fx.Node, place: Place) -> Node | None:
+        """Return the node of a function or method, None where there is none.
+
+        Raises:
+            Unfit: there is a node for its kind, but not as it is called.
+        """
         target = n.target
         if target is logits_of:
             return IDENTITY  # of what it is called on: see `_follow_softmax`
@@ -322,136 +306,36 @@ class _Builder(fx.Interpreter):
         traced = [a for a in n.args if isinstance(a, fx.Node) and a in self.index]
         arguments: Any = self.map_nodes_to_values(n.args, n)
         options: Any = self.map_nodes_to_values(n.kwargs, n)
-        before = self.nodes[inputs[0]].shape
+        place = dataclasses.replace(place, name=name)
         if name in RESHAPES:
-            return IDENTITY if before == shape else Flatten(inputs, shape, name)
-        if name in ("add", "iadd", "add_", "sub", "isub", "mul", "imul", "truediv", "div"):
+            return flat(place)
+        if name in ARITHMETIC:
             if options:
                 given = ", ".join(f"{key}={value!r}" for key, value in options.items())
                 raise Unfit(f"it has {given}; write the factor as a multiplication of its own")
             if len(traced) == 2:
-                pair = tuple(self.index[t] for t in traced)
-                shapes = [list(self.nodes[i].shape) for i in pair]
-                if "add" not in name:
-                    raise Unfit("both sides depend on the image; only their sum has a rule")
-                if shapes != [list(shape)] * 2:
-                    raise Unfit(f"the branches differ in shape, {shapes[0]} and {shapes[1]}")
-                return Sum(pair, shape, name)
+                return self._of_two(place, tuple(self.index[t] for t in traced))
             # PyTorch takes numbers in double precision for float64 values, in single for all else.
             wide = torch.float64 if self.arithmetic.sums < SINGLE.sums else torch.float32
             first = traced[0] is n.args[0]
             number = arguments[1] if first else arguments[0]
             if not isinstance(number, Tensor):
                 number = torch.as_tensor(number, dtype=wide)
-            return _arithmetic(name, number, first, inputs, shape)
+            return scaled(place, number, first)
         rule = FUNCTIONS.get(name)
         if rule is None or len(traced) != 1 or traced[0] is not n.args[0]:
             return None
-        return self._from_layer(n, rule(*arguments[1:], **options), inputs, shape, n.name)
+        layer = rule(*arguments[1:], **options)
+        return self._from_layer(n, layer, dataclasses.replace(place, name=n.name))
 
-
-IDENTITY = Flatten((), (), "identity")
-
-
-def _dropout(
-    p: float = 0.5, training: bool = True, inplace: bool = False, train: bool | None = None
-) -> nn.Module:
-    return nn.Dropout(p).train(training if train is None else train)
-
-
-FUNCTIONS: dict[str, Callable[..., nn.Module]] = {
-    "relu": lambda inplace=False: nn.ReLU(),
-    "relu_": nn.ReLU,
-    "leaky_relu": lambda negative_slope=0.01, inplace=False: nn.LeakyReLU(negative_slope),
-    "sigmoid": nn.Sigmoid,
-    "tanh": nn.Tanh,
-    "dropout": _dropout,
-    "dropout2d": _dropout,
-    "max_pool2d": nn.MaxPool2d,
-    "boolean_dispatch": nn.MaxPool2d,
-    "avg_pool2d": nn.AvgPool2d,
-    "adaptive_avg_pool2d": lambda output_size: nn.AdaptiveAvgPool2d(output_size),
-    "log_softmax": lambda dim=None, **_: nn.LogSoftmax(dim),
-    "softmax": lambda dim=None, **_: nn.Softmax(dim),
-}
-
-
-def _arithmetic(
-    name: str, number: Tensor, first: bool, inputs: tuple[int, ...], shape: tuple[int, ...]
-) -> Node | None:
-    """Return x + c, x - c, c - x, x * c or x / c as a scale."""
-    constant = number.detach().to(torch.float64).cpu()
-    if constant.ndim == len(shape) + 1 and constant.shape[0] == 1:
-        constant = constant[0]
-    if constant.ndim > len(shape) or (constant.ndim and constant.ndim != len(shape)):
-        return None
-    one, zero = torch.ones_like(constant), torch.zeros_like(constant)
-    if "add" in name:
-        return Scale(inputs, shape, name, one, constant, steps=1)
-    if "sub" in name:
-        return Scale(
-            inputs, shape, name, one if first else -one, -constant if first else constant, steps=1
-        )
-    if "mul" in name:
-        return Scale(inputs, shape, name, constant, zero, steps=1)
-    return Scale(inputs, shape, name, 1.0 / constant, zero, steps=1) if first else None
-
-
-def _from_module(
-    module: nn.Module,
-    inputs: tuple[int, ...],
-    shape: tuple[int, ...],
-    name: str,
-    before: tuple[int, ...],
-) -> Node | None:
-    """Return the node of one module, IDENTITY where it does nothing, None where there is none.
-
-    Raises:
-        Unfit: there is a node for its kind, but not as the module's options are.
-    """
-    if own_class(module) not in KNOWN:
-        return None
-    match module:
-        case nn.ReLU():
-            return Activation(inputs, shape, name, "relu")
-        case nn.LeakyReLU():
-            slope = float(module.negative_slope)
-            if not 0.0 <= slope <= 1.0:
-                raise Unfit(f"its negative_slope is {slope:g}, but must lie in [0, 1]")
-            return Activation(inputs, shape, name, "relu", slope)
-        case nn.Sigmoid():
-            return Activation(inputs, shape, name, "sigmoid")
-        case nn.Tanh():
-            return Activation(inputs, shape, name, "tanh")
-        case nn.Flatten():
-            if module.start_dim == 0:
-                raise Unfit("its start_dim=0 joins the images of a batch; use start_dim=1")
-            return IDENTITY if before == shape else Flatten(inputs, shape, name)
-        case nn.LogSoftmax() | nn.Softmax():
-            if module.dim not in (None, 1, -1) or len(shape) != 1:
-                raise Unfit(
-                    f"its dim is {module.dim}, of values [count, {', '.join(map(str, shape))}]; it "
-                    "must be dim=1 of logits [count, classes]"
-                )
-            if isinstance(module, nn.Softmax):
-                return IDENTITY
-            one = torch.ones((), dtype=torch.float64)
-            return LogSoftmax(inputs, shape, name, one, torch.zeros_like(one))
-        case nn.Linear():
-            if len(before) != 1:
-                raise Unfit(f"it is given {list(before)} for an image; put a Flatten before it")
-            weight = double(module.weight)
-            bias = weight.new_zeros(len(weight)) if module.bias is None else double(module.bias)
-            return Dense(inputs, shape, name, weight, bias)
-        case nn.Conv2d():
-            return convolution(module, inputs, shape, name)
-        case nn.BatchNorm2d() | nn.BatchNorm1d():
-            return batch_norm(module, inputs, shape, name)
-        case nn.MaxPool2d():
-            return max_pool(module, inputs, shape, name, before)
-        case nn.AvgPool2d() | nn.AdaptiveAvgPool2d():
-            return average(module, inputs, shape, name, before)
-    return IDENTITY if isinstance(module, (nn.Identity, *DROPOUTS)) else None
+    def _of_two(self, place: Place, pair: tuple[int, ...]) -> Node:
+        """Return the sum of two branches; nothing else of two has a node."""
+        shapes = [list(self.nodes[i].shape) for i in pair]
+        if "add" not in place.name:
+            raise Unfit("both sides depend on the image; only their sum has a rule")
+        if shapes != [list(place.shape)] * 2:
+            raise Unfit(f"the branches differ in shape, {shapes[0]} and {shapes[1]}")
+        return Sum(pair, place.shape, place.name)
 
 
 def _reachable(nodes: list[Node]) -> tuple[Node, ...]:
