@@ -27,6 +27,7 @@ from nversion.cli.options import (
 )
 from nversion.cli.places import picture_file, save_picture
 from nversion.cli.printing import print_table, working
+from nversion.cli.programs import is_several
 from nversion.cli.settings import attacks_from, check_settings
 from nversion.cli.targets import Labelled, check_targetable, target_from
 from nversion.cli.versions import check_version, confirmed, load_versions
@@ -151,7 +152,8 @@ def attack(
         raise InputError(
             "name attacks with --attack, or with --norm (0, 1, 2 or inf) the norm of the nearest"
         )
-    whole = names is None and aim is None and len(models) > 1 and norm in ("2", "inf")
+    several = is_several(models, inputs)
+    whole = names is None and aim is None and several and norm in ("2", "inf")
     if whole and (setting or storable):
         raise InputError(
             "--set and --storable are for attacks by name; add --attack, or leave them out"
@@ -187,6 +189,7 @@ def attack(
             **facts,
             "dataset": dataset.name,
             "index": index,
+            "classes": list(dataset.class_names),
             **trial.to_json(),
             "picture": None if place is None else str(place),
         }

@@ -1,4 +1,4 @@
-"""Files and folders that a command names: a study to read, a picture or a file to write."""
+"""Files and folders that a command names: a study, its versions, a picture or a file to write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from nversion.errors import ArtefactError, InputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["check_place", "check_study", "picture_file", "save_picture"]
+__all__ = [
+    "check_place",
+    "check_study",
+    "is_study",
+    "picture_file",
+    "save_picture",
+    "study_versions",
+]
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -27,6 +34,24 @@ def check_study(folder: Path) -> None:
             f"{source}: no such file; give the folder of a finished study, or make one with "
             f"`nversion study --out {folder}`"
         )
+
+
+def is_study(path: Path) -> bool:
+    """Return whether a folder is a study's."""
+    return (path / "study.toml").is_file()
+
+
+def study_versions(study: Path) -> list[Path]:
+    """Return the folders of the versions in a study's folder, by name.
+
+    Raises:
+        InputError: there are none yet.
+    """
+    marks = ("record.json", "foreign.json")
+    found = {path.parent for path in study.glob("versions/*/*.json") if path.name in marks}
+    if not found:
+        raise InputError(f"{study}: the study has no versions yet; run it first")
+    return sorted(found)
 
 
 def picture_file(path: Path, option: str) -> Path:

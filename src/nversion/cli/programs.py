@@ -1,4 +1,7 @@
-"""Programs written as one file, where commands take versions: their versions, and how they vote."""
+"""Places that hold several versions, where commands take versions: which, and how they vote.
+
+They are programs written as one file, and folders of studies.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
+from nversion.cli.places import is_study, study_versions
 
 if TYPE_CHECKING:
     from nversion.formats import Source
@@ -20,7 +25,11 @@ ENDINGS = (".onnx", ".pt2")
 
 def is_several(paths: Sequence[Path], inputs: Sequence[str] | None) -> bool:
     """Return whether there are several versions at some places, which vote; nothing is loaded."""
-    return len(paths) > 1 or bool(paths and _names(paths[0], inputs))
+    if len(paths) != 1:
+        return len(paths) > 1
+    if is_study(paths[0]):
+        return len(study_versions(paths[0])) > 1
+    return len(_names(paths[0], inputs)) > 1
 
 
 def _names(path: Path, inputs: Sequence[str] | None) -> list[str]:
@@ -41,10 +50,12 @@ def _names(path: Path, inputs: Sequence[str] | None) -> list[str]:
 def at_place(
     path: Path, inputs: Sequence[str] | None, *, trust: bool = False
 ) -> list[tuple[str, Version]]:
-    """Return the version at a place, or those of a program's file, each with its place in words.
+    """Return the version at a place, or the several there are, each with its place in words.
 
     Errors as of :func:`nversion.load_version`.
     """
+    if is_study(path):
+        return [one for place in study_versions(path) for one in at_place(place, (), trust=trust)]
     from nversion.formats import feed_for, load_version, versions_in
 
     feed = feed_for(path, inputs or ())
@@ -66,6 +77,8 @@ def sources_at(
     """Return what tasks of other processes load the version, or versions, at a place from."""
     from nversion.formats import Feed, Source, feed_for
 
+    if is_study(path):
+        return [Source(place, None, trust, classes) for place in study_versions(path)]
     feed = feed_for(path, inputs or ())
     feeds = [Feed(key=name).over(feed) for name in _names(path, inputs)] or [feed]
     return [Source(path, one, trust, classes) for one in feeds]
@@ -74,7 +87,9 @@ def sources_at(
 def voting_from(
     paths: Sequence[Path], inputs: Sequence[str] | None, name: str | None, k: int | None
 ) -> Voting:
-    """Return how versions vote: by ``--voter`` and ``--k``, else as one program's file says.
+    """Return how versions vote: by ``--voter`` and ``--k``, else as the one place they are in says.
+
+    That is a program's file, or a study's folder.
 
     Raises:
         InputError: the voter is unknown, or has no k.
@@ -87,4 +102,15 @@ def voting_from(
         found = voting_in(paths[0])
         assert found is not None
         return found
+    if name is None and k is None and len(paths) == 1 and is_study(paths[0]):
+        name = _voter_of(paths[0])
     return Voting(create_voter(name or "mean-softmax", **({} if k is None else {"k": k})))
+
+
+def _voter_of(study: Path) -> str | None:
+    """Return the voter that a study's program votes by; None where it does not say."""
+    from nversion.reading import read_toml
+
+    program = read_toml(study / "study.toml").get("program")
+    voter = program.get("voter") if isinstance(program, dict) else None
+    return voter if isinstance(voter, str) else None

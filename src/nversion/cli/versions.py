@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from nversion.cli import choices
+from nversion.cli.places import is_study, study_versions
 from nversion.cli.programs import at_place, sources_at
 from nversion.errors import InputError
 from nversion.naming import did_you_mean
@@ -28,12 +29,15 @@ __all__ = [
 
 
 def check_version(path: Path) -> None:
-    """Raise unless there may be a version at a place; nothing is loaded.
+    """Raise unless there may be a version, or several, at a place; nothing is loaded.
 
     Raises:
         InputError: there is no such file or folder, or it is not a version's.
     """
     if any((path / mark).is_file() for mark in choices.MODEL_FOLDER_MARKS):
+        return
+    if is_study(path):
+        study_versions(path)
         return
     if path.is_file() and path.suffix.lower() in choices.MODEL_ENDINGS:
         return
@@ -44,6 +48,8 @@ def check_version(path: Path) -> None:
         format_of(path)
     inside = sorted(place.parent for place in path.glob("*/record.json"))
     hint = f"name one of the versions in it, such as {inside[0]}" if inside else ""
+    if is_study(path.absolute().parent):
+        hint = hint or f"name the study's folder, {path.absolute().parent}"
     hint = hint or (
         "make one with `nversion train`, name one in a study's versions/, or a file that ends in "
         f"{', '.join(choices.MODEL_ENDINGS)}"
@@ -57,7 +63,7 @@ def load_versions(
 ) -> dict[str, Version]:
     """Return the versions at some places by name; by place where two have the same name.
 
-    The file of a program stands for its versions.
+    The file of a program stands for its versions, and so does the folder of a study.
 
     Args:
         paths: folders of versions, or files that other libraries wrote.

@@ -103,26 +103,42 @@ def _versions(
     """Return the versions, each with whether it classifies each test image correctly."""
     if not places:
         raise InputError("there is no version to attack")
-    seen: dict[str, Path] = {}
+    sources = [place if isinstance(place, Source) else Source(place) for place in places]
+    loaded = [source.load() for source in sources]
+    names = _names([version.name for version in loaded], [source.path for source in sources])
     known: list[tuple[TrainedVersion, Tensor]] = []
-    for place in places:
-        source = place if isinstance(place, Source) else Source(place)
-        version, folder = source.load(), source.path
-        name, record = version.name, version.record
-        if name in seen:
-            raise InputError(
-                f"{seen[name]} and {folder} are both called {name}; a set needs different names"
-            )
+    for source, version, name in zip(sources, loaded, names, strict=True):
+        folder, record = source.path, version.record
         if (record.shape, record.classes) != (tuple(data.shape), data.classes):
             raise InputError(
                 f"{folder}: takes images of {list(record.shape)} in {record.classes} classes, but "
                 f"{data.name} has {list(data.shape)} in {data.classes}"
             )
-        seen[name] = folder
         foreign = None if version.record.origin is None else source.resolved()
         trained = TrainedVersion(name, source.digest(version), folder.resolve(), foreign)
         known.append((trained, _correct(folder, version, data)))
     return known
+
+
+def _names(own: Sequence[str], paths: Sequence[Path]) -> list[str]:
+    """Return names of versions; of those alike, with what they lie in before the name.
+
+    That is the file, for one of several versions in it, else the folder.
+
+    Raises:
+        InputError: two are still alike.
+    """
+    names = []
+    for name, path in zip(own, paths, strict=True):
+        within = path.stem if paths.count(path) > 1 else path.absolute().parent.name
+        names.append(name if own.count(name) == 1 else f"{within}-{name}")
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise InputError(
+                f"{paths[names.index(name)]} and {paths[place]} are both called {name}; a set "
+                "needs different names: say one with --input FILE:name=... (Feed(name=...))"
+            )
+    return names
 
 
 def _correct(folder: Path, version: Version, data: Dataset) -> Tensor:
