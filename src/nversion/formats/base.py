@@ -11,6 +11,7 @@ import numpy.typing as npt
 from torch import nn
 
 from nversion.errors import ArtefactError
+from nversion.files import digest_of, sha256_of_file
 from nversion.formats.feed import Feed
 
 __all__ = ["FileFormat", "Loaded", "refused"]
@@ -49,6 +50,8 @@ class FileFormat:
         read: reads one.
         trust: whether reading one runs code that comes with it.
         marks: for a folder, the file in it by which it is known.
+        beside: which other files hold some of one's weights.
+        classes: reads what one says its classes are called, without reading its network.
     """
 
     name: str
@@ -56,6 +59,14 @@ class FileFormat:
     read: Callable[[Path, Feed], Loaded]
     trust: bool = False
     marks: str = ""
+    beside: Callable[[Path], tuple[Path, ...]] = lambda path: ()
+    classes: Callable[[Path], tuple[str, ...]] = lambda path: ()
+
+    def digest(self, weights: Path) -> str:
+        """Return the SHA-256 of a file; with files beside it, that of the SHA-256s of all."""
+        beside = self.beside(weights)
+        own = sha256_of_file(weights)
+        return digest_of(own, [sha256_of_file(one) for one in beside]) if beside else own
 
 
 def refused(source: str | Path, what: str) -> ArtefactError:

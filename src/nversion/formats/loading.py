@@ -102,7 +102,7 @@ def _referred(folder: Path, trust: bool) -> Version:
         InputError: its file is gone, or comes with code and is not trusted.
     """
     reference = read_reference(folder)
-    path = Path(reference.path)
+    path = reference.found_from(folder)
     if (path / REFERENCE).is_file():
         raise ArtefactError(f"{folder}: refers to {path}, which refers to another file itself")
     version = load_version(path, reference.feed_of(), trust=trust)
@@ -172,7 +172,7 @@ def _version(path: Path, form: FileFormat, loaded: Loaded) -> Version:
         raise InputError(
             f"{path}: {len(feed.classes)} classes are named, but it tells {classes} apart"
         )
-    origin = Origin(path.name, form.name, sha256_of_file(loaded.weights), feed.facts())
+    origin = Origin(path.name, form.name, form.digest(loaded.weights), feed.facts())
     parameters = sum(one.numel() for one in model.parameters())
     record = _record(name, shape, classes, parameters, origin, feed.classes)
     return Version(name, None, model.eval(), record)

@@ -8,15 +8,16 @@ refused.
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
-from nversion.errors import ArtefactError
+from nversion.errors import ArtefactError, InputError
 from nversion.files import read_object, write_json
 from nversion.formats.feed import Feed, feed_from
 from nversion.reading import check_name, checked
 
-__all__ = ["REFERENCE", "Reference", "read_reference", "write_reference"]
+__all__ = ["REFERENCE", "Reference", "path_from", "read_reference", "write_reference"]
 
 REFERENCE = "foreign.json"
 
@@ -29,7 +30,8 @@ class Reference:
 
     Attributes:
         name: of the version.
-        path: of its file or folder.
+        path: of its file or folder, as seen from the version's folder, so that a study can be moved
+            together with what it refers to.
         file: the last part of that.
         format: of the file; "nversion" for a version's folder of ours.
         sha256: of the file; of a folder, of the file that holds its weights.
@@ -55,7 +57,34 @@ class Reference:
 
     def feed_of(self) -> Feed:
         """Return how it is fed."""
-        return feed_from(self.feed, self.path)
+        return feed_from(self.feed, self.file)
+
+    def found_from(self, folder: Path) -> Path:
+        """Return where its file is: at its path, else beside the reference, or in the study.
+
+        Args:
+            folder: of the version; the study's is two above.
+
+        Raises:
+            InputError: it is nowhere there.
+        """
+        folder = folder.resolve()
+        there = Path(os.path.normpath(folder / self.path))
+        for place in (there, folder / self.file, folder.parent.parent / self.file):
+            if place.exists():
+                return place
+        raise InputError(
+            f"{folder}: refers to {there}, which is not there; put {self.file} (SHA-256 "
+            f"{self.sha256[:12]}...) there, or into the folder that refers to it"
+        )
+
+
+def path_from(folder: Path, path: Path) -> str:
+    """Return the path of a file as seen from a folder; whole where no way leads there."""
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # another drive of Windows'
+        return str(path)
 
 
 def write_reference(folder: Path, reference: Reference) -> None:

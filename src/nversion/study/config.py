@@ -48,6 +48,7 @@ __all__ = [
     "make_config",
     "save_config",
     "seen_from",
+    "without_folders",
 ]
 
 STUDY_FILE = "study.toml"
@@ -196,6 +197,20 @@ def _moved_input(text: str, folder: Path, to: Path) -> str:
     if not colon or "=" in name or Path(name).name == name:
         return text
     return f"{_moved(name, folder, to)}:{rest}"
+
+
+def without_folders(value: Any) -> Any:
+    """Return a JSON value in which every whole path is its last part: what results may tell.
+
+    Whole paths say where things lie on one machine, and who works there.
+    """
+    if isinstance(value, Mapping):
+        return {key: without_folders(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(item) for item in value]
+    if isinstance(value, str) and Path(value).is_absolute():
+        return Path(value).name
+    return value
 
 
 def save_config(config: StudyConfig, path: Path) -> None:

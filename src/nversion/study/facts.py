@@ -14,6 +14,7 @@ import torch
 import nversion
 from nversion.files import read_object
 from nversion.formats.reference import read_reference
+from nversion.study.config import without_folders
 from nversion.study.context import Study
 from nversion.study.sections import Failure, Section, StudyFacts, VersionOrigin, VersionRow
 
@@ -43,14 +44,14 @@ def study_section(study: Study, versions: int) -> StudyFacts:
     stages = units.wall_seconds()
     return StudyFacts(
         name=config.name,
-        dataset=config.dataset,
+        dataset=without_folders(config.dataset),
         train_images=len(data.train),
         test_images=len(data.test),
         shape=list(data.shape),
         class_names=list(data.class_names),
         seed=config.seed,
         versions=versions,
-        recipe=config.versions.recipe,
+        recipe=without_folders(config.versions.recipe),
         voter=config.program.voter,
         commit=commit(),
         nversion=nversion.__version__,
@@ -60,9 +61,20 @@ def study_section(study: Study, versions: int) -> StudyFacts:
         workers=units.workers,
         wall_seconds={**stages, "total": sum(stages.values())},
         discarded_seconds=units.discarded_seconds(),
-        failures=[Failure(unit=unit, error=error) for unit, error in units.failures],
-        config=config.model_dump(mode="json", exclude={"run", "data_dir"}),
+        failures=[Failure(unit=unit, error=_told(study, error)) for unit, error in units.failures],
+        config=without_folders(config.model_dump(mode="json", exclude={"run", "data_dir"})),
     )
+
+
+def _told(study: Study, error: str) -> str:
+    """Return an error without the folders of this machine."""
+    places = [str(source.path.parent) for source in study.sources.values()]
+    places += [str(study.folder.root), str(study.folder.root.parent)]
+    places += [study.config.data_dir, str(Path.home())]
+    for place in sorted(places, key=len, reverse=True):
+        if len(place) > 1:
+            error = error.replace(place.rstrip("/") + "/", "")
+    return error
 
 
 def commit() -> str | None:
@@ -99,7 +111,8 @@ def version_rows(
         study: that ran.
         accuracies: by name: adversarial_accuracy, adversarial_accuracy_own and _others.
     """
-    data, errors = study.data, dict(study.units.failures)
+    data = study.data
+    errors = {unit: _told(study, error) for unit, error in study.units.failures}
     rows = []
     for architecture in study.architectures:
         name = str(architecture.name)
@@ -128,8 +141,8 @@ def _loaded_row(
     """Return the row of a version from a file."""
     error = dict(study.units.failures).get(f"versions/{name}")
     if error is not None:
-        file = study.sources[name].path.name
-        return VersionRow(name=name, status="failed", error=error, origin=VersionOrigin(file=file))
+        file, said = study.sources[name].path.name, _told(study, error)
+        return VersionRow(name=name, status="failed", error=said, origin=VersionOrigin(file=file))
     found = read_reference(study.folder.version(name))
     origin = VersionOrigin(
         file=found.file, format=found.format, sha256=found.sha256, doubts=found.doubts

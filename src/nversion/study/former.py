@@ -16,7 +16,7 @@ from typing import Any
 
 from nversion.errors import ArtefactError
 from nversion.files import digest_of, noticing_a_full_disk, read_object
-from nversion.study.config import StudyConfig
+from nversion.study.config import StudyConfig, without_folders
 from nversion.study.folder import StudyFolder
 
 __all__ = ["keep_former", "settings_digest"]
@@ -62,7 +62,7 @@ def keep_former(place: StudyFolder, config: StudyConfig) -> Path | None:
     if not isinstance(settings, Mapping):
         return None
     digest = settings_digest(settings)
-    if digest == settings_digest(config.model_dump(mode="json")):
+    if digest == settings_digest(without_folders(config.model_dump(mode="json"))):
         return None
     kept = place.former / digest[:DIGITS]
     _copy(place, kept)

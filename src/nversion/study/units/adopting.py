@@ -17,7 +17,7 @@ from nversion.errors import InputError
 from nversion.files import write_tensors
 from nversion.formats.doubts import doubts_of
 from nversion.formats.loading import weights_digest
-from nversion.formats.reference import REFERENCE, Reference, write_reference
+from nversion.formats.reference import REFERENCE, Reference, path_from, write_reference
 from nversion.formats.source import Source
 from nversion.models import evaluate, frozen
 from nversion.study.units.base import Unit
@@ -67,7 +67,7 @@ class AdoptNetwork(Unit):
         origin = version.record.origin
         reference = Reference(
             name=self.called,
-            path=str(self.source.path),
+            path=path_from(self.folder, self.source.path),
             file=self.source.path.name,
             format="nversion" if origin is None else origin.format,
             sha256=weights_digest(self.source.path, version),
@@ -92,7 +92,7 @@ class AdoptNetwork(Unit):
         """Return the file with how it is fed, the images and the kind of device."""
         return {
             "name": self.called,
-            "path": str(self.source.path),
+            "file": self.source.path.name,
             "content": self.content,
             "feed": self.source.whole_feed().facts(),
             "classes": list(self.source.classes),
