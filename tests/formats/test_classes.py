@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import nversion as nv
 from nversion.errors import InputError
-from nversion.formats import with_classes
+from nversion.formats import class_names_of, with_classes
 from nversion.program import voter_names
 from nversion.versions import Origin, Record
 
@@ -133,3 +133,27 @@ def test_no_attack_undercuts_the_certified_vote(voter: str) -> None:
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(InputError, match="did you mean 'bee'"):
         with_classes(version(("ant", "bees")), NAMES)
+
+
+def test_numbers_among_words_are_places() -> None:
+    own = version(("1", "0", "4"))
+    after = with_classes(own, NAMES).model(images())
+    assert torch.equal(after[:, [1, 0, 4]], own.model(images()))
+    with pytest.raises(InputError, match="a class '5'"):
+        with_classes(version(("1", "5")), NAMES)
+
+
+@pytest.mark.parametrize(
+    ("data", "told", "names"),
+    [
+        (NAMES, [("x",) * 5], NAMES),
+        (("0", "1"), [(), ("1", "0"), ("cat", "dog"), ("dog", "cat")], ("cat", "dog")),
+        (("0", "1"), [("cat", "dog", "eel"), ()], ("0", "1")),
+        ((), [(), ("cat", "dog")], ("cat", "dog")),
+        ((), [("1", "0")], ()),
+    ],
+)
+def test_words_for_as_many_classes_name_them_where_data_have_numbers(
+    data: tuple[str, ...], told: list[tuple[str, ...]], names: tuple[str, ...]
+) -> None:
+    assert class_names_of(data, told) == names

@@ -14,7 +14,7 @@ from torch import nn
 
 import nversion as nv
 from nversion.errors import ArtefactError, InputError
-from nversion.formats import writing
+from nversion.formats import Source, writing
 from nversion.program import voter_names
 
 DATA = nv.load_dataset("digits")
@@ -95,6 +95,28 @@ def test_a_program_is_read_back_with_its_vote(tmp_path: Path, ending: str) -> No
     assert torch.equal(radii[0], radii[1])
     found = [nv.attacks.create("deepfool")(one, IMAGES[:2], rows[:2]) for one in plain]
     assert torch.equal(found[0].images, found[1].images)
+
+
+@pytest.mark.parametrize("ending", [".onnx", ".pt2"])
+def test_the_names_of_classes_come_back(tmp_path: Path, ending: str) -> None:
+    if ending == ".onnx":
+        pytest.importorskip("onnxscript")
+    classes = int(network(0)(IMAGES).shape[1])
+    words = tuple(f"class {place}" for place in range(classes))
+    path = tmp_path / f"one{ending}"
+    made = nv.export(network(0), path, IMAGES, class_names=words)
+    assert "0 class 0, 1 class 1" in made.card.read_text()
+    again = nv.load_version(path)
+    assert again.record.class_names == words
+    assert Source(path).class_names() == words
+    # Of a version that has them they need not be said; numbers say nothing and are left out.
+    program = nv.Program([again.model, network(1)])
+    both = {"a": again, "b": again}
+    nv.export(program, tmp_path / f"two{ending}", IMAGES, versions=both)
+    assert nv.load_version(tmp_path / f"two{ending}", "key=b").record.class_names == words
+    numbers = [str(place) for place in range(classes)]
+    nv.export(network(0), path, IMAGES, class_names=numbers)
+    assert nv.load_version(path).record.class_names == ()
 
 
 def test_every_voter_comes_back(tmp_path: Path) -> None:

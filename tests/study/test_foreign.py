@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 
 import nversion as nv
 from nversion.cli.app import app
-from nversion.errors import ArtefactError, ConfigError, NVersionError
+from nversion.errors import ArtefactError, ConfigError, InputError, NVersionError
 from nversion.files import sha256_of_file
 from nversion.formats import load_version
 from nversion.formats.writing import quiet
@@ -27,6 +28,8 @@ from nversion.study.planning import calibration
 from nversion.study.planning.plan import plan_study
 from nversion.study.sections import Results
 from nversion.study.stages.adopting import study_sources
+
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 class Trained(nn.Module):
@@ -85,7 +88,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def config(tiny: dict[str, Any], files: list[str]) -> dict[str, Any]:
     """A study of one trained version and two from files; a third cannot be one."""
     values = copy.deepcopy(tiny)
-    values["versions"] |= {"count": 1, "files": files, "inputs": ["net.pt2:range=0:255"]}
+    fed = f"net.pt2:range=0:255,classes={':'.join(WORDS)}"
+    values["versions"] |= {"count": 1, "files": files, "inputs": [fed]}
     values["attacks"] |= {"names": ["gradient-sign"], "images": 2, "options": {}}
     values["whole"] |= {"images": 0}
     values["certification"] |= {"images": 2, "random_target_images": 0, "program_versions": 3}
@@ -127,13 +131,32 @@ def test_the_folder_names_files_as_they_lie_beside_it(
 ) -> None:
     folder, results = study
     beside = Path(os.path.relpath(Path(files[1]).resolve(), folder.resolve())).as_posix()
-    told = [files[0], beside, files[2]]
-    assert results["study"]["config"]["versions"]["files"] == told
+    # Of whole paths the results tell the last part alone.
+    assert results["study"]["config"]["versions"]["files"] == ["net.pt2", beside, "small.pt2"]
     read = seen_from(load_config(folder / "study.toml"), folder, Path())
     assert read["versions"]["files"] == files
     values = {"versions": {"inputs": ["sub/a.onnx:mean=1", "a.onnx:mean=1", "mean=1"]}}
     moved = seen_from(values, Path(), Path("study"))["versions"]["inputs"]
     assert moved == ["../sub/a.onnx:mean=1", "a.onnx:mean=1", "mean=1"]
+
+
+def test_no_file_that_leaves_the_folder_says_where_it_lay(
+    study: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    folder, results = study
+    assert results["study"]["class_names"] == list(WORDS)
+    write_report(Results.of(results), tmp_path)
+    places = [tmp_path / "index.html", folder / "results.json"]
+    for form in ("json", "modelcard", "cyclonedx", "spdx", "ltac"):
+        places.append(tmp_path / form)
+        words = ("evidence", folder, "--as", form, "--out", places[-1])
+        done = CliRunner().invoke(app, [*map(str, words)])
+        assert done.exit_code == 0, done.output
+    for place in places:
+        text = place.read_text("utf-8")
+        assert str(folder.parent.parent) not in text
+        assert str(Path.home()) not in text
+        assert str(Path(nv.__file__).parents[2]) not in text
 
 
 def test_what_cannot_be_certified_is_a_failure_with_its_module(
@@ -183,11 +206,22 @@ def test_a_version_in_the_study_refers_to_its_file(
     shown = CliRunner().invoke(app, ["diversity", str(study[0]), "--resamples", "0", "--json"])
     assert shown.exit_code == 0, shown.output
     assert json.loads(shown.stdout)["names"] == ["a", "one-net", "two-net"]
+    # It is found from wherever the folder lies, if the file lies as it did, or in the folder.
+    values = json.loads((folder / "foreign.json").read_text())
+    assert not Path(values["path"]).is_absolute()
+    moved = tmp_path / "moved" / "farther" / "versions" / "one-net"
+    moved.mkdir(parents=True)
+    shutil.copy(folder / "foreign.json", moved)
+    with pytest.raises(InputError, match=r"put net\.pt2 \(SHA-256"):
+        load_version(moved)
+    shutil.copy(files[0], moved.parents[1])
+    assert load_version(moved).name == "one-net"
     # Another file in its place is no version of the study any more.
     other = tmp_path / "other"
     other.mkdir()
-    values = json.loads((folder / "foreign.json").read_text())
-    (other / "foreign.json").write_text(json.dumps({**values, "path": files[1]}))
+    (other / "foreign.json").write_text(
+        json.dumps({**values, "path": str(Path(files[1]).resolve())})
+    )
     with pytest.raises(ArtefactError, match="its SHA-256 is another"):
         load_version(other)
 

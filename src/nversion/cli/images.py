@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -36,6 +37,7 @@ def dataset_of(versions: Sequence[Version], name: str | None, root: Path | None)
     from nversion.datasets import TestImages, load_dataset
 
     data = _loaded(versions, name, root, load_dataset)
+    data = dataclasses.replace(data, class_names=_class_names(versions, data))
     _check_fit(versions, TestImages.of(data), name)
     return data
 
@@ -52,8 +54,22 @@ def test_images_of(versions: Sequence[Version], name: str | None, root: Path | N
     from nversion.datasets import load_test_images
 
     data = _loaded(versions, name, root, load_test_images)
+    data = dataclasses.replace(data, class_names=_class_names(versions, data))
     _check_fit(versions, data, name)
     return data
+
+
+def _class_names(versions: Sequence[Version], data: TestImages | Dataset) -> tuple[str, ...]:
+    """Return what the classes are called: as the images have it, else as the versions have it."""
+    from nversion.formats import class_names_of
+
+    told = [version.record.class_names for version in versions]
+    names = class_names_of(data.class_names, told)
+    if names or not any(told):
+        return names
+    # Of images without names their labels are the names.
+    count = max(data.classes, *(version.record.classes for version in versions))
+    return tuple(map(str, range(count)))
 
 
 def _loaded(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nversion.cli.images import test_images_of
+from nversion.cli.places import is_study, study_versions
 from nversion.cli.versions import check_version, confirmed, load_versions
 from nversion.errors import InputError
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nversion.datasets import TestImages
+    from nversion.study.folder import StudyFolder
     from nversion.tables import Table
     from nversion.versions import Version
 
@@ -36,11 +38,6 @@ SourcesArgument = Annotated[
 def is_table(path: Path) -> bool:
     """Return whether a path is that of a table, by its ending."""
     return path.suffix.lower() in TABLES and not path.is_dir()
-
-
-def is_study(path: Path) -> bool:
-    """Return whether a folder is a study's."""
-    return (path / "study.toml").is_file()
 
 
 def check_sources(sources: Sequence[Path]) -> None:
@@ -67,12 +64,7 @@ def version_folders(sources: Sequence[Path]) -> list[Path]:
         raise InputError(f"{sources[0]}: a table holds no networks; name folders of versions")
     if not is_study(sources[0]):
         return list(sources)
-    marks = ("record.json", "foreign.json")
-    places = (sources[0] / "versions").glob("*/*.json")
-    found = sorted({path.parent for path in places if path.name in marks})
-    if not found:
-        raise InputError(f"{sources[0]}: the study has no versions yet; run it first")
-    return found
+    return study_versions(sources[0])
 
 
 def read_sources(
@@ -122,7 +114,8 @@ def _tested(versions: Mapping[str, Version], dataset: TestImages) -> Table:
 
     logits = [_logits(version, dataset) for version in versions.values()]
     outputs = np.stack([one.softmax(dim=1).numpy() for one in logits])
-    return _table(dataset.name, list(versions), outputs, dataset.test.labels)
+    labels, names = dataset.test.labels, dataset.class_names
+    return _table(dataset.name, list(versions), outputs, labels, names)
 
 
 def _logits(version: Version, dataset: TestImages) -> Tensor:
@@ -157,11 +150,24 @@ def _adversarial(study: Path) -> Table:
         raise InputError(
             f"{study}: the outputs are of another adversarial set; run the study again"
         )
-    return _table(f"the adversarial set of {study}", known, np.stack(outputs), labels)
+    source, called = f"the adversarial set of {study}", _class_names(folder)
+    return _table(source, known, np.stack(outputs), labels, called)
 
 
-def _table(source: str, names: Sequence[str], outputs: Any, labels: Tensor) -> Table:
+def _class_names(study: StudyFolder) -> list[str]:
+    """Return what a study's results say the classes are called; nothing while there are none."""
+    from nversion.study.finished import open_study
+
+    if not study.results.is_file():
+        return []
+    return list(open_study(study.root).results.study.class_names or ())
+
+
+def _table(
+    source: str, names: Sequence[str], outputs: Any, labels: Tensor, classes: Sequence[str]
+) -> Table:
     from nversion.tables import Table
 
-    classes = tuple(str(one) for one in range(outputs.shape[2]))
-    return Table(source, tuple(names), classes, labels.numpy(), outputs)
+    if len(classes) != outputs.shape[2]:
+        classes = [str(one) for one in range(outputs.shape[2])]
+    return Table(source, tuple(names), tuple(classes), labels.numpy(), outputs)

@@ -117,9 +117,10 @@ def vote(
         trust,
     )
     count_them = _count_table if is_table(versions[0]) else _count_versions
-    source, count = count_them(versions, asked)
+    source, classes, count = count_them(versions, asked)
     if as_json:
-        typer.echo(json.dumps({"dataset": source, **count.to_json()}, indent=2))
+        facts = {"dataset": source, "classes": classes, **count.to_json()}
+        typer.echo(json.dumps(facts, indent=2))
     else:
         _print(source, count)
 
@@ -158,8 +159,8 @@ class _Asked:
         return found
 
 
-def _count_versions(versions: list[Path], asked: _Asked) -> tuple[str, VoteCount]:
-    """Return the images' name and the vote of networks on them."""
+def _count_versions(versions: list[Path], asked: _Asked) -> tuple[str, list[str], VoteCount]:
+    """Return the images' name, those of their classes, and the vote of networks on them."""
     for folder in versions:
         check_version(folder)
     from nversion.program.abstention import create_abstention
@@ -177,20 +178,24 @@ def _count_versions(versions: list[Path], asked: _Asked) -> tuple[str, VoteCount
         whole = dataset_of(list(found.values()), asked.data, asked.data_dir)
         train, held_out = whole.train, asked.held_out
         given = _fitted(networks, train.images, train.labels, held_out, asked.weights)
-    return dataset.name, count_votes(
-        networks,
-        chosen.voter,
-        *first_test_images(dataset, asked.images),
-        weights=given,
-        abstain=abstention or chosen.abstain,
-        quorum=asked.quorum or chosen.quorum,
-        isolate="processes" if asked.isolate else None,
-        probes=_probes(dataset) if asked.screen and len(found) > 2 else None,
+    return (
+        dataset.name,
+        list(dataset.class_names),
+        count_votes(
+            networks,
+            chosen.voter,
+            *first_test_images(dataset, asked.images),
+            weights=given,
+            abstain=abstention or chosen.abstain,
+            quorum=asked.quorum or chosen.quorum,
+            isolate="processes" if asked.isolate else None,
+            probes=_probes(dataset) if asked.screen and len(found) > 2 else None,
+        ),
     )
 
 
-def _count_table(paths: list[Path], asked: _Asked) -> tuple[str, VoteCount]:
-    """Return the table's name and the vote over what is in it."""
+def _count_table(paths: list[Path], asked: _Asked) -> tuple[str, list[str], VoteCount]:
+    """Return the table's name, those of its classes, and the vote over what is in it."""
     check_sources(paths)
     if asked.weights is not None and asked.numbers() is None:
         raise InputError(
@@ -202,13 +207,17 @@ def _count_table(paths: list[Path], asked: _Asked) -> tuple[str, VoteCount]:
 
     answers = table.answers.of(slice(0, asked.images))
     chosen = asked.chosen(paths, asked.voter or ("majority" if answers.scores is None else None))
-    return table.source, count_stored_votes(
-        table.names,
-        answers,
-        chosen.voter,
-        table.probabilities,
-        weights=asked.numbers(),
-        abstain=create_abstention(asked.abstain),
+    return (
+        table.source,
+        list(table.classes),
+        count_stored_votes(
+            table.names,
+            answers,
+            chosen.voter,
+            table.probabilities,
+            weights=asked.numbers(),
+            abstain=create_abstention(asked.abstain),
+        ),
     )
 
 

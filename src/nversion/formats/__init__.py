@@ -3,7 +3,7 @@
 One file for each format; what is known of all is in :mod:`nversion.formats.loading`.
 """
 
-from nversion.formats.classes import with_classes
+from nversion.formats.classes import class_names_of, with_classes
 from nversion.formats.doubts import doubts_of
 from nversion.formats.facts import ProgramFacts
 from nversion.formats.feed import Feed, parse_feed
@@ -18,6 +18,7 @@ __all__ = [
     "ProgramFacts",
     "Reference",
     "Source",
+    "class_names_of",
     "doubts_of",
     "feed_for",
     "format_of",

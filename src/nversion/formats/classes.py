@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
@@ -22,7 +22,30 @@ from nversion.errors import InputError
 from nversion.naming import did_you_mean
 from nversion.versions import Version
 
-__all__ = ["with_classes"]
+__all__ = ["class_names_of", "with_classes"]
+
+
+def class_names_of(names: Sequence[str], told: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    """Return what classes are called: as the data have it, else as the versions have it.
+
+    Data whose classes are called 0, 1, 2, ... say no more than their order. So where versions have
+    words for as many classes, these are the classes' names.
+
+    Args:
+        names: of the data's classes; empty where they are not known.
+        told: of each version the names of its own classes; empty where they are not known.
+    """
+    if names and not _are_numbers(names):
+        return tuple(names)
+    for own in told:
+        fits = not names or len(own) == len(names)
+        if own and fits and not any(name.isdecimal() for name in own):
+            return tuple(own)
+    return tuple(names)
+
+
+def _are_numbers(names: Sequence[str]) -> bool:
+    return list(names) == [str(place) for place in range(len(names))]
 
 
 def with_classes(version: Version, names: Sequence[str]) -> Version:
@@ -30,6 +53,7 @@ def with_classes(version: Version, names: Sequence[str]) -> Version:
 
     A version that knows only some of them gives the others the mean of its own logits, so that it
     votes neither for them nor against them. One whose own names are not known is returned as it is.
+    Where none of its names is among them and all are numbers, they are the classes' places.
 
     Args:
         version: whose record may have class names.
@@ -39,6 +63,8 @@ def with_classes(version: Version, names: Sequence[str]) -> Version:
         InputError: the version has a class that is not among the names.
     """
     own = version.record.class_names
+    if own and not set(own) & set(names) and all(name.isdecimal() for name in own):
+        own = tuple(names[int(name)] if int(name) < len(names) else name for name in own)
     if not own or tuple(own) == tuple(names):
         return version
     missing = [name for name in own if name not in names]

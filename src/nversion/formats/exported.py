@@ -19,7 +19,7 @@ import torch
 
 from nversion.formats.aten import ATEN, Call
 from nversion.formats.base import FileFormat, Loaded, refused
-from nversion.formats.facts import FACTS, ProgramFacts
+from nversion.formats.facts import CLASSES, FACTS, ProgramFacts, names_of
 from nversion.formats.feed import Feed, arranged, settled
 from nversion.formats.operators import Unconverted
 from nversion.formats.weaver import Constant, Value, Weaver
@@ -54,6 +54,8 @@ def read_exported(path: Path, feed: Feed) -> Loaded:
             program = stored.json("models/model.json")
             arrays = stored.arrays(program["graph_module"]["signature"])
             facts = stored.facts()
+            if not feed.classes:
+                feed = dataclasses.replace(feed, classes=stored.classes())
         return _converted(path, program, arrays, feed, facts)
     except (zipfile.BadZipFile, KeyError, OSError, TypeError, IndexError, AttributeError) as error:
         raise refused(
@@ -70,6 +72,17 @@ def exported_facts(path: Path) -> ProgramFacts | None:
     try:
         with zipfile.ZipFile(path) as archive:
             return _Archive(path, archive).facts()
+    except (zipfile.BadZipFile, KeyError, OSError, IndexError) as error:
+        raise refused(
+            path, f"not readable as a program of torch.export, of PyTorch 2.8 or newer ({error})"
+        ) from error
+
+
+def exported_classes(path: Path) -> tuple[str, ...]:
+    """Return what a file says its classes are called; errors as of :func:`exported_facts`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _Archive(path, archive).classes()
     except (zipfile.BadZipFile, KeyError, OSError, IndexError) as error:
         raise refused(
             path, f"not readable as a program of torch.export, of PyTorch 2.8 or newer ({error})"
@@ -239,11 +252,19 @@ class _Archive:
 
     def facts(self) -> ProgramFacts | None:
         """Return what it says of the versions of a program, if it holds one."""
-        name = f"extra/{FACTS}"
+        text = self._extra(FACTS)
+        return None if text is None else ProgramFacts.of(text, str(self.path))
+
+    def classes(self) -> tuple[str, ...]:
+        """Return what it says its classes are called."""
+        text = self._extra(CLASSES)
+        return () if text is None else names_of(text, str(self.path))
+
+    def _extra(self, name: str) -> bytes | None:
         top = self.archive.namelist()[0].split("/")[0]
-        if f"{top}/{name}" not in self.archive.namelist():
+        if f"{top}/extra/{name}" not in self.archive.namelist():
             return None
-        return ProgramFacts.of(self._read(name, JSON_LIMIT), str(self.path))
+        return self._read(f"extra/{name}", JSON_LIMIT)
 
     def arrays(self, signature: Mapping[str, Any]) -> dict[str, Constant]:
         """Return weights, buffers and constants by the names that the graph has for them."""
@@ -291,4 +312,4 @@ class _Archive:
         return array
 
 
-EXPORTED = FileFormat("torch.export", (".pt2",), read_exported)
+EXPORTED = FileFormat("torch.export", (".pt2",), read_exported, classes=exported_classes)

@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from nversion.errors import ArtefactError
-from nversion.reading import JSON_LIMIT, check_name, checked, parse_json
+from nversion.reading import JSON_LIMIT, check_name, checked, parse_json, printable
 
-__all__ = ["FACTS", "ProgramFacts"]
+__all__ = ["CLASSES", "FACTS", "ProgramFacts", "names_of", "names_text"]
 
 FACTS = "nversion"
 """Under this key an ONNX file has the facts among its metadata; a .pt2 has a file of this name."""
+
+CLASSES = "nversion-classes"
+"""Under this key, likewise, the names of the classes, in the order of the outputs: a JSON list."""
 
 FORM = 1
 
@@ -86,3 +90,23 @@ class ProgramFacts:
             f"{wrong}; nv.load_program reads it, and with key={self.versions[0]} one version is "
             "read of it"
         )
+
+
+def names_text(names: Sequence[str]) -> str | None:
+    """Return the names of classes as JSON; None where they are mere numbers, which say nothing."""
+    plain = not names or list(names) == [str(place) for place in range(len(names))]
+    return None if plain else json.dumps(list(names))
+
+
+def names_of(text: str | bytes, source: str) -> tuple[str, ...]:
+    """Return the names of classes that a text says; `source` is the file, for messages.
+
+    Raises:
+        ArtefactError: it cannot be read.
+    """
+    if len(text) > JSON_LIMIT:
+        raise ArtefactError(f"{source}: what it says of its classes is longer than any is")
+    names = parse_json(text, source)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ArtefactError(f"{source}: the names of its classes must be a list of texts")
+    return tuple(printable(name, keep="") for name in names)

@@ -7,10 +7,12 @@ are loaded only with trust. A classifier of Hugging Face's is built by the insta
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from nversion.formats.feed import Feed, settled
 from nversion.formats.plain import Arrange
 from nversion.formats.writing import quiet
 from nversion.randomness import generator
+from nversion.reading import printable
 
 __all__ = ["HUGGING_FACE", "SAFETENSORS", "TORCHSCRIPT"]
 
@@ -139,9 +142,10 @@ def read_hugging_face(path: Path, feed: Feed) -> Loaded:
         raise ArtefactError(f"{path}: comes with code of its own, which is never run")
     library = needed("transformers", "transformers", f"{path}: a folder of Hugging Face's")
     try:
-        network = library.AutoModelForImageClassification.from_pretrained(
-            str(path), local_files_only=True, trust_remote_code=False, use_safetensors=True
-        )
+        with _without_bars(library):
+            network = library.AutoModelForImageClassification.from_pretrained(
+                str(path), local_files_only=True, trust_remote_code=False, use_safetensors=True
+            )
     except Exception as error:  # of a library that raises what it likes
         raise refused(
             path, f"not readable as an image classifier ({_first_line(error)})"
@@ -150,6 +154,19 @@ def read_hugging_face(path: Path, feed: Feed) -> Loaded:
     feed = settled(feed, None, str(path))
     network.eval()
     return Loaded(_plain(_laid_out(_Logits(network), feed), feed), feed, weights, key=feed.key)
+
+
+@contextlib.contextmanager
+def _without_bars(library: Any) -> Iterator[None]:
+    """Keep the library's progress bars from the reader."""
+    settings = library.utils.logging
+    shown = settings.is_progress_bar_enabled()
+    settings.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            settings.enable_progress_bar()
 
 
 def _plain(network: nn.Module, feed: Feed) -> nn.Module:
@@ -196,11 +213,28 @@ def _preprocessing(path: Path, feed: Feed, config: dict[str, Any]) -> Feed:
         feed = dataclasses.replace(feed, mean=tuple(mean), std=tuple(std))
     if not known and facts.get("do_rescale") is False:
         feed = dataclasses.replace(feed, range=(0.0, 255.0))
-    if not feed.classes and isinstance(names := config.get("id2label"), dict):
-        classes = tuple(str(names[key]) for key in sorted(names, key=int))
-        if not all(name.startswith("LABEL_") for name in classes):
-            feed = dataclasses.replace(feed, classes=classes)
+    if not feed.classes:
+        feed = dataclasses.replace(feed, classes=_labels(path, config))
     return feed
+
+
+def hugging_face_classes(path: Path) -> tuple[str, ...]:
+    """Return what a folder says its classes are called.
+
+    Raises:
+        ArtefactError: its description cannot be read.
+    """
+    return _labels(path, read_object(path / "config.json"))
+
+
+def _labels(path: Path, config: dict[str, Any]) -> tuple[str, ...]:
+    names = config.get("id2label")
+    if not isinstance(names, dict):
+        return ()
+    if not all(key.isdecimal() for key in names):
+        raise ArtefactError(f"{path / 'config.json'}: the keys of id2label must be numbers")
+    found = tuple(printable(str(names[key]), keep="") for key in sorted(names, key=int))
+    return () if all(name.startswith("LABEL_") for name in found) else found
 
 
 def _sides(size: Any) -> tuple[int, int] | None:
@@ -215,4 +249,10 @@ def _sides(size: Any) -> tuple[int, int] | None:
 
 TORCHSCRIPT = FileFormat("torchscript", (".pt", ".pth", ".ts"), read_torchscript, trust=True)
 SAFETENSORS = FileFormat("safetensors", (".safetensors",), read_safetensors, trust=True)
-HUGGING_FACE = FileFormat("hugging-face", (), read_hugging_face, marks="config.json")
+HUGGING_FACE = FileFormat(
+    "hugging-face",
+    (),
+    read_hugging_face,
+    marks="config.json",
+    classes=hugging_face_classes,
+)

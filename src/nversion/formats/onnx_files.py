@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from nversion.extras import needed
 from nversion.formats.base import FileFormat, Loaded, refused
-from nversion.formats.facts import FACTS, ProgramFacts
+from nversion.formats.facts import CLASSES, FACTS, ProgramFacts, names_of
 from nversion.formats.feed import Feed, arranged, settled
 from nversion.formats.onnx_operators import OPERATORS, Node
 from nversion.formats.operators import Unconverted
@@ -49,6 +49,8 @@ def read_onnx(path: Path, feed: Feed) -> Loaded:
     onnx = needed("onnx", "onnx", f"{path}: an ONNX file")
     model = _model(onnx, path)
     graph = model.graph
+    if not feed.classes:
+        feed = dataclasses.replace(feed, classes=_names(model, path))
     constants = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
     inputs = [one for one in graph.input if one.name not in constants]
     if len(inputs) != 1:
@@ -93,6 +95,35 @@ def _model(onnx: Any, path: Path, *, whole: bool = True) -> Any:
         return onnx.load(str(path), load_external_data=whole)
     except Exception as error:  # of protobuf, of onnx's own checks, of external data
         raise refused(path, f"not readable as ONNX ({_first_line(error)})") from error
+
+
+def onnx_classes(path: Path) -> tuple[str, ...]:
+    """Return what a file says its classes are called; errors as of :func:`onnx_facts`."""
+    onnx = needed("onnx", "onnx", f"{path}: an ONNX file")
+    return _names(_model(onnx, path, whole=False), path)
+
+
+def onnx_beside(path: Path) -> tuple[Path, ...]:
+    """Return the other files that hold weights; errors as of :func:`onnx_facts`."""
+    onnx = needed("onnx", "onnx", f"{path}: an ONNX file")
+    tensors = _tensors(_model(onnx, path, whole=False).graph)
+    told = [entry for tensor in tensors for entry in tensor.external_data]
+    places = {entry.value for entry in told if entry.key == "location"}
+    return tuple(path.parent / place for place in sorted(places))
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    """Yield the stored arrays of a graph, and of those within its nodes."""
+    yield from graph.initializer
+    for attribute in (one for node in graph.node for one in node.attribute):
+        yield from (attribute.t, *attribute.tensors)
+        for inner in (attribute.g, *attribute.graphs):
+            yield from _tensors(inner)
+
+
+def _names(model: Any, path: Path) -> tuple[str, ...]:
+    texts = [one.value for one in model.metadata_props if one.key == CLASSES]
+    return names_of(texts[0], str(path)) if texts else ()
 
 
 def _facts(model: Any, path: Path) -> ProgramFacts | None:
@@ -333,4 +364,4 @@ def _describe(node: Any) -> str:
     return f"the operator {node.op_type}{named}"
 
 
-ONNX = FileFormat("onnx", (".onnx",), read_onnx)
+ONNX = FileFormat("onnx", (".onnx",), read_onnx, beside=onnx_beside, classes=onnx_classes)

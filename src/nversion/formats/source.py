@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from nversion.errors import InputError
-from nversion.files import digest_of, sha256_of_file
+from nversion.errors import InputError, NVersionError
+from nversion.files import digest_of, read_object, sha256_of_file
 from nversion.formats.classes import with_classes
 from nversion.formats.feed import Feed, feed_beside, parse_feed
-from nversion.formats.loading import load_version, weights_digest
+from nversion.formats.loading import format_of, load_version, weights_digest
 from nversion.reading import check_name
 from nversion.versions import Version
 
@@ -62,6 +62,19 @@ class Source:
         own = self.path.resolve().name if self.path.is_dir() else self.path.stem
         return check_name(self.whole_feed().name or own, f"the version of {self.path}", InputError)
 
+    def class_names(self) -> tuple[str, ...]:
+        """Return what it says its classes are called, without loading it; empty where it does not.
+
+        Raises:
+            NVersionError: it cannot be read.
+        """
+        told = self.whole_feed().classes
+        if told:
+            return told
+        if (self.path / "record.json").is_file():
+            return tuple(read_object(self.path / "record.json").get("class_names", ()))
+        return format_of(self.path).classes(self.path)
+
     def content(self) -> str:
         """Return a SHA-256 of the file, or of all files in the folder, without loading them.
 
@@ -74,7 +87,10 @@ class Source:
             return digest_of(names, [sha256_of_file(place) for place in files])
         if not self.path.is_file():
             raise InputError(f"{self.path}: no such file or folder")
-        return sha256_of_file(self.path)
+        try:
+            return format_of(self.path).digest(self.path)
+        except NVersionError:  # of a file that is damaged, which is said when it is loaded
+            return sha256_of_file(self.path)
 
 
 def feed_for(path: Path, inputs: Sequence[str]) -> Feed:

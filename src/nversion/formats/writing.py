@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from nversion.errors import ArtefactError, InputError, UnsupportedModuleError
 from nversion.extras import needed
 from nversion.files import replacing, sha256_of_file
-from nversion.formats.facts import FACTS, ProgramFacts
+from nversion.formats.facts import CLASSES, FACTS, ProgramFacts, names_text
 from nversion.models import frozen
 from nversion.modes import ordinary
 from nversion.outputs import AsLogits, logits_of, pick
@@ -116,7 +116,11 @@ def exportable(model: nn.Module) -> nn.Module:
 
 @ordinary()
 def write_network(
-    model: nn.Module, path: str | Path, images: Tensor, facts: ProgramFacts | None = None
+    model: nn.Module,
+    path: str | Path,
+    images: Tensor,
+    facts: ProgramFacts | None = None,
+    class_names: Sequence[str] = (),
 ) -> Written:
     """Write a network, and check the file on images.
 
@@ -127,6 +131,7 @@ def write_network(
         images: real ones, float32 [count, ...], at least one.
         facts: of a program, whose `model` is :class:`Versions`: how they vote; the names of the
             values are added to it.
+        class_names: of the outputs, in their order; kept in the file where they say anything.
 
     Raises:
         InputError: another ending, or no images.
@@ -145,7 +150,8 @@ def write_network(
     with frozen(network), replacing(path) as temporary:
         try:
             with quiet():
-                write(network, temporary, torch.cat([images[:1], images[-1:]]), facts)
+                told = _Told(facts, names_text(class_names))
+                write(network, temporary, torch.cat([images[:1], images[-1:]]), told)
         except (InputError, ArtefactError):
             raise
         except Exception as error:  # of an exporter that raises what it likes
@@ -167,13 +173,26 @@ def write_network(
     return Written(path, sha256_of_file(path), len(images), difference, same)
 
 
-def _write_onnx(
-    network: nn.Module, path: Path, example: Tensor, facts: ProgramFacts | None
-) -> None:
+@dataclasses.dataclass(frozen=True)
+class _Told:
+    """What a file says beside its network: how versions vote, and what the classes are called."""
+
+    facts: ProgramFacts | None
+    classes: str | None
+
+    def texts(self, values: Sequence[str]) -> dict[str, str]:
+        """Return it by key; `values` are the names of the versions' logits in the graph."""
+        found = {} if self.classes is None else {CLASSES: self.classes}
+        if self.facts is not None:
+            found[FACTS] = dataclasses.replace(self.facts, values=list(values)).text()
+        return found
+
+
+def _write_onnx(network: nn.Module, path: Path, example: Tensor, told: _Told) -> None:
     needed("onnx", "onnx", "writing ONNX")
     needed("onnxscript", "onnx", "writing ONNX")
     values: list[str] = []
-    if facts is not None:
+    if (facts := told.facts) is not None:
         assert isinstance(network, Versions)
         network, values = _Beside(network), [f"logits of {name}" for name in facts.versions]
     program = torch.onnx.export(
@@ -190,8 +209,7 @@ def _write_onnx(
     if facts is not None:
         # The versions' logits stay in the graph under their names, and are no outputs of the file.
         del program.model.graph.outputs[1:]
-        told = dataclasses.replace(facts, values=values)
-        program.model.metadata_props[FACTS] = told.text()
+    program.model.metadata_props.update(told.texts(values))
     program.save(str(path), external_data=False)
 
 
@@ -203,17 +221,13 @@ def _run_onnx(path: Path, images: Tensor) -> Tensor:
     return torch.from_numpy(np.array(session.run(None, {"images": images.numpy()})[0]))
 
 
-def _write_exported(
-    network: nn.Module, path: Path, example: Tensor, facts: ProgramFacts | None
-) -> None:
+def _write_exported(network: nn.Module, path: Path, example: Tensor, told: _Told) -> None:
     count = torch.export.Dim("count")
     program = torch.export.export(network, (example,), dynamic_shapes=({0: count},))
-    extra = None
-    if facts is not None:
-        values = _before_the_vote(program)[: len(facts.versions)]
-        extra = {FACTS: dataclasses.replace(facts, values=values).text()}
+    count_of_versions = 0 if told.facts is None else len(told.facts.versions)
+    values = _before_the_vote(program)[:count_of_versions]
     with path.open("wb") as file:
-        torch.export.save(program, file, extra_files=extra)
+        torch.export.save(program, file, extra_files=told.texts(values) or None)
 
 
 def _before_the_vote(program: torch.export.ExportedProgram) -> list[str]:
@@ -232,7 +246,7 @@ def _run_exported(path: Path, images: Tensor) -> Tensor:
     return result
 
 
-Write = Callable[[nn.Module, Path, Tensor, ProgramFacts | None], None]
+Write = Callable[[nn.Module, Path, Tensor, _Told], None]
 
 WRITERS: Mapping[str, tuple[Write, Callable[[Path, Tensor], Tensor]]] = MappingProxyType(
     {".onnx": (_write_onnx, _run_onnx), ".pt2": (_write_exported, _run_exported)}

@@ -90,7 +90,8 @@ def export(
         images: real ones, float32, on which the file is compared with the original.
         labels: their classes, int64 [count]; then the card says how many are right.
         versions: what a program consists of, by name, for the card.
-        class_names: for the card.
+        class_names: of the outputs, in their order; for the card, and kept in the file. Of versions
+            that agree on theirs they need not be said.
         about: what the images are, such as "the test images of mnist".
 
     Raises:
@@ -101,14 +102,16 @@ def export(
     path = Path(path)
     check_images(images)
     if isinstance(model, Version):
-        versions, class_names = {model.name: model}, class_names or model.record.class_names
-        model = model.model
+        versions, model = {model.name: model}, model.model
+    known = {version.record.class_names for version in (versions or {}).values()}
+    if not class_names and len(known) == 1:
+        (class_names,) = known
     if labels is not None:
         check_labels(labels, len(images))
     shape = tuple(images.shape[1:])
     network = _network(model, shape)
     told = _vote_of(model, list(versions or {})) if isinstance(model, Program) else None
-    written = write_network(network, path, images, told)
+    written = write_network(network, path, images, told, class_names)
     accuracy = None
     if labels is not None:
         predictions = _predictions(model, images)

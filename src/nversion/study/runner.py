@@ -22,6 +22,7 @@ from nversion.study.config import (
     make_config,
     save_config,
     seen_from,
+    without_folders,
 )
 from nversion.study.context import AttackPlan, Study
 from nversion.study.facts import study_section, version_rows
@@ -38,7 +39,7 @@ from nversion.study.sections import (
     Results,
 )
 from nversion.study.settings import VersionsSection
-from nversion.study.stages.adopting import make_versions, study_sources
+from nversion.study.stages.adopting import make_versions, study_sources, with_class_names
 from nversion.study.stages.attacking import (
     BuiltSet,
     attack_versions,
@@ -93,6 +94,7 @@ def run_study(
     data = load_dataset(config.dataset, root=config.data_dir or None)
     architectures = study_architectures(config, data)
     sources = study_sources(config, data, architectures)
+    data = with_class_names(data, sources)
     if config.replication.repeats:
         replicated_architecture(config, data)
     told = seen_from(config.model_dump(mode="json"), Path(), place.root)
@@ -111,7 +113,8 @@ def run_study(
 def _check_owner(place: StudyFolder, config: StudyConfig) -> None:
     """Raise StudyError if the folder belongs to a study of another dataset."""
     before = _dataset_of(place)
-    if before not in (None, config.dataset):
+    # Results name a file without its folder.
+    if before not in (None, config.dataset, without_folders(config.dataset)):
         raise StudyError(
             f"{place.root}: this folder holds a study of {before!r}, not of "
             f"{config.dataset!r}; name another folder with --out"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nversion.architectures import Architecture
 from nversion.datasets import Dataset
-from nversion.errors import ConfigError, InputError, StudyError
+from nversion.errors import ConfigError, InputError, NVersionError, StudyError
 from nversion.files import digest_of
+from nversion.formats.classes import class_names_of
 from nversion.formats.feed import Feed
 from nversion.formats.loading import format_of
 from nversion.formats.programs import program_facts
@@ -22,7 +24,7 @@ from nversion.study.stages.training import train_versions
 from nversion.study.units.adopting import AdoptNetwork
 from nversion.study.units.trained import TrainedVersion
 
-__all__ = ["adopt_versions", "make_versions", "study_sources"]
+__all__ = ["adopt_versions", "make_versions", "study_sources", "with_class_names"]
 
 
 def study_sources(
@@ -41,7 +43,7 @@ def study_sources(
     try:
         _check_inputs(section.inputs, paths)
         found = [
-            Source(path, feed, section.trust, data.class_names).resolved()
+            Source(path, feed, section.trust).resolved()
             for path in paths
             for feed in _feeds(path, section.inputs)
         ]
@@ -62,7 +64,30 @@ def study_sources(
                 f"versions.files: two versions are called {name}; name this one otherwise, with "
                 f"versions.inputs = ['{found[place].path.name}:name=...']"
             )
-    return dict(zip(names, found, strict=True))
+    classes = class_names_of(data.class_names, [_class_names(source) for source in found])
+    return {
+        name: dataclasses.replace(source, classes=classes)
+        for name, source in zip(names, found, strict=True)
+    }
+
+
+def _class_names(source: Source) -> tuple[str, ...]:
+    """Return what a file says its classes are called; nothing where it cannot be read.
+
+    That it cannot is said when it is loaded, as one version's failure.
+    """
+    try:
+        return source.class_names()
+    except NVersionError:
+        return ()
+
+
+def with_class_names(data: Dataset, sources: Mapping[str, Source]) -> Dataset:
+    """Return a data set with its classes called as the study's versions have it."""
+    for source in sources.values():
+        if source.classes != data.class_names:
+            return dataclasses.replace(data, class_names=source.classes)
+    return data
 
 
 def _feeds(path: Path, inputs: Sequence[str]) -> list[Feed]:
@@ -85,7 +110,7 @@ def _check_file(source: Source) -> None:
     if (source.path / REFERENCE).is_file():
         raise InputError(
             f"{source.path}: belongs to another study and only refers to a file; name that: "
-            f"{read_reference(source.path).path}"
+            f"{read_reference(source.path).found_from(source.path)}"
         )
     if (source.path / "record.json").is_file():
         return
