@@ -17,10 +17,13 @@ from typer.testing import CliRunner
 import nversion as nv
 from nversion.cli.app import app
 from nversion.errors import ArtefactError, ConfigError, InputError, NVersionError
-from nversion.files import sha256_of_file
+from nversion.files import read_object, read_tensor, sha256_of_file, write_json
 from nversion.formats import load_version
 from nversion.formats.writing import quiet
 from nversion.models import predict
+from nversion.replication import ReplicationFolder, replicate
+from nversion.replication.campaign import planned
+from nversion.replication.teachers import study_teachers
 from nversion.report import write_report
 from nversion.study import load_config, make_config, run_study
 from nversion.study.config import seen_from
@@ -28,6 +31,8 @@ from nversion.study.planning import calibration
 from nversion.study.planning.plan import plan_study
 from nversion.study.sections import Results
 from nversion.study.stages.adopting import study_sources
+from nversion.study.stages.replicating import replication_settings
+from nversion.workers import Where
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -93,6 +98,16 @@ def config(tiny: dict[str, Any], files: list[str]) -> dict[str, Any]:
     values["attacks"] |= {"names": ["gradient-sign"], "images": 2, "options": {}}
     values["whole"] |= {"images": 0}
     values["certification"] |= {"images": 2, "random_target_images": 0, "program_versions": 3}
+    small = Path(files[0]).parent / "small.txt"
+    small.write_text("dense, 8, relu\n")
+    values["replication"] = {
+        "repeats": 1,
+        "objectives": ["vote"],
+        "architecture": str(small),
+        "radius_images": 0,
+        "box_images": 0,
+        "attack_images": 0,
+    }
     return values
 
 
@@ -180,6 +195,47 @@ def test_the_report_shows_the_files(study: tuple[Path, dict[str, Any]], tmp_path
     assert "which could be certified: a, two-net" in page
 
 
+def test_files_teach_again_and_again_as_trained_versions_do(
+    study: tuple[Path, dict[str, Any]], config: dict[str, Any], files: list[str], tmp_path: Path
+) -> None:
+    folder, results = study
+    found = results["replication"]
+    assert found["versions"] == ["a", "one-net", "two-net"]
+    assert list(found["networks"]["vote"]) == ["0"]
+    data = nv.load_dataset("digits")
+    said = read_tensor(folder / "replication" / "outputs" / "two-net.safetensors", "probabilities")
+    theirs = load_version(files[1], "range=0:255").model
+    with torch.no_grad():
+        assert torch.allclose(said, theirs(data.train.images).softmax(dim=1), atol=1e-5)
+    # Of the program that which files compute counts too, and the best may be one of them.
+    program, *_, best = found["costs"]
+    rows = {row["name"]: row for row in results["versions"]}
+    assert program["multiply_adds"] == 64 * 24 + 24 * 10 + 2 * (64 * 60 + 60 * 10)
+    assert program["parameters"] == sum(rows[name]["parameters"] for name in found["versions"])
+    most = max(found["versions"], key=lambda name: rows[name]["test_accuracy"])
+    assert best["name"] == f"best version, {most}"
+    # The command finds the same teachers in the folder, and the networks that are there.
+    settled = make_config(config)
+    teachers = study_teachers(folder, None, settled.replication.architecture)
+    settings = replication_settings(settled, data)
+    place = ReplicationFolder(folder / "replication")
+    weights = [one.weights for one in teachers.versions]
+    wanted = planned(settings, place, data.digest, weights, teachers.adversarial)
+    assert [read_object(work.path)["digest"] for work in wanted] == [work.digest for work in wanted]
+    # A version whose file has changed does not teach, and is named.
+    changed = shutil.copytree(folder / "versions", tmp_path / "versions") / "one-net"
+    values = read_object(changed / "foreign.json")
+    write_json(changed / "foreign.json", {**values, "path": files[1]})
+    with pytest.raises(ArtefactError, match="one-net: cannot be asked, and so not teach"):
+        replicate(
+            settings,
+            data,
+            [folder / "versions" / "a", changed],
+            tmp_path / "out",
+            where=Where.of(1, "threads", "", "cpu"),
+        )
+
+
 def test_a_second_run_keeps_everything_but_what_failed(
     study: tuple[Path, dict[str, Any]], config: dict[str, Any]
 ) -> None:
@@ -251,6 +307,8 @@ def test_a_plan_counts_files(
     stages = {stage.name: stage for stage in plan_study(make_config(values), tmp_path).stages}
     assert stages["versions"].units == 2
     assert stages["attacks"].units == 2 + 2
+    # Two networks, two teachers that are asked, and the costs.
+    assert stages["replication"].units == 2 + 2 + 1
 
 
 @pytest.mark.parametrize(

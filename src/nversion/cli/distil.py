@@ -16,6 +16,7 @@ from nversion.cli.options import (
     DataDirOption,
     EngineOption,
     JsonOption,
+    TrustOption,
     WorkersOption,
     check_address,
 )
@@ -76,6 +77,7 @@ def distil(
     command: Annotated[
         str, typer.Option(help="With --publish: what made it, for the README.")
     ] = "",
+    trust: TrustOption = False,
     data_dir: DataDirOption = None,
     workers: WorkersOption = "auto",
     engine: EngineOption = "auto",
@@ -105,7 +107,7 @@ def distil(
     from nversion.workers import Where
 
     where = Where.of(workers, engine, address, "cpu")
-    teachers = study_teachers(study, data_dir, architecture, recipe or "")
+    teachers = study_teachers(study, data_dir, architecture, recipe or "", trust=trust)
     arms = dict.fromkeys(["labels", *_listed(objectives)])
     settings = Settings(
         tuple(find_arm(name) for name in arms),

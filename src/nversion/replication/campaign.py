@@ -23,6 +23,8 @@ from nversion.replication.arms import Arm
 from nversion.replication.network import Material, ask_version, measure_network
 from nversion.replication.settings import ReplicationFolder, Settings
 from nversion.replication.summary import Replication, summarise
+from nversion.replication.teacher import Teacher
+from nversion.replication.teachers import teacher_in
 from nversion.workers import Failure, Task, Where
 
 __all__ = ["Work", "planned", "replicate", "summed"]
@@ -32,7 +34,7 @@ __all__ = ["Work", "planned", "replicate", "summed"]
 def replicate(
     settings: Settings,
     data: Dataset,
-    versions: Sequence[Path],
+    versions: Sequence[Path | Teacher],
     out: str | Path,
     *,
     adversarial: Path | None = None,
@@ -43,7 +45,7 @@ def replicate(
     Args:
         settings: what is trained and measured.
         data: the dataset.
-        versions: folders of the teacher's versions.
+        versions: folders of the teacher's versions, or what :func:`teacher_in` made of them.
         out: the folder that is filled; what it holds of the same settings is kept.
         adversarial: folder of an adversarial set, for the row of that name.
         where: workers, engine and address; by default one worker a core.
@@ -54,19 +56,22 @@ def replicate(
     """
     if not versions:
         raise InputError("a replication needs the versions of a program as teachers")
+    teachers = tuple(one if isinstance(one, Teacher) else teacher_in(one) for one in versions)
+    weights = [teacher.weights for teacher in teachers]
+    names = [teacher.name for teacher in teachers]
+    if len(set(names)) < len(names):
+        raise InputError(f"two versions that are to teach have one name: {', '.join(names)}")
     folder = ReplicationFolder(Path(out))
     where = where or Where.of("auto", "auto", "", "cpu")
-    weights = [sha256_of_file(path / "weights.safetensors") for path in versions]
-    names = [path.name for path in versions]
     wanted = planned(settings, folder, data.digest, weights, adversarial)
     with tempfile.TemporaryDirectory(prefix=TEMPORARY_FOLDER) as shared:
         material = Material(
             SharedDataset.stored(data, Path(shared)),
-            tuple(versions),
+            teachers,
             tuple(folder.outputs(name) for name in names),
             adversarial,
         )
-        _ask(material, weights, where)
+        _ask(material, where)
         failures = _measure(settings, material, wanted, where)
     return summed(settings, folder, names, wanted, failures)
 
@@ -172,17 +177,17 @@ def _fields(work: Work) -> dict[str, Any]:
     return {field.name: getattr(work, field.name) for field in dataclasses.fields(work)}
 
 
-def _ask(material: Material, weights: Sequence[str], where: Where) -> None:
+def _ask(material: Material, where: Where) -> None:
     """Store each version's softmax outputs on the training images, unless they are there.
 
     Raises:
         ArtefactError: a version cannot be read, or does not fit the images.
     """
     missing = [
-        (path, file, {"weights": digest, "data": material.shared.digest})
-        for path, file, digest in zip(material.versions, material.outputs, weights, strict=True)
+        (teacher, file, {"weights": teacher.weights, "data": material.shared.digest})
+        for teacher, file in zip(material.teachers, material.outputs, strict=True)
     ]
-    missing = [(path, file, facts) for path, file, facts in missing if not _asked(file, facts)]
+    missing = [one for one in missing if not _asked(*one[1:])]
     with (
         where.pool(len(missing)) as pool,
         progress_bar("asking the versions", len(missing)) as advance,
@@ -190,14 +195,16 @@ def _ask(material: Material, weights: Sequence[str], where: Where) -> None:
         tasks: Iterator[Task] = (
             (
                 ask_version,
-                {"shared": material.shared, "version": path, "path": file, "facts": facts},
+                {"shared": material.shared, "teacher": teacher, "path": file, "facts": facts},
             )
-            for path, file, facts in missing
+            for teacher, file, facts in missing
         )
         with contextlib.closing(pool.run(tasks)) as results:
             for index, result in results:
                 if isinstance(result, Failure):
-                    raise ArtefactError(f"{missing[index][0]}: cannot be asked: {result}")
+                    raise ArtefactError(
+                        f"{missing[index][0].name}: cannot be asked, and so not teach: {result}"
+                    )
                 advance()
 
 

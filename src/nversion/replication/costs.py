@@ -17,13 +17,14 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from nversion.architectures import Architecture
 from nversion.errors import ArtefactError
-from nversion.files import digest_of, read_object, sha256_of_file, write_json
-from nversion.models import frozen
+from nversion.files import digest_of, read_object, write_json
+from nversion.models import dtype_of, frozen
 from nversion.program import Program
-from nversion.versions import Version
+from nversion.replication.teacher import Teacher
 from nversion.workers import single_threaded
 
 __all__ = ["Cost", "Costed", "cost_of", "keep_costs"]
@@ -43,7 +44,7 @@ class Cost:
     Attributes:
         name: whose cost it is.
         parameters: of all networks together.
-        multiply_adds: for one image.
+        multiply_adds: for one image, of convolutions and matrix products of all networks.
         one_seconds: processor seconds for one image, the median of several calls.
         batch_seconds: for a batch of a hundred, likewise.
     """
@@ -58,31 +59,38 @@ class Cost:
 def cost_of(
     name: str,
     model: nn.Module,
-    architectures: Sequence[Architecture],
     shape: tuple[int, int, int],
-    classes: int,
     calls: int = 20,
 ) -> Cost:
-    """Measure a model that consists of networks of some architectures, on one thread.
+    """Measure a model on one thread.
 
     Args:
         name: for the table.
         model: what is asked: a network, or a program, for its vote.
-        architectures: of the network, or of all its versions.
         shape: of an image.
-        classes: how many.
         calls: timed for each median, or fewer where they take long.
     """
     ask: Callable[[torch.Tensor], object] = model.vote if isinstance(model, Program) else model
-    one, many = torch.zeros(1, *shape), torch.zeros(BATCH, *shape)
+    networks = list(model.models) if isinstance(model, Program) else [model]
+    dtype = torch.float32 if isinstance(model, Program) else dtype_of(model)
+    one, many = (torch.zeros(count, *shape, dtype=dtype) for count in (1, BATCH))
     with single_threaded(), frozen(model), torch.inference_mode():
         seconds = [_median(functools.partial(ask, images), calls) for images in (one, many)]
     return Cost(
         name,
         sum(parameter.numel() for parameter in model.parameters()),
-        sum(architecture.multiply_adds(shape, classes) for architecture in architectures),
+        sum(_multiply_adds(network, shape) for network in networks),
         *seconds,
     )
+
+
+def _multiply_adds(network: nn.Module, shape: tuple[int, int, int]) -> int:
+    """Return a network's multiply-adds for one image, counted as it is asked."""
+    image = torch.zeros(1, *shape, dtype=dtype_of(network))
+    with frozen(network), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(image)
+    # The counter takes a multiplication and an addition for two.
+    return int(counter.get_total_flops()) // 2
 
 
 def _median(call: Callable[[], object], calls: int) -> float:
@@ -101,14 +109,14 @@ class Costed:
     """Whose costs are measured.
 
     Attributes:
-        versions: folders of the program's versions.
+        teachers: the program's versions.
         voter: of the program, by name.
         architecture: of student and baseline.
         shape: of an image.
         classes: how many.
     """
 
-    versions: Sequence[Path]
+    teachers: Sequence[Teacher]
     voter: str
     architecture: Architecture
     shape: tuple[int, int, int]
@@ -116,7 +124,7 @@ class Costed:
 
     def digest(self) -> str:
         """Return what the costs are of, as one digest; the machine is not in it."""
-        weights = [sha256_of_file(path / "weights.safetensors") for path in self.versions]
+        weights = [teacher.weights for teacher in self.teachers]
         return digest_of(
             weights, self.voter, self.architecture.to_text(), list(self.shape), self.classes
         )
@@ -125,30 +133,24 @@ class Costed:
         """Measure program, student, baseline and best version; the best on test images, that is.
 
         Raises:
-            ArtefactError: a version cannot be read.
+            NVersionError: a version cannot be read.
         """
-        loaded = [Version.load(path) for path in self.versions]
-        built = [one.architecture for one in loaded if one.architecture is not None]
-        best = max(loaded, key=lambda version: version.record.test_accuracy)
-        asked: list[tuple[str, nn.Module, list[Architecture]]] = [
-            ("program", Program([version.model for version in loaded], self.voter), built)
-        ]
+        loaded = [teacher.load().model for teacher in self.teachers]
+        right = [teacher.test_accuracy for teacher in self.teachers]
+        best = right.index(max(right))
+        asked: list[tuple[str, nn.Module]] = [("program", Program(loaded, self.voter))]
         for role in ("student", "baseline"):
             network = self.architecture.build(self.shape, self.classes, seed=0)
-            asked.append((role, network.eval(), [self.architecture]))
-        if best.architecture is not None:
-            asked.append((f"best version, {best.name}", best.model, [best.architecture]))
-        return [
-            cost_of(name, model, architectures, self.shape, self.classes)
-            for name, model, architectures in asked
-        ]
+            asked.append((role, network.eval()))
+        asked.append((f"best version, {self.teachers[best].name}", loaded[best]))
+        return [cost_of(name, model, self.shape) for name, model in asked]
 
 
 def keep_costs(whose: Costed, path: Path) -> list[Cost]:
     """Return the costs that a file holds; measure and write them if it holds those of others.
 
     Raises:
-        ArtefactError: a version cannot be read.
+        NVersionError: a version cannot be read.
     """
     digest = whose.digest()
     if path.is_file():

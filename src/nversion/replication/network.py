@@ -22,6 +22,7 @@ from nversion.program import Outputs, Program, vote_outputs
 from nversion.randomness import derive_seed, generator
 from nversion.replication.arms import Arm
 from nversion.replication.settings import Settings
+from nversion.replication.teacher import Teacher
 from nversion.versions import Version, train
 
 __all__ = ["Material", "ask_version", "drawn_versions", "measure_network"]
@@ -33,13 +34,13 @@ class Material:
 
     Attributes:
         shared: the dataset.
-        versions: folders of the versions that teach.
+        teachers: the versions that teach.
         outputs: files of their softmax outputs on the training images, in the same order.
         adversarial: folder of the adversarial set; None where there is none.
     """
 
     shared: SharedDataset
-    versions: tuple[Path, ...]
+    teachers: tuple[Teacher, ...]
     outputs: tuple[Path, ...]
     adversarial: Path | None = None
 
@@ -50,11 +51,13 @@ def drawn_versions(seed: int, repeat: int, count: int) -> list[int]:
     return torch.randint(count, (count,), generator=draws).tolist()
 
 
-def ask_version(shared: SharedDataset, version: Path, path: Path, facts: Mapping[str, str]) -> None:
+def ask_version(
+    shared: SharedDataset, teacher: Teacher, path: Path, facts: Mapping[str, str]
+) -> None:
     """Write a version's softmax outputs on the training images, with `facts` beside them."""
-    model = Version.load(version).model
+    model = teacher.load().model
     with frozen(model):
-        logits = evaluate(model, shared.open().train.images)
+        logits = evaluate(model, shared.open().train.images, name=teacher.name)
     outputs = Outputs.from_logits([logits]).probabilities[0]
     write_tensors(path, {"probabilities": outputs}, dict(facts))
 
@@ -79,7 +82,7 @@ def measure_network(
 
 
 def _trained(settings: Settings, arm: Arm, repeat: int, material: Material) -> Version:
-    drawn = drawn_versions(settings.seed, repeat, len(material.versions))
+    drawn = drawn_versions(settings.seed, repeat, len(material.teachers))
     targets = None
     teacher = None
     if arm.source == "one":
@@ -87,7 +90,7 @@ def _trained(settings: Settings, arm: Arm, repeat: int, material: Material) -> V
     elif arm.source == "vote":
         targets = _vote([material.outputs[index] for index in drawn], settings.voter)
     if arm.objective == "oracle":
-        teacher = _teacher([material.versions[index] for index in drawn], settings.voter)
+        teacher = _program([material.teachers[index] for index in drawn], settings.voter)
     return train(
         settings.architecture,
         material.shared.open(),
@@ -106,9 +109,9 @@ def _vote(files: Sequence[Path], voter: str) -> Tensor:
     return torch.cat([vote_outputs(part, voter).probabilities for part in parts])
 
 
-def _teacher(folders: Sequence[Path], voter: str) -> Callable[[Tensor], Tensor]:
+def _program(drawn: Sequence[Teacher], voter: str) -> Callable[[Tensor], Tensor]:
     """Return what gives the vote's probabilities on any images."""
-    program = Program([Version.load(folder).model for folder in folders], voter)
+    program = Program([teacher.load().model for teacher in drawn], voter)
 
     def ask(images: Tensor) -> Tensor:
         return program.vote(images).probabilities

@@ -202,7 +202,7 @@ class Work:
     def _replication(self) -> tuple[StageWork, ...]:
         """Return the work of all networks of a replication; none where it is not asked for."""
         section = self._config.replication
-        if not section.repeats or not self._trained:
+        if not section.repeats:
             return ()
         arms = section.repeats * (1 + len(section.objectives))
         recipe = section.recipe or self._config.distillation.recipe or self._config.versions.recipe
@@ -217,7 +217,7 @@ class Work:
             )
         )
         asking = self._evaluating() * len(self._data.train)
-        units = arms + len(self._trained) + 1
+        units = arms + len(self._names) + 1
         return (StageWork("replication", units, arms * network + asking, network),)
 
     def _whole(self) -> StageWork:

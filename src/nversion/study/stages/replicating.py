@@ -11,6 +11,8 @@ from nversion.replication.campaign import Work, planned, summed
 from nversion.replication.costs import Costed
 from nversion.replication.network import Material
 from nversion.replication.settings import Settings
+from nversion.replication.teacher import Teacher
+from nversion.replication.teachers import teacher_in
 from nversion.study.config import StudyConfig
 from nversion.study.context import Study
 from nversion.study.sections import Replicated
@@ -22,39 +24,36 @@ __all__ = ["replicate_networks", "replicated_architecture", "replication_setting
 
 
 def replicate_networks(study: Study, versions: Sequence[TrainedVersion]) -> Replicated | None:
-    """Return what a replication came to; None where no version was trained here to teach.
+    """Return what a replication came to.
 
     Networks that fail are noted as failures of the study and left out; those that do not learn
     are left out, and named in the section.
 
     Args:
         study: that runs.
-        versions: of the program; those from files do not teach.
+        versions: of the program, which teach.
 
     Raises:
         NVersionError: a version could not be asked.
     """
-    teachers = [version for version in versions if version.source is None]
-    if not teachers:
-        study.units.say("replication: there are no versions trained here that could teach")
-        return None
+    teachers = _teachers(study, versions)
     settings = replication_settings(study.config, study.data)
     place = study.folder.replication
     asked = [
         AskForReplication(
-            name=f"replication/outputs/{version.name}",
-            network=version,
+            name=f"replication/outputs/{teacher.name}",
+            teacher=teacher,
             shared=study.shared,
-            path=place.outputs(version.name),
+            path=place.outputs(teacher.name),
         )
-        for version in teachers
+        for teacher in teachers
     ]
     study.units.require("asking the versions for the replication", asked)
-    weights = [version.weights for version in teachers]
+    weights = [teacher.weights for teacher in teachers]
     wanted = planned(settings, place, study.data.digest, weights, study.folder.adversarial)
     material = Material(
         study.shared,
-        tuple(version.folder for version in teachers),
+        tuple(teachers),
         tuple(unit.path for unit in asked),
         study.folder.adversarial,
     )
@@ -64,9 +63,20 @@ def replicate_networks(study: Study, versions: Sequence[TrainedVersion]) -> Repl
     failures = [f"{name}: {error}" for name, error in study.units.failures[before:]]
     failed = {name for name, _ in study.units.failures[before:]}
     there = [work for work, unit in zip(wanted, units, strict=True) if unit.name not in failed]
-    summed(settings, place, [version.name for version in teachers], there, failures)
+    summed(settings, place, [teacher.name for teacher in teachers], there, failures)
     _measure_costs(study, settings, teachers)
     return Replicated.found(place)
+
+
+def _teachers(study: Study, versions: Sequence[TrainedVersion]) -> list[Teacher]:
+    """Return the versions as teachers: those trained here, then those from files, by name.
+
+    It is the order in which ``nversion distil`` finds them in the folder.
+    """
+    return [
+        teacher_in(version.folder, trust=study.config.versions.trust)
+        for version in sorted(versions, key=lambda one: (one.source is not None, one.name))
+    ]
 
 
 def _unit(settings: Settings, work: Work, material: Material) -> ReplicateNetwork:
@@ -83,9 +93,9 @@ def _unit(settings: Settings, work: Work, material: Material) -> ReplicateNetwor
     )
 
 
-def _measure_costs(study: Study, settings: Settings, teachers: Sequence[TrainedVersion]) -> None:
+def _measure_costs(study: Study, settings: Settings, teachers: Sequence[Teacher]) -> None:
     whose = Costed(
-        [version.folder for version in teachers],
+        teachers,
         settings.voter,
         settings.architecture,
         study.data.shape,

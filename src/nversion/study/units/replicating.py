@@ -14,8 +14,8 @@ from nversion.replication.arms import Arm
 from nversion.replication.costs import Costed, keep_costs
 from nversion.replication.network import Material, ask_version, measure_network
 from nversion.replication.settings import Settings
+from nversion.replication.teacher import Teacher
 from nversion.study.units.base import Unit
-from nversion.study.units.trained import TrainedVersion
 
 __all__ = ["AskForReplication", "MeasureCosts", "ReplicateNetwork"]
 
@@ -25,23 +25,23 @@ class AskForReplication(Unit):
     """Write one version's softmax outputs on all training images.
 
     Attributes:
-        network: the version.
+        teacher: the version.
         shared: the dataset.
         path: of the outputs.
     """
 
-    network: TrainedVersion
+    teacher: Teacher
     shared: SharedDataset
     path: Path
 
     def run(self) -> None:
         """Ask it."""
-        facts = {"weights": self.network.weights, "data": self.shared.digest}
-        ask_version(self.shared, self.network.folder, self.path, facts)
+        facts = {"weights": self.teacher.weights, "data": self.shared.digest}
+        ask_version(self.shared, self.teacher, self.path, facts)
 
     def inputs(self) -> Mapping[str, Any]:
         """Return the weights and the images."""
-        return {"weights": self.network.weights, "data": self.shared.digest}
+        return {"weights": self.teacher.weights, "data": self.shared.digest}
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the outputs' file."""
