@@ -61,12 +61,36 @@ def networks(folder: Path) -> dict[str, nn.Module]:
     return made
 
 
+class Watched(Search):
+    """A search that keeps when its median came down.
+
+    Attributes:
+        moments: pairs of processor seconds and median distance, while all images have fallen.
+    """
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.moments: list[tuple[float, float]] = []
+        self._started = time.process_time()
+
+    def see(self, *given: Any, **named: Any) -> Tensor:
+        """Take note of points, and of when it was."""
+        fallen = super().see(*given, **named)
+        median = float(self.distances(False).quantile(0.5, interpolation="higher"))
+        if median < (self.moments[-1][1] if self.moments else float("inf")):
+            self.moments.append((time.process_time() - self._started, median))
+        return fallen
+
+
 def traced(program: nv.Program, images: Tensor, labels: Tensor, norm: str) -> list[dict[str, Any]]:
-    """Return seconds and median distance after each of our methods; the vote is to be lost."""
+    """Return seconds and median distance after each of our methods; the vote is to be lost.
+
+    The last entry also has when the median came down, as Watched has it.
+    """
     started = time.process_time()
     trace: list[dict[str, Any]] = []
     with frozen(program):
-        search = Search(Members(program, images), images, labels, norm)
+        search = Watched(Members(program, images), images, labels, norm)
         for name, count in hunt(search, False, 0, Budget()):
             found = search.distances(False)
             trace.append(
@@ -74,12 +98,13 @@ def traced(program: nv.Program, images: Tensor, labels: Tensor, norm: str) -> li
                     "method": name,
                     "images": count,
                     "seconds": time.process_time() - started,
-                    "median": float(found.quantile(0.5)) if found.isfinite().all() else None,
+                    "median": float(found.quantile(0.5, interpolation="higher")),
                     "fallen": int(found.isfinite().sum()),
                     "distances": found.tolist(),
                     "found_by": Counter(search.found_by(False)),
                 }
             )
+    trace[-1]["moments"] = search.moments
     return trace
 
 
@@ -174,7 +199,7 @@ def _rows(
             stopped = bool(file["stopped"])
         sizes = judged(program, images, labels, found, norm)
         median = float(sizes.quantile(0.5, interpolation="higher"))
-        reached = [step["seconds"] for step in trace if (step["median"] or np.inf) <= median]
+        reached = [seconds for seconds, own in last["moments"] if own <= median]
         rows.append(
             {
                 **common,

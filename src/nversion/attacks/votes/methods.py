@@ -55,8 +55,8 @@ class House:
 
 
 HOUSE = (
-    House("carlini-wagner", ("l2",)),
-    House("slp", ("linf",), {"classes": 9, "steps": 12, "refinements": 20}),
+    House("slp", ("l2", "linf"), {"classes": 9, "steps": 12, "refinements": 20}),
+    House("pdgd", ("l2",)),
     House("alma", ("l2",), {"steps": 80}),
     House("fmn", ("l2", "linf"), {"steps": 80, "refinements": 20}),
     House("fab", ("linf",), {"targets": 2, "steps": 30}),
