@@ -56,9 +56,9 @@ class House:
 
 HOUSE = (
     House("slp", ("l2", "linf"), {"classes": 9, "steps": 12, "refinements": 20}),
+    House("fmn", ("l2", "linf"), {"steps": 80, "refinements": 20}),
     House("pdgd", ("l2",)),
     House("alma", ("l2",), {"steps": 80}),
-    House("fmn", ("l2", "linf"), {"steps": 80, "refinements": 20}),
     House("fab", ("linf",), {"targets": 2, "steps": 30}),
 )
 """Run on smooth votes, the first that is there on other smooth votes of the members too. An attack
