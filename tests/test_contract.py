@@ -39,6 +39,7 @@ class Ends(nn.Module):
 PLAIN = Ends(lambda z: z).eval()
 SEVERAL = {
     "dict": lambda z: {"logits": z, "hidden": z * 2},
+    "dict in another order": lambda z: {"hidden": z * 2, "logits": z},
     "tuple of one": lambda z: (z,),
     "named tuple": lambda z: Named(z, z * 2),
     "dataclass": lambda z: Answer(z),

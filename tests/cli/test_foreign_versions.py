@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from typer.testing import CliRunner, Result
 import nversion as nv
 from nversion.cli import choices
 from nversion.cli.app import app
-from nversion.errors import InputError
+from nversion.errors import InputError, UnsupportedModuleError
 from nversion.formats.loading import FORMATS
 from nversion.formats.reference import REFERENCE
 from nversion.formats.writing import quiet
@@ -127,6 +128,20 @@ def test_wrong_uses_are_one_line(versions: Path, foreign: Path, tmp_path: Path) 
         result = run(*words)
         assert isinstance(result.exception, InputError), words
         assert said in str(result.exception)
+
+
+def test_a_version_that_cannot_be_certified_is_named(versions: Path, tmp_path: Path) -> None:
+    model = nv.Version.load(versions / "b").model
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(model, torch.rand(2, 1, 8, 8))
+        torch.jit.save(traced, str(tmp_path / "scripted.pt"))
+    result = run(
+        *("certify", versions / "a", tmp_path / "scripted.pt", "--data", "digits", "--norm", 2),
+        *("--images", 1, "--workers", 1, "--trust", "--input", "scripted.pt:size=1x8x8"),
+    )
+    assert isinstance(result.exception, UnsupportedModuleError)
+    assert "'models.1' (of scripted)" in str(result.exception)
 
 
 def test_the_file_of_a_program_stands_for_its_versions_and_their_vote(

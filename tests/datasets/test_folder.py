@@ -124,7 +124,10 @@ def test_an_empty_folder_says_what_should_be_in_it(tmp_path: Path) -> None:
 
 def test_class_folders_without_images_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    with pytest.raises(DatasetError, match="hold no images"):
+    with pytest.raises(DatasetError, match=r"hold no images$"):
+        load_dataset(tmp_path)
+    (tmp_path / "a" / "train-0.parquet").touch()
+    with pytest.raises(DatasetError, match="a holds a dataset of its own: name that"):
         load_dataset(tmp_path)
 
 

@@ -48,6 +48,9 @@ def test_tables_as_kaggle_has_them(tmp_path: Path, named: bool) -> None:
     assert len(data.train) == (16 if named else 20)
     alone = nv.load_dataset(tmp_path / "train.csv")
     assert torch.equal(alone.train.images[0, 0], torch.from_numpy(IMAGES[0] / np.float32(255)))
+    if named:
+        with pytest.raises(DatasetError, match=r"name the file to train on"):
+            nv.load_dataset(tmp_path / "test.csv")
     (tmp_path / "odd.csv").write_text("a,b\n1,x\n")
     with pytest.raises(DatasetError, match="not readable as a table of numbers"):
         nv.load_dataset(tmp_path / "odd.csv")

@@ -48,7 +48,7 @@ def test_an_unknown_name_lists_the_names_and_the_nearest() -> None:
 def test_a_file_that_is_not_npz_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "images.txt"
     path.write_text("1,2")
-    with pytest.raises(DatasetError, match=r"images\.txt: not a \.npz file"):
+    with pytest.raises(DatasetError, match=r"images\.txt: not a \.npz, \.csv or \.parquet file"):
         load_dataset(path)
 
 
@@ -149,7 +149,8 @@ def test_of_several_datasets_in_a_folder_one_must_be_named(tmp_path: Path) -> No
 )
 def test_other_files_are_refused_with_what_to_do(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / name).write_bytes(b"PAR1")
-    with pytest.raises(DatasetError, match=f"{name}: not a .npz file; .*{message}"):
+    said = f"{name}: not a .npz, .csv or .parquet file; .*{message}"
+    with pytest.raises(DatasetError, match=said):
         load_dataset(tmp_path / name)
 
 

@@ -252,6 +252,24 @@ def test_probes_that_tell_nothing_are_refused() -> None:
         same.screen(IMAGES[:1].expand(4, -1, -1, -1))
     with pytest.raises(InputError, match="two probe images or more"):
         constant_faults(torch.zeros(3, 1, dtype=torch.int64))
+    with pytest.raises(InputError, match="all of one class"):
+        constant_faults(torch.zeros(3, 4, dtype=torch.int64), torch.ones(4, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("constant", [1, 2, 3, 4])
+def test_however_many_versions_are_constant_none_decides_where_probes_have_labels(
+    constant: int,
+) -> None:
+    models = [inject(model, "constant", seed=3) for model in POOL[:constant]]
+    program = Program([*models, *POOL[constant:5]], "plurality")
+    labels = torch.arange(len(IMAGES)) % 3
+    assert [fault.version for fault in program.screen(IMAGES, labels)] == [*range(constant)]
+    verdict = program.vote(IMAGES)
+    if constant <= 2:
+        left = Program(POOL[constant:5], "plurality").vote(IMAGES)
+        assert torch.equal(verdict.labels, left.labels)
+    else:  # below the quorum
+        assert bool((verdict.labels == -1).all())
 
 
 @pytest.mark.parametrize("kind", ["raise", "nan", "infinite", "shape"])

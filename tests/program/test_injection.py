@@ -91,7 +91,7 @@ def test_faults_are_counted_by_kind_and_number() -> None:
             assert row.voted_out == sorted(row.faulty)
             assert row.changed == 0
         assert report.of(kind, 2).faulty == report.of("nan", 2).faulty
-    for kind in ("raise", "nan", "infinite"):
+    for kind in ("raise", "nan", "infinite", "constant", "stuck"):
         assert report.of(kind, 3).abstained == 30
 
 

@@ -69,7 +69,7 @@ def test_a_version_that_is_dropped_takes_its_weight_along() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["plurality", "majority", "borda", "k-of-n", "mean-softmax"])
+@pytest.mark.parametrize("name", voter_names())
 def test_no_class_is_preferred_but_by_the_rule(name: str) -> None:
     for first, second in itertools.combinations(range(3), 2):
         certain = torch.nn.functional.one_hot(torch.tensor([first, second] * 2), 3).float()

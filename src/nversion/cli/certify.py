@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +31,7 @@ from nversion.cli.programs import is_several, voting_from
 from nversion.cli.request import CONFIDENCE, SAMPLES, SIGMA, STEPS, Options, check_file
 from nversion.cli.versions import check_version, confirmed, load_versions
 from nversion.cli.voters import voter_text
-from nversion.errors import InputError
+from nversion.errors import InputError, UnsupportedModuleError
 
 if TYPE_CHECKING:
     from nversion.program.campaigns.certifying import Certification
@@ -179,7 +181,10 @@ def certify(
     dataset = test_images_of(list(versions.values()), data, data_dir)
     versions = confirmed(versions, dataset)
     subject = Subject({name: one.model for name, one in versions.items()}, chosen)
-    found = certify_images(subject, dataset, images, asked.request(), where)
+    try:
+        found = certify_images(subject, dataset, images, asked.request(), where)
+    except UnsupportedModuleError as error:
+        raise UnsupportedModuleError(_naming_versions(str(error), list(versions))) from error
     if out is not None:
         found.save(out)
     if as_json:
@@ -188,6 +193,18 @@ def certify(
     _print(found)
     if out is not None:
         typer.echo(f"radii of each image: {out}")
+
+
+def _naming_versions(message: str, names: Sequence[str]) -> str:
+    """Return a message on a program's module ("models.3.last") with the name of the version."""
+    if len(names) == 1:
+        return message
+
+    def named(match: re.Match[str]) -> str:
+        place = int(match[1])
+        return f"{match[0]} (of {names[place]})" if place < len(names) else match[0]
+
+    return re.sub(r"(?<=')models\.(\d+)[\w.]*'", named, message)
 
 
 def _print(found: Certification) -> None:

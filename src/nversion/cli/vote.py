@@ -221,10 +221,10 @@ def _count_table(paths: list[Path], asked: _Asked) -> tuple[str, list[str], Vote
     )
 
 
-def _probes(dataset: TestImages) -> Tensor | None:
-    """Return the images by which constant versions are found; None where they have one class."""
+def _probes(dataset: TestImages) -> tuple[Tensor, Tensor] | None:
+    """Return images, and their classes, by which constant versions are found; None of one class."""
     images, labels = first_test_images(dataset, PROBES)
-    return images if bool((labels != labels[0]).any()) else None
+    return (images, labels) if bool((labels != labels[0]).any()) else None
 
 
 def _fitted(

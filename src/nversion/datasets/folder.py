@@ -153,7 +153,7 @@ def _read_split(folder: Path, names: list[str], size: tuple[int, int] | None) ->
         paths += found
         labels += [label] * len(found)
     if not paths:
-        raise DatasetError(f"{folder}: the class folders hold no images")
+        raise DatasetError(f"{folder}: the class folders hold no images{_within(folder)}")
     images: list[Tensor] = []
     for path in paths:
         image = _read_image(path)
@@ -163,8 +163,8 @@ def _read_split(folder: Path, names: list[str], size: tuple[int, int] | None) ->
         if images and image.shape != images[0].shape:
             raise DatasetError(
                 f"{path} is {_describe(image)}, but {paths[0]} is {_describe(images[0])}; all "
-                "images must have one size (or be resized: load_dataset(..., size=(height, "
-                "width))), and all be greyscale or all be colour"
+                "images must have one size (or be resized: --data FOLDER@HEIGHTxWIDTH, or "
+                "load_dataset(..., size=(height, width))), and all be greyscale or all be colour"
             )
         if image.numel() * len(paths) > VALUES_LIMIT:
             raise DatasetError(
@@ -181,6 +181,15 @@ def _hint(folder: Path) -> str:
         path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")
     )
     return f"; there is {', '.join(found[:6])}{', ...' * (len(found) > 6)}" if found else ""
+
+
+def _within(folder: Path) -> str:
+    """Return which folder in it holds a dataset in another form, and is likely meant."""
+    tables = (".parquet", ".csv")
+    for place in _folders(folder):
+        if any(path.suffix.lower() in tables or "-ubyte" in path.name for path in place.iterdir()):
+            return f"; {place} holds a dataset of its own: name that"
+    return ""
 
 
 def _image_files(folder: Path) -> list[Path]:

@@ -235,10 +235,11 @@ def _load_own(path: Path, size: tuple[int, int] | None = None) -> Dataset:
             return load_parquet({"train": [path]}, path.stem)
         if ending != ".npz":
             what = NOT_READ.get(ending, "a single file must be one")
-            raise DatasetError(f"{path}: not a .npz file; {what}")
+            raise DatasetError(f"{path}: not a .npz, .csv or .parquet file; {what}")
         return load_npz(path)
     raise DatasetError(
-        f"{str(path)!r} is neither a dataset's name nor the path of a .npz file or a folder"
+        f"{str(path)!r} is neither a dataset's name nor the path of a folder or of a .npz, .csv or "
+        f".parquet file"
         f"{did_you_mean(path, names())}; the names are: {', '.join(names())}"
     )
 

@@ -84,7 +84,11 @@ def _rows(path: Path, shape: torch.Size | None = None) -> Split | None:
     if named and "label" not in heads:
         if shape is not None and table.shape[1] == int(np.prod(shape)):
             return None
-        raise DatasetError(f"{path}: has no column label; its columns are {', '.join(heads[:5])}")
+        raise DatasetError(
+            f"{path}: has no column label, so that nothing says what is right (such are the test "
+            "files of competitions; name the file to train on, of which a fifth is set aside); its "
+            f"columns are {', '.join(heads[:5])}"
+        )
     column = heads.index("label") if named else 0
     labels = table[:, column]
     pixels = np.delete(table, column, axis=1)

@@ -79,24 +79,30 @@ def said(faults: Sequence[Fault]) -> str:
     return "; ".join(map(str, faults))
 
 
-def constant_faults(predictions: Tensor) -> dict[int, Fault]:
-    """Return the versions that name one class for all probes, where most name several.
+def constant_faults(predictions: Tensor, labels: Tensor | None = None) -> dict[int, Fault]:
+    """Return the versions that name one class for all probes.
+
+    Where most do, the probes may be the reason, being of one class. Where their classes are known,
+    it is the versions, however many: then they are found all the same.
 
     Args:
         predictions: the versions' own classes of the probes, int64 [versions, probes]; -1 where one
             has no answer.
+        labels: the probes' classes, int64 [probes], if they are known.
 
     Raises:
-        InputError: there are fewer than two probes, or most versions name one class for all: then
-            the probes tell nothing.
+        InputError: there are fewer than two probes, or they tell nothing: they are of one class, or
+            half of the versions or more name one class for all, and theirs are not known.
     """
     if predictions.shape[1] < 2:
         raise InputError("there must be two probe images or more")
+    if labels is not None and not bool((labels != labels[0]).any()):
+        raise InputError("the probe images are all of one class; take probes of several classes")
     constant = (predictions == predictions[:, :1]).all(dim=1) & (predictions[:, 0] >= 0)
-    if int(constant.sum()) * 2 >= len(predictions) > 1:
+    if labels is None and int(constant.sum()) * 2 >= len(predictions) > 1:
         raise InputError(
             "half of the versions or more name one class for all probe images; take probes of "
-            "several classes"
+            "several classes, and say which with their labels"
         )
     everywhere = torch.ones(predictions.shape[1], dtype=torch.bool)
     return {

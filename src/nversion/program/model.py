@@ -311,8 +311,8 @@ class Program(nn.Module):
         ]
         return gather(found, len(images))
 
-    def screen(self, probes: Tensor) -> tuple[Fault, ...]:
-        """Take the voice of versions that name one class for all probes, where most name several.
+    def screen(self, probes: Tensor, labels: Tensor | None = None) -> tuple[Fault, ...]:
+        """Take the voice of versions that name one class for all probes.
 
         What is found is kept, so that no verdict depends on the images beside it; earlier findings
         are forgotten.
@@ -320,6 +320,8 @@ class Program(nn.Module):
         Args:
             probes: images of several classes, floating [count, channels, height, width], two or
                 more.
+            labels: their classes, int64 [count]; without them, nothing is told where half of the
+                versions or more name one class for all.
 
         Raises:
             InputError: malformed images, or probes that tell nothing.
@@ -328,7 +330,7 @@ class Program(nn.Module):
         predictions = torch.cat(
             [self.asked(probes[rows]).outputs.predictions() for rows in blocks(len(probes))], dim=1
         )
-        self.screened = constant_faults(predictions)
+        self.screened = constant_faults(predictions, labels)
         return tuple(self.screened.values())
 
     def close(self) -> None:

@@ -175,7 +175,7 @@ def inject_faults(
     rows: list[Injected] = []
     with progress_bar("voting", 1 + len(plan.kinds)) as advance:
         sound = [ask(_read(one, images), images, BATCH_SIZE, i) for i, one in enumerate(models)]
-        usual = _decided(sound, len(images), voter, quorum, plan)
+        usual = _decided(sound, truth, voter, quorum, plan)
         advance()
         for kind in plan.kinds:
             broken = dict(_answers(models, places, kind, images, plan))
@@ -184,7 +184,7 @@ def inject_faults(
                     broken[place] if place in places[:count] else one
                     for place, one in enumerate(sound)
                 ]
-                verdict = _decided(answers, len(images), voter, quorum, plan)
+                verdict = _decided(answers, truth, voter, quorum, plan)
                 faulty = [names[place] for place in places[:count]]
                 rows.append(_counted(kind, faulty, names, verdict, usual, truth))
             advance()
@@ -221,16 +221,17 @@ def _answers(
 
 
 def _decided(
-    answers: list[Answer], count: int, voter: Voter, quorum: int, plan: Plan
+    answers: list[Answer], labels: Tensor, voter: Voter, quorum: int, plan: Plan
 ) -> Verdict | None:
     """Return the verdict of a program that said so, without its constant versions; None for none.
 
     There is none where no version answers anything.
     """
+    count = len(labels)
     try:
         asked = gather(answers, count)
         if plan.screen:
-            for place, fault in _constant(asked.outputs.predictions()).items():
+            for place, fault in _constant(asked.outputs.predictions(), labels).items():
                 answers = [*answers]
                 answers[place] = Answer.missing(place, fault.kind, fault.reason, count)
             asked = gather(answers, count)
@@ -239,10 +240,10 @@ def _decided(
     return vote(asked.outputs, voter, None, quorum=quorum, faults=asked.faults)
 
 
-def _constant(predictions: Tensor) -> dict[int, Any]:
+def _constant(predictions: Tensor, labels: Tensor) -> dict[int, Any]:
     try:
-        return constant_faults(predictions[:, :PROBES])
-    except InputError:  # most are constant, and nobody knows which of them ought to be
+        return constant_faults(predictions[:, :PROBES], labels[:PROBES])
+    except InputError:  # the images are all of one class, and tell nothing
         return {}
 
 

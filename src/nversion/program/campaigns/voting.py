@@ -148,7 +148,7 @@ def count_votes(
     abstain: Abstention | None = None,
     quorum: int | None = None,
     isolate: Isolation | str | None = None,
-    probes: Tensor | None = None,
+    probes: tuple[Tensor, Tensor] | None = None,
 ) -> VoteCount:
     """Let networks vote on images, and count how often they and each of them are right.
 
@@ -161,7 +161,8 @@ def count_votes(
         abstain: when a verdict is withheld; never by default.
         quorum: how many versions must have a voice; a strict majority by default.
         isolate: "processes" for one process for each version.
-        probes: images by which constant versions are found beforehand; without them none is.
+        probes: images of several classes, and their classes, by which constant versions are found
+            beforehand; without them none is.
 
     Raises:
         InputError: malformed images, none at all, or a voter that the versions do not fit.
@@ -180,10 +181,12 @@ def count_votes(
     )
 
 
-def _voted(program: Program, images: Tensor, probes: Tensor | None) -> tuple[Verdict, Verdict]:
+def _voted(
+    program: Program, images: Tensor, probes: tuple[Tensor, Tensor] | None
+) -> tuple[Verdict, Verdict]:
     """Return the verdicts with the program's abstention, and without it."""
     if probes is not None:
-        program.screen(probes)
+        program.screen(*probes)
     verdicts, plain = [], []
     parts = torch.split(images, PART)
     with progress_bar("voting", len(parts)) as advance:
