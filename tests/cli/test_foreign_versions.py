@@ -141,7 +141,7 @@ def test_a_version_that_cannot_be_certified_is_named(versions: Path, tmp_path: P
         *("--images", 1, "--workers", 1, "--trust", "--input", "scripted.pt:size=1x8x8"),
     )
     assert isinstance(result.exception, UnsupportedModuleError)
-    assert "'models.1' (of scripted)" in str(result.exception)
+    assert "'models.1.network' (of scripted)" in str(result.exception)
 
 
 def test_the_file_of_a_program_stands_for_its_versions_and_their_vote(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import pickle
 import sys
 import warnings
 from pathlib import Path
 
+import cloudpickle
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -13,7 +17,7 @@ from torch import nn
 
 import nversion as nv
 from nversion.errors import ArtefactError, InputError
-from nversion.formats import load_version
+from nversion.formats import Source, load_version
 
 FACTORY = """
 from torch import nn
@@ -42,6 +46,10 @@ def test_torchscript_needs_trust(tmp_path: Path) -> None:
     with torch.no_grad():
         assert torch.equal(version.model(images), network()(images))
     assert nv.Program([version.model, network()]).vote(images).agreement.min() == 1.0
+    # It can be handed to another process, as those of isolated versions are.
+    for again in (pickle.loads(cloudpickle.dumps(version.model)), copy.deepcopy(version.model)):
+        assert torch.equal(again(images), version.model(images))
+        assert not again.training
 
 
 def test_a_pickle_is_no_torchscript(tmp_path: Path) -> None:
@@ -65,6 +73,8 @@ def test_weights_need_a_factory_and_trust(tmp_path: Path, monkeypatch: pytest.Mo
         load_version(path, "size=1x4x4", trust=True)
     with pytest.raises(InputError, match=r"must return a torch\.nn\.Module, not int"):
         load_version(path, f"{said}number", trust=True)
+    with pytest.raises(InputError, match=r"No module named 'nowhere'; put its folder on PYTHONP"):
+        load_version(path, "size=1x4x4,factory=nowhere:small", trust=True)
     with pytest.raises(InputError, match="failed: AttributeError"):
         load_version(path, f"{said}large", trust=True)
     images = torch.rand(3, 1, 4, 4)
@@ -75,6 +85,26 @@ def test_weights_need_a_factory_and_trust(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(ArtefactError, match="does not fit"):
         load_version(path, f"{said}small", trust=True)
     sys.modules.pop("factory_of_a_test", None)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        ({"10": "kite", "9": "jay", "0": "ant"}, ("ant", "jay", "kite")),
+        ({"0": "LABEL_0", "1": "LABEL_1"}, ()),
+        (None, ()),
+    ],
+)
+def test_what_a_folder_of_hugging_faces_calls_its_classes(
+    labels: dict[str, str] | None, names: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(
+        json.dumps({} if labels is None else {"id2label": labels})
+    )
+    assert Source(tmp_path).class_names() == names
+    (tmp_path / "config.json").write_text('{"id2label": {"first": "ant"}}')
+    with pytest.raises(ArtefactError, match="keys of id2label must be numbers"):
+        Source(tmp_path).class_names()
 
 
 def test_random_outputs_are_refused_by_name(

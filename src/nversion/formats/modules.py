@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
+import io
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -51,6 +52,33 @@ def _laid_out(network: nn.Module, feed: Feed) -> nn.Module:
     return nn.Sequential(Arrange(order, shape), network)
 
 
+class Scripted(nn.Module):
+    """A network of TorchScript, which by itself cannot be handed to another process."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Any:
+        """Return what the network gives."""
+        return self.network(images)
+
+    def __reduce__(self) -> Any:
+        buffer = io.BytesIO()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the format is old
+            torch.jit.save(self.network, buffer)  # type: ignore[no-untyped-call]
+        return _scripted, (buffer.getvalue(), self.training)
+
+
+def _scripted(content: bytes, training: bool) -> Scripted:
+    """Return a network of TorchScript that was handed over by its own process."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = torch.jit.load(io.BytesIO(content))  # type: ignore[no-untyped-call]
+    return Scripted(network).train(training)
+
+
 def read_torchscript(path: Path, feed: Feed) -> Loaded:
     """Read a TorchScript file; its code runs.
 
@@ -68,7 +96,8 @@ def read_torchscript(path: Path, feed: Feed) -> Loaded:
             f"save the network with torch.export ({_first_line(error)})",
         ) from error
     feed = settled(feed, None, str(path))
-    return Loaded(_laid_out(network.eval(), feed), feed, path, key=feed.key)
+    scripted = Scripted(network.eval()).eval()
+    return Loaded(_laid_out(scripted, feed), feed, path, key=feed.key)
 
 
 def _first_line(error: Exception) -> str:
@@ -93,8 +122,10 @@ def read_safetensors(path: Path, feed: Feed) -> Loaded:
     try:
         network = getattr(importlib.import_module(module_name), function)()
     except Exception as error:  # whatever somebody else's function does
+        missing = isinstance(error, ModuleNotFoundError) and error.name == module_name.split(".")[0]
+        hint = "; put its folder on PYTHONPATH, or install it" if missing else ""
         raise InputError(
-            f"{path}: the factory {feed.factory} failed: {type(error).__name__}: {error}"
+            f"{path}: the factory {feed.factory} failed: {type(error).__name__}: {error}{hint}"
         ) from error
     if not isinstance(network, nn.Module):
         raise InputError(
