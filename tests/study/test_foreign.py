@@ -295,6 +295,12 @@ def test_a_study_of_files_alone_trains_student_and_baseline_only(
     assert [row["name"] for row in results["versions"]] == ["one-net", "two-net"]
     assert results["study"]["failures"] == []
     assert len(results["questions"]) == 4
+    # What images they are of the study knows, though none was trained here.
+    shown = CliRunner().invoke(app, ["vote", str(tmp_path / "study"), "--json"])
+    assert shown.exit_code == 0, shown.output
+    facts = json.loads(shown.stdout)
+    assert facts["dataset"] == "digits"
+    assert [row["name"] for row in facts["versions"]] == ["one-net", "two-net"]
 
 
 def test_a_plan_counts_files(

@@ -97,9 +97,13 @@ def _loaded(
         return load(trained_on[0], root)
     except DatasetError as error:
         raise DatasetError(
-            f"{error}; {versions[0].name} was trained on it; name a dataset with --data, and "
-            "the folder of its files with --data-dir"
+            f"{error}; {versions[0].name} {_learnt(versions[0])} it; name a dataset with --data, "
+            "and the folder of its files with --data-dir"
         ) from error
+
+
+def _learnt(version: Version) -> str:
+    return "was trained on" if version.record.origin is None else "is of a study of"
 
 
 def _check_fit(versions: Sequence[Version], data: TestImages, name: str | None) -> None:
@@ -121,7 +125,7 @@ def _check_fit(versions: Sequence[Version], data: TestImages, name: str | None) 
                 f"classes ({told}), but {data.name} has {shape_text(tuple(data.shape))} in "
                 f"{data.classes}; {other if origin is None else f'{other}, or say --input'}"
             )
-        if record.dataset and record.dataset_digest != data.digest:
+        if record.dataset and not record.origin and record.dataset_digest != data.digest:
             typer.echo(
                 f"note: {version.name} was trained on {record.dataset}, not on these images",
                 err=True,

@@ -5,6 +5,7 @@ They are programs written as one file, and folders of studies.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,7 +56,10 @@ def at_place(
     Errors as of :func:`nversion.load_version`.
     """
     if is_study(path):
-        return [one for place in study_versions(path) for one in at_place(place, (), trust=trust)]
+        found = [one for place in study_versions(path) for one in at_place(place, (), trust=trust)]
+        known = [version.record.dataset for _, version in found if version.record.dataset]
+        dataset = known[0] if known else _dataset_of(path)
+        return [(place, _of(dataset, version)) for place, version in found]
     from nversion.formats import feed_for, load_version, versions_in
 
     feed = feed_for(path, inputs or ())
@@ -114,3 +118,19 @@ def _voter_of(study: Path) -> str | None:
     program = read_toml(study / "study.toml").get("program")
     voter = program.get("voter") if isinstance(program, dict) else None
     return voter if isinstance(voter, str) else None
+
+
+def _dataset_of(study: Path) -> str:
+    """Return what a study says its images are; nothing where it does not."""
+    from nversion.reading import read_toml
+
+    dataset = read_toml(study / "study.toml").get("dataset")
+    return dataset if isinstance(dataset, str) else ""
+
+
+def _of(dataset: str, version: Version) -> Version:
+    """Return a version that knows these images, if it was not trained on any here."""
+    if version.record.dataset:
+        return version
+    record = dataclasses.replace(version.record, dataset=dataset)
+    return dataclasses.replace(version, record=record)

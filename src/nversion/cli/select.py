@@ -20,7 +20,6 @@ from nversion.cli.sources import (
     check_sources,
     is_table,
     read_sources,
-    version_folders,
 )
 from nversion.cli.versions import load_versions, with_their_classes
 from nversion.errors import InputError
@@ -156,8 +155,7 @@ def select(
         raise InputError(f"--contributions must be 0, or 2 and more, not {contributions}")
     table = read_sources(sources, data, data_dir, on, inputs=inputs, trust=trust)
     if white:
-        folders = version_folders(sources)
-        versions = load_versions(folders, inputs, trust=trust)
+        versions = load_versions(sources, inputs, trust=trust)
         chosen_by: Criterion = _white_box(versions, data, data_dir, images, seed)
         chosen_on, other = f"{images} training images", table
     else:

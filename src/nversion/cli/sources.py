@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nversion.tables import Table
     from nversion.versions import Version
 
-__all__ = ["SourcesArgument", "check_sources", "is_table", "read_sources", "version_folders"]
+__all__ = ["SourcesArgument", "check_sources", "is_table", "read_sources"]
 
 TABLES = (".npz", ".csv", ".parquet")
 
@@ -52,19 +52,6 @@ def check_sources(sources: Sequence[Path]) -> None:
         raise InputError(f"{single[0]}: {what} stands for itself; name nothing else beside it")
     for folder in [] if single else sources:
         check_version(folder)
-
-
-def version_folders(sources: Sequence[Path]) -> list[Path]:
-    """Return the folders of the versions that are named, or of those in a study.
-
-    Raises:
-        InputError: a table was named, or the study has no versions.
-    """
-    if is_table(sources[0]):
-        raise InputError(f"{sources[0]}: a table holds no networks; name folders of versions")
-    if not is_study(sources[0]):
-        return list(sources)
-    return study_versions(sources[0])
 
 
 def read_sources(
@@ -103,7 +90,7 @@ def read_sources(
         return read_table(first)
     if on == "adversarial":
         return _adversarial(first)
-    found = load_versions(version_folders(sources), inputs, trust=trust)
+    found = load_versions(sources, inputs, trust=trust)
     dataset = test_images_of(list(found.values()), data, data_dir)
     return _tested(confirmed(found, dataset), dataset)
 
@@ -138,7 +125,7 @@ def _adversarial(study: Path) -> Table:
     from nversion.study.folder import StudyFolder
 
     folder = StudyFolder(study)
-    names = [path.name for path in version_folders([study])]
+    names = [path.name for path in study_versions(study)]
     known = [name for name in names if folder.outputs(name).is_file()]
     if not known:
         raise InputError(

@@ -67,7 +67,7 @@ class Scripted(nn.Module):
         buffer = io.BytesIO()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the format is old
-            torch.jit.save(self.network, buffer)  # type: ignore[no-untyped-call]
+            torch.jit.save(self.network, buffer)
         return _scripted, (buffer.getvalue(), self.training)
 
 
