@@ -7,7 +7,12 @@ from types import ModuleType
 
 from nversion.errors import MissingExtraError
 
-__all__ = ["needed"]
+__all__ = ["how_to_install", "needed"]
+
+
+def how_to_install(extra: str) -> str:
+    """Return the command that brings an extra, of an installed package and in a checkout."""
+    return f"pip install 'nversion[{extra}]', or in a checkout: pip install '.[{extra}]'"
 
 
 def needed(package: str, extra: str, what: str) -> ModuleType:
@@ -25,5 +30,5 @@ def needed(package: str, extra: str, what: str) -> ModuleType:
         return importlib.import_module(package)
     except ImportError as error:
         raise MissingExtraError(
-            f"{what} needs the package {package}: pip install 'nversion[{extra}]' ({error})"
+            f"{what} needs the package {package} ({error}); {how_to_install(extra)}"
         ) from error

@@ -25,6 +25,7 @@ import nversion
 from nversion.attacks import create
 from nversion.datasets import load_dataset
 from nversion.errors import NVersionError
+from nversion.extras import how_to_install
 from nversion.program import Program
 from nversion.program.dispatch import certify
 from nversion.workers.number import resolve_workers
@@ -105,7 +106,7 @@ def _extras() -> Iterator[Check]:
                 f"extra {extra}",
                 "absent",
                 f"{distribution} is not installed",
-                f"if you need it: pip install 'nversion[{extra}]'",
+                f"if you need it: {how_to_install(extra)}",
             )
 
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
+from nversion.arguments import typed
 from nversion.errors import InputError, NVersionError
 from nversion.naming import did_you_mean
 
@@ -314,6 +315,7 @@ def _two_logits(model: nn.Module) -> nn.Linear:
     return layer
 
 
+@typed
 def as_logits(
     model: nn.Module, outputs: Outputs = "probabilities", key: str | None = None
 ) -> nn.Module:

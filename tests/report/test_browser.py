@@ -37,7 +37,12 @@ pytestmark = [
 
 _SWITCHES = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *(
+        "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ),
     *("--hide-scrollbars", "--virtual-time-budget=2000", "--host-resolver-rules=MAP * ~NOTFOUND"),
 )
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from nversion.architectures.layers import Conv, Cost, Dense, Flatten, Layer, Shape, shape_text
 from nversion.architectures.text import LAYER_LIMIT, layer_text, read_layers, write_layers
+from nversion.arguments import typed
 from nversion.errors import ArchitectureError, InputError
 from nversion.files import write_text as write_file
 from nversion.modes import ordinary
@@ -86,6 +87,7 @@ class Architecture:
         object.__setattr__(self, "layers", layers)
 
     @classmethod
+    @typed
     def parse(cls, text: str, source: str = "<text>", name: str | None = None) -> Architecture:
         """Read an architecture from its text.
 
@@ -101,6 +103,7 @@ class Architecture:
         return cls(read_layers(text, source), name)
 
     @classmethod
+    @typed
     def load(cls, path: str | Path, name: str | None = None) -> Architecture:
         """Read an architecture from a file; it is called `name`, or like the file without suffix.
 
@@ -178,6 +181,7 @@ class Architecture:
         """
         return sum(step.cost.multiply_adds for step in self._steps(shape, classes))
 
+    @typed
     @ordinary()
     def build(self, shape: Sequence[int], classes: int, seed: int = 0) -> nn.Sequential:
         """Return a model of plain torch modules, float32 on the CPU, in training mode.

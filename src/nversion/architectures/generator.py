@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from nversion.architectures.architecture import Architecture
 from nversion.architectures.layers import Conv, Dense, Dropout, Flatten, Layer, MaxPooling
+from nversion.arguments import typed
 from nversion.errors import ArchitectureError, InputError
 from nversion.randomness import derive_seed
 
@@ -65,6 +66,7 @@ DENSE: Axes = (
 )
 
 
+@typed
 def generate(count: int, seed: int, shape: Sequence[int], classes: int = 10) -> list[Architecture]:
     """Return `count` different architectures that fit the images, called v001, v002, ...
 

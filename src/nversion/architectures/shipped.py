@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nversion.architectures.architecture import Architecture
 from nversion.architectures.generator import generate
+from nversion.arguments import typed
 from nversion.errors import ArchitectureError, InputError
 from nversion.naming import did_you_mean
 
@@ -32,6 +33,7 @@ CATALOGUE_SHAPE = (1, 28, 28)
 CATALOGUE_CLASSES = 10
 
 
+@typed
 def catalogue(
     count: int | None = None,
     shape: Sequence[int] = CATALOGUE_SHAPE,

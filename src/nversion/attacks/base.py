@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Protocol, final
 import torch
 from torch import Tensor, nn
 
+from nversion.arguments import typed
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle, against
 from nversion.attacks.verification import Demand, settled
@@ -170,6 +171,7 @@ class Attack(abc.ABC):
         return dataclasses.asdict(self)  # type: ignore[call-overload,no-any-return]
 
     @final
+    @typed
     @ordinary()
     def __call__(
         self,

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nversion.arguments import typed
 from nversion.attacks.criteria import log_odds
 from nversion.attacks.registry import create
 from nversion.ensemble import ABSTENTION, Ensemble
@@ -87,6 +88,7 @@ class Diagnosis:
         return dataclasses.asdict(self)
 
 
+@typed
 @ordinary()
 def examine(
     model: nn.Module,

@@ -32,6 +32,7 @@ from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
 from nversion.attacks.registry import create, register_prefix
 from nversion.errors import InputError, MissingExtraError
+from nversion.extras import how_to_install
 
 __all__ = ["FoolboxAttack", "foolbox_attack_class", "foolbox_names"]
 
@@ -149,7 +150,7 @@ def _foolbox() -> ModuleType:
         import foolbox
     except ImportError as error:
         raise MissingExtraError(
-            "attacks named foolbox:... need Foolbox 3; pip install 'nversion[foolbox]'"
+            f"attacks named foolbox:... need Foolbox 3; {how_to_install('foolbox')}"
         ) from error
     module: ModuleType = foolbox
     return module

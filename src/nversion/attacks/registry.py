@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from nversion.arguments import typed
 from nversion.attacks.base import Attack
 from nversion.registry import Registry
 
@@ -51,6 +52,7 @@ def names() -> list[str]:
     return ATTACKS.names()
 
 
+@typed
 def create(name: str, **options: Any) -> Attack:
     """Return the attack called `name`, with `options` in place of its defaults.
 

@@ -7,6 +7,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 
+from nversion.arguments import typed
 from nversion.certification.ball import Ball, parse_norm
 from nversion.certification.bounds.relaxation import Bounding, relax_network
 from nversion.certification.inputs import Box, check_options, read_network
@@ -29,6 +30,7 @@ from nversion.modes import ordinary
 __all__ = ["MarginBounds", "certify", "margin_bounds"]
 
 
+@typed
 @ordinary()
 def certify(
     model: nn.Module,
@@ -138,7 +140,7 @@ def _warn_of_thin_leads(
             "when the model is evaluated is more than their class leads by; evaluate the model in "
             "a higher precision, or fold large numbers that cancel into its weights",
             ThinLeadWarning,
-            stacklevel=3,
+            stacklevel=5,  # below the decorators of the public call
         )
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nversion.arguments import typed
 from nversion.certification.rounding import rounded_down
 from nversion.errors import InputError
 from nversion.models import check_images, check_labels, evaluate, frozen
@@ -85,6 +86,7 @@ def clopper_pearson_lower(successes: int, tried: int, confidence: float) -> floa
     return float(beta.ppf(1.0 - confidence, successes, tried - successes + 1))
 
 
+@typed
 @ordinary()
 def certify_smoothing(
     model: nn.Module,

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from nversion.arguments import typed
 from nversion.datasets.arrays import images_from_array
 from nversion.datasets.dataset import Split
 from nversion.errors import DatasetError, InputError
@@ -20,6 +21,7 @@ from nversion.pictures import pixels_of
 __all__ = ["as_images", "as_labels", "as_split"]
 
 
+@typed
 def as_images(images: Any) -> Tensor:
     """Return images as float32 [count, channels, height, width] in [0, 1].
 
@@ -65,6 +67,7 @@ def _one(image: Any) -> np.ndarray[Any, Any]:
     return array[0] if array.ndim == 3 and array.shape[0] == 1 else array
 
 
+@typed
 def as_labels(labels: Any, class_names: Sequence[str] = ()) -> Tensor:
     """Return labels as int64 [count].
 
@@ -102,6 +105,7 @@ def _number(name: str, class_names: Sequence[str]) -> int:
     raise InputError(f"no class is called {name!r}{did_you_mean(name, class_names)}{known}")
 
 
+@typed
 def as_split(data: Any, labels: Any = None, class_names: Sequence[str] = ()) -> Split:
     """Return images and labels together.
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from nversion.arguments import typed
 from nversion.datasets.arrays import load_npz, load_npz_to_test
 from nversion.datasets.cifar import holds_cifar, load_cifar, refuse_pickled_cifar
 from nversion.datasets.dataset import Dataset, TestImages
@@ -80,6 +81,7 @@ def is_named(name: str | Path) -> bool:
     return DATASETS.knows(split_size(str(name))[0])
 
 
+@typed
 def load_dataset(
     name_or_path: str | Path,
     root: str | Path | None = None,

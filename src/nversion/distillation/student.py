@@ -16,6 +16,7 @@ from typing import Literal
 from torch import Tensor
 
 from nversion.architectures import Architecture, student_architecture
+from nversion.arguments import typed
 from nversion.datasets import Dataset
 from nversion.distillation.teacher import teacher_labels
 from nversion.modes import ordinary
@@ -61,6 +62,7 @@ def role_seed(seed: int) -> int:
     return derive_seed(seed, "distillation")
 
 
+@typed
 @ordinary()
 def distil(
     program: Program,

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nversion.arguments import typed
 from nversion.batches import dtype_of
 from nversion.errors import ArtefactError, InputError
 from nversion.files import sha256_of_file
@@ -50,6 +51,7 @@ TOLERANCE = 1e-3
 PICKLES = (".pkl", ".pickle", ".ckpt", ".bin", ".joblib", ".npy")
 
 
+@typed
 @ordinary()
 def load_version(
     path: str | Path,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nversion.arguments import typed
 from nversion.errors import InputError
 from nversion.measures.answers import ArrayLike, Doubles, Integers, as_answers, as_array
 from nversion.measures.ensemble import NUMBERS
@@ -126,6 +127,7 @@ class Diversity:
             raise InputError("no intervals were asked for; say diversity(..., resamples=1000)")
 
 
+@typed
 def diversity(
     outputs: ArrayLike,
     labels: ArrayLike,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from nversion.arguments import typed
 from nversion.certification import certify as certify_network
 from nversion.errors import InputError
 from nversion.program.certificates.certified import certify_program
@@ -12,6 +13,7 @@ from nversion.program.model import Program
 __all__ = ["certify"]
 
 
+@typed
 def certify(
     model: nn.Module,
     images: Tensor,

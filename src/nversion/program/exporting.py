@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from nversion.arguments import typed
 from nversion.errors import InputError
 from nversion.files import write_text
 from nversion.formats.facts import ProgramFacts
@@ -71,6 +72,7 @@ class _Voting(Versions):
         return self.voter.log_probabilities(logs, shares.log())
 
 
+@typed
 def export(
     model: nn.Module | Version,
     path: str | Path,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nversion.arguments import typed
 from nversion.errors import ArtefactError, InputError
 from nversion.formats.facts import ProgramFacts
 from nversion.formats.feed import Feed
@@ -35,6 +36,7 @@ def _voting(facts: ProgramFacts, path: str | Path) -> Voting:
         raise ArtefactError(f"{path}: cannot vote as it says: {error}") from error
 
 
+@typed
 def load_program(path: str | Path, feed: Feed | str | None = None) -> Program:
     """Return the program in a file, whose versions vote as they did when it was written.
 

@@ -14,6 +14,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from nversion.arguments import typed
 from nversion.ensemble import VoteRule
 from nversion.errors import InputError, NVersionError
 from nversion.models import BATCH_SIZE, check_images, device_of, dtype_of
@@ -66,6 +67,7 @@ class Program(nn.Module):
         screened: the faults by which versions were found on probes, by place; these have no voice.
     """
 
+    @typed
     def __init__(
         self,
         models: Sequence[nn.Module],

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from nversion.arguments import typed
 from nversion.datasets import load_dataset
 from nversion.errors import ArtefactError, ConfigError, StudyError
 from nversion.files import read_object, write_json
@@ -68,6 +69,7 @@ from nversion.workers import Where, open_pool
 __all__ = ["run_study"]
 
 
+@typed
 def run_study(
     config: StudyConfig,
     folder: str | Path,

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nversion.errors import DatasetError, MissingExtraError
+from nversion.extras import how_to_install
 from nversion.naming import did_you_mean
 from nversion.reading import shortened
 from nversion.tables.table import Table, coded, unique_names
@@ -79,7 +80,7 @@ def read_parquet(path: Path) -> Table:
         from pyarrow import parquet
     except ImportError as error:
         raise MissingExtraError(
-            f"{path}: Parquet needs pyarrow; install nversion[parquet], or save the table as CSV"
+            f"{path}: Parquet needs pyarrow; save the table as CSV, or {how_to_install('parquet')}"
         ) from error
     try:
         found = parquet.read_table(path)

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from nversion.architectures import Architecture
+from nversion.arguments import typed
 from nversion.datasets import Dataset
 from nversion.datasets.shared import SharedDataset
 from nversion.device import resolve_device
@@ -50,6 +51,7 @@ def version_seed(seed: int, name: str) -> int:
     return derive_seed(seed, "version", name)
 
 
+@typed
 def train_many(
     architectures: Sequence[Architecture],
     data: Dataset,

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from nversion.arguments import typed
 from nversion.errors import ConfigError
 from nversion.naming import did_you_mean
 from nversion.objectives import Mixture, StepObjective, Term, create_objective
@@ -139,6 +140,7 @@ def recipe_names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir())
 
 
+@typed
 def load_recipe(recipe: str | Path | Recipe) -> Recipe:
     """Return the recipe of that name, or read it from a TOML file; a Recipe is given back as is.
 

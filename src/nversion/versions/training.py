@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from nversion.architectures import Architecture
+from nversion.arguments import typed
 from nversion.datasets import Dataset, Split
 from nversion.device import deterministic, recorder, resolve_device
 from nversion.errors import InputError, TrainingError
@@ -86,6 +87,7 @@ def resolve_precision(
     return "bfloat16" if fast and architecture.kind == "convolutional" else "float32"
 
 
+@typed
 @ordinary()
 def train(
     architecture: Architecture,

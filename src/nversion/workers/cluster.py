@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from nversion.errors import InputError, MissingExtraError, NVersionError, in_words
+from nversion.extras import how_to_install
 from nversion.workers.number import resolve_workers
 from nversion.workers.pool import KILLED, Pool
 from nversion.workers.task import ONE_THREAD, Task, run_task
@@ -52,8 +53,8 @@ class RayPool(Pool):
             import ray
         except ImportError:
             raise MissingExtraError(
-                "the engine ray needs Ray, which is not installed; "
-                "pip install 'nversion[ray]', or use --engine processes"
+                "the engine ray needs Ray, which is not installed; use --engine processes, or "
+                f"{how_to_install('ray')}"
             ) from None
         if address:
             _check_address(address)

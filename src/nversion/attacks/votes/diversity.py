@@ -17,6 +17,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from nversion.arguments import typed
 from nversion.attacks.ball import BALLS
 from nversion.attacks.votes.deepfool import first_slopes
 from nversion.attacks.votes.members import Members
@@ -67,6 +68,7 @@ def cosine_needed(members: int, times: float = 2.0) -> float:
     return (members / times**2 - 1.0) / (members - 1.0) if members > 1 else math.nan
 
 
+@typed
 @ordinary()
 def diversity_budget(
     program: nn.Module, images: Tensor, labels: Tensor, norm: float | str = 2

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from nversion.arguments import typed
 from nversion.attacks.ball import BALLS
 from nversion.attacks.base import AttackResult, result_of
 from nversion.attacks.votes.members import Members
@@ -64,6 +65,7 @@ class ProgramAttackResult(AttackResult):
     wrong: ProgramAttackResult | None = None
 
 
+@typed
 @ordinary()
 def attack_program(
     program: nn.Module,

@@ -29,6 +29,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nversion.arguments import typed
 from nversion.certification.ball import Ball, parse_norm
 from nversion.certification.network.faithful import refuse_additions
 from nversion.certification.rounding import rounded_down
@@ -50,6 +51,7 @@ from nversion.program.model import Program
 __all__ = ["certify_program"]
 
 
+@typed
 @ordinary()
 def certify_program(
     program: Program,

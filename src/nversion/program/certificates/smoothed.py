@@ -13,6 +13,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from nversion.arguments import typed
 from nversion.certification.smoothing import SmoothingResult, certify_smoothing
 from nversion.models import check_images, frozen
 from nversion.modes import ordinary
@@ -40,6 +41,7 @@ class _Verdicts(nn.Module):
         return nn.functional.one_hot(verdict.labels + 1, places).to(torch.float32)
 
 
+@typed
 @ordinary()
 def certify_program_smoothing(
     program: Program,
