@@ -67,7 +67,7 @@ def test_what_fits_is_passed_on(given: dict[str, Any]) -> None:
         ({"steps": True}, "steps must be a whole number, not True"),
         ({"steps": torch.zeros(2)}, "steps must be a whole number, not Tensor"),
         ({"names": "abc"}, "names must be a sequence of strings, not 'abc'"),
-        ({"names": [1]}, "names must be a sequence of strings"),
+        ({"names": ["a", 1]}, r"names\[1\] must be a string, not 1"),
         ({"kind": 1}, "kind must be a string, not 1"),
         ({"say": 1}, "say must be a function, not 1"),
     ],

@@ -58,10 +58,20 @@ def typed(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
             return function(*args, **options)
         for name, kind in kinds().items():
             if name in given and not _fits(given[name], kind):
-                raise InputError(f"{name} must be {_in_words(kind)}, not {_shown(given[name])}")
+                raise InputError(_wrong(name, given[name], kind))
         return function(*args, **options)
 
     return checked
+
+
+def _wrong(name: str, value: Any, kind: Any) -> str:
+    """Return what is wrong with an argument that does not fit, or with the first part of it."""
+    each = typing.get_args(kind)[:1]
+    if typing.get_origin(kind) is collections.abc.Sequence and isinstance(value, list | tuple):
+        for place, item in enumerate(value):
+            if not _fits(item, each[0]):
+                return _wrong(f"{name}[{place}]", item, each[0])
+    return f"{name} must be {_in_words(kind)}, not {_shown(value)}"
 
 
 def _fits(value: Any, kind: Any) -> bool:
