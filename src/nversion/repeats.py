@@ -91,6 +91,14 @@ class _Draws(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
         super().__init__()  # type: ignore[no-untyped-call]
         self.found: list[_Draw] = []
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Do without torch's compiler: to be told to pass over this, it would have to be imported.
+
+        That takes most of a second, at the first attack in a process.
+        """
+        return False
+
     def __torch_dispatch__(
         self,
         func: Callable[..., Any],
