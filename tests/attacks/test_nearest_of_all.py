@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nversion.attacks import create
-from nversion.attacks.nearest_of_all import PARTS, NearestOfAll
+from nversion.attacks.nearest_of_all import FEW_PASSES, LONG, SHORT, NearestOfAll
 from nversion.errors import InputError
 from nversion.norms import NORMS
 from nversion.program import Program
@@ -20,17 +20,19 @@ if TYPE_CHECKING:
 COUNT = 6
 
 
-def test_every_norm_has_parts_that_make_it_small() -> None:
-    assert tuple(PARTS) == NORMS
-    for norm, parts in PARTS.items():
-        attacks = NearestOfAll(norm=norm).parts()
-        assert [attack.name for attack in attacks] == [part.name for part in parts]
+@pytest.mark.parametrize("passes", [600, FEW_PASSES, FEW_PASSES + 1, 2000])
+def test_every_norm_has_parts_that_make_it_small(passes: int) -> None:
+    plans = SHORT if passes <= FEW_PASSES else LONG
+    assert tuple(plans) == NORMS
+    for norm, plan in plans.items():
+        attacks = NearestOfAll(norm=norm, passes=passes).parts()
+        assert [attack.name for attack in attacks] == [part.name for part in plan.parts]
         assert all(attack.norm == norm for attack in attacks)
-        assert sum(part.share for part in parts) <= 1.0 + 1e-9
+        assert sum(part.share for part in plan.parts) <= 1.0 + 1e-9
 
 
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("passes", [200, 450, 2000])
+@pytest.mark.parametrize("passes", [200, 450, 600, 2000])
 def test_the_budget_holds_for_the_mean_image(norm: str, passes: int, dense: Victim) -> None:
     images, labels = dense.images[:COUNT], dense.labels[:COUNT]
     result = create("nearest", norm=norm, passes=passes)(dense.model, images, labels)

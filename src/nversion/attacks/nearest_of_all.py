@@ -3,9 +3,11 @@
 Which attack comes nearest differs from image to image, since each ends in a minimum of its own; so
 the nearest of several is what an attack is judged by (Cinà et al., "AttackBench: evaluating
 gradient-based attacks for adversarial examples", AAAI 2025). For
-each norm there is a list of attacks that fail in different ways (:data:`PARTS`), each with a share
-of the passes that may be spent on an image. All are run; the nearest point that any has met is
-improved on once more (:mod:`nversion.attacks.polish`), and returned.
+each norm there is a list of attacks that fail in different ways (:data:`LONG`, and :data:`SHORT`
+for few passes), each with a share of the passes that may be spent on an image. All are run; in L0
+what each has found is improved on by exchanging pixels (:mod:`nversion.attacks.exchange`). The
+nearest point that any has met is improved on once more (:mod:`nversion.attacks.polish`), and
+returned.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import torch
 from torch import Tensor
 
 from nversion.attacks.base import Attack, check_count
+from nversion.attacks.exchange import Exchange, exchange
 from nversion.attacks.goal import Goal
 from nversion.attacks.noise import Noise
 from nversion.attacks.oracle import Oracle
@@ -28,20 +31,19 @@ from nversion.attacks.rivals import try_all_classes
 from nversion.attacks.slp import SuccessiveLinearProgramming
 from nversion.norms import norm_name
 
-__all__ = ["LEAST_PASSES", "PARTS", "NearestOfAll", "Part"]
+__all__ = ["FEW_PASSES", "LEAST_PASSES", "LONG", "SHORT", "NearestOfAll", "Part", "Plan"]
 
 LEAST_PASSES = 200
 """Fewer are not enough for the first points and a few linear models."""
 
+FEW_PASSES = 1000
+"""Up to so many, shorter attacks from fewer classes are run (:data:`SHORT`)."""
+
 CLASSES = 9
 """Classes towards which first points are tried."""
 
-FIRST_STEPS, LAST_STEPS = 60, 20
-"""Linear models solved at the most from the nearest first point, and from the nearest of all."""
-
-FIRST_COST, LAST_COST = 110, 80
-"""Passes that an image may take for the first points and what is not counted by steps; and for
-the last steps altogether."""
+FIRST_COST, LAST_COST = 110, 40
+"""Passes that an image may take for the first points, and for the last steps beside these."""
 
 FURTHER = 1.0 + 2.0**-10
 """Points whose margin is too thin for a success are tried again so much further out."""
@@ -75,31 +77,73 @@ class Part:
         return create(self.name, **self.options, **{self.counted: number}) if number > 0 else None
 
 
-PARTS: dict[str, tuple[Part, ...]] = {
-    "l0": (
-        Part("slp", {"norm": "l0", "refinements": 20}, share=0.6, each=18, beside=150, enough=40),
-        Part("sigma-zero", {}, share=0.4, beside=110, enough=300),
-    ),
-    "l1": (
-        Part("slp", {"norm": "l1", "refinements": 20}, share=0.6, each=18, enough=40),
-        Part("alma", {"norm": "l1"}, share=0.4, enough=300),
-    ),
-    "l2": (
-        Part("slp", {"norm": "l2", "refinements": 20}, share=0.6, each=18, enough=40),
-        Part("alma", {"norm": "l2"}, share=0.4, enough=300),
-    ),
-    "linf": (
-        Part("slp", {"norm": "linf", "refinements": 20}, share=0.7, each=18, enough=50),
-        Part(
-            *("fab", {"norm": "linf", "targets": 3}),
-            share=0.3,
-            each=9.0,
-            beside=15,
-            enough=45,
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is done in a norm.
+
+    Attributes:
+        parts: the attacks that are run, in this order.
+        first: linear models solved at the most from the nearest first point.
+        last: and from the nearest of all.
+        exchanged: the search for fewer pixels after each attack, in L0.
+    """
+
+    parts: tuple[Part, ...]
+    first: int = 60
+    last: int = 20
+    exchanged: Exchange | None = None
+
+    def left(self, passes: int) -> int:
+        """Return how many passes of a budget are left for the attacks."""
+        return passes - 2 * self.first - FIRST_COST - 2 * self.last - LAST_COST
+
+
+def _slp(norm: str, share: float, **settings: Any) -> Part:
+    """Return the part that slp from all classes takes."""
+    return Part("slp", {"norm": norm, "refinements": 20}, share, each=18, **settings)
+
+
+def _few_slp(norm: str, share: float, **settings: Any) -> Part:
+    """Return the part that slp from three classes takes."""
+    options = {"norm": norm, "refinements": 10, "classes": 3}
+    return Part("slp", options, share, each=6, enough=15, **settings)
+
+
+def _alma(norm: str, share: float) -> Part:
+    return Part("alma", {"norm": norm}, share, enough=300)
+
+
+def _fab(share: float) -> Part:
+    return Part("fab", {"norm": "linf", "targets": 3}, share, each=9.0, beside=15, enough=45)
+
+
+LONG = {
+    "l0": Plan(
+        (
+            _slp("l0", 0.6, beside=250, enough=35),
+            Part("sigma-zero", {}, 0.4, beside=160, enough=230),
         ),
+        exchanged=Exchange(),
     ),
+    "l1": Plan((_slp("l1", 0.6, enough=40), _alma("l1", 0.4))),
+    "l2": Plan((_slp("l2", 0.6, enough=40), _alma("l2", 0.4))),
+    "linf": Plan((_slp("linf", 0.7, enough=50), _fab(0.3))),
 }
-"""For each norm, the attacks that are run, in this order."""
+"""What is done in each norm."""
+
+SHORT = {
+    "l0": Plan(
+        (
+            _few_slp("l0", 0.4, beside=100),
+            Part("sigma-zero", {"refinements": 10}, 0.6, beside=100),
+        ),
+        *(5, 5, Exchange()),
+    ),
+    "l1": Plan((_few_slp("l1", 0.4, beside=50), _alma("l1", 0.6)), 10, 10),
+    "l2": Plan((_few_slp("l2", 0.4, beside=50), _alma("l2", 0.6)), 10, 10),
+    "linf": Plan((_few_slp("linf", 0.6, beside=50), _fab(0.4)), 10, 10),
+}
+"""What is done with at most :data:`FEW_PASSES`."""
 
 
 @register
@@ -123,22 +167,32 @@ class NearestOfAll(Attack):
         object.__setattr__(self, "norm", norm_name(self.norm))
         check_count("passes", self.passes, low=LEAST_PASSES)
 
+    @property
+    def plan(self) -> Plan:
+        """What is done within the budget."""
+        return (SHORT if self.passes <= FEW_PASSES else LONG)[self.norm]
+
     def parts(self) -> tuple[Attack, ...]:
-        """Return the attacks that are run, in order."""
-        left = self.passes - 2 * FIRST_STEPS - FIRST_COST - LAST_COST
-        made = [part.within(left) for part in PARTS[self.norm]]
-        return tuple(attack for attack in made if attack is not None)
+        """Return the attacks that are run, in order: all of the plan, or none with few passes."""
+        left = self.plan.left(self.passes)
+        made = [part.within(left) for part in self.plan.parts]
+        attacks = tuple(attack for attack in made if attack is not None)
+        return attacks if len(attacks) == len(made) else ()
 
     def propose(self, oracle: Oracle, images: Tensor, labels: Tensor, noise: Noise) -> Tensor:
         """Return the nearest adversarial image found; the original where none was."""
         goal, record = Goal(oracle, images, labels), Record(images, self.norm)
+        plan, attacks = self.plan, self.parts()
         try_all_classes(goal, record, CLASSES)
-        polish(goal, record, min(FIRST_STEPS, (self.passes - FIRST_COST) // 2))
-        attacks = self.parts()
+        polish(goal, record, plan.first if attacks else min(60, (self.passes - FIRST_COST) // 2))
         for attack in attacks:
-            _take_over(goal, record, attack.propose(oracle, images, labels, noise))
+            own = Record(images, self.norm)
+            _take_over(goal, own, attack.propose(oracle, images, labels, noise))
+            if plan.exchanged is not None:
+                exchange(goal, own, plan.exchanged)
+            record.join(own)
         if attacks:
-            polish(goal, record, LAST_STEPS)
+            polish(goal, record, plan.last)
         else:
             missed = record.sizes.isinf().nonzero().squeeze(1)
             if len(missed) > 0:

@@ -16,7 +16,7 @@ from nversion.attacks.ball import sums
 from nversion.attacks.goal import Goal
 from nversion.attacks.record import Record
 
-__all__ = ["choose_anew", "fewest_pixels", "prune"]
+__all__ = ["choose_anew", "ends_of", "fewest_pixels", "prune"]
 
 MEMORY = 0.7
 """Weight of the mean of the earlier linearisations against the newest."""
@@ -64,7 +64,7 @@ def fewest_pixels(originals: Tensor, normals: Tensor, wanted: Tensor) -> Tensor:
         normals: like `originals`.
         wanted: float32 [count].
     """
-    ends = _ends(originals, normals)
+    ends = ends_of(originals, normals)
     gains, order = (ends * normals).sum(dim=1).flatten(1).sort(dim=1, descending=True, stable=True)
     before = gains.cumsum(dim=1) - gains
     share = ((wanted[:, None] - before) / gains.clamp(min=TINY)).clamp(0.0, 1.0)
@@ -86,7 +86,7 @@ def prune(goal: Goal, record: Record, rounds: int) -> None:
         originals, points = record.originals[rows], record.points[rows]
         changed = (points != originals).any(dim=1).flatten(1)
         _, normals = goal.slope(points, rows)
-        ends = torch.where(normals == 0, points - originals, _ends(originals, normals))
+        ends = torch.where(normals == 0, points - originals, ends_of(originals, normals))
         gains = (ends * normals).sum(dim=1).flatten(1)
         order = torch.where(changed, gains, torch.inf).sort(dim=1, stable=True).indices
         places = torch.arange(order.shape[1], device=order.device).expand_as(order)
@@ -103,7 +103,7 @@ def prune(goal: Goal, record: Record, rounds: int) -> None:
         rows = rows[record.sizes[rows] < before]
 
 
-def _ends(originals: Tensor, normals: Tensor) -> Tensor:
+def ends_of(originals: Tensor, normals: Tensor) -> Tensor:
     """Return the changes that bring most in the box; none where the normal is zero."""
     ends = torch.where(normals > 0, 1.0 - originals, -originals)
     return torch.where(normals == 0, 0.0, ends)

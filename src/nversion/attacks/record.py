@@ -65,6 +65,11 @@ class Record:
             self._lengths[chosen] = lengths[better]
         return better
 
+    def join(self, other: Record) -> None:
+        """Take over the nearer points of a record of the same images."""
+        rows = other.found()
+        self.keep(rows, other.points[rows], torch.ones_like(rows, dtype=torch.bool))
+
     def found(self) -> Tensor:
         """Return the rows, int64, that have an adversarial point."""
         return self.sizes.isfinite().nonzero().squeeze(1)
