@@ -1,6 +1,7 @@
 """What objectives cost, and what the recipes that come with the package give, on MNIST.
 
     python benchmarks/objectives.py cost --data-dir data
+    python benchmarks/objectives.py cost --data-dir data --names interval,interval:share=0.5
     python benchmarks/objectives.py recipes --data-dir data --out /tmp/recipes.json
 
 Costs are processor seconds of the training loop on one thread, as multiples of the plain step's in
@@ -44,7 +45,9 @@ def main() -> None:
     parser.add_argument("--data-dir", required=True)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--images", type=int, default=200)
-    parser.add_argument("--names", default="", help="objectives or recipes, by commas")
+    parser.add_argument(
+        "--names", default="", help="objectives (with :option=number) or recipes, by commas"
+    )
     parser.add_argument("--architecture", type=Path, help="of the recipes' networks: a text file")
     parser.add_argument("--epochs", type=int, default=0, help="in place of each recipe's own")
     parser.add_argument("--out", type=Path, default=None)
@@ -81,7 +84,9 @@ def costs(data: nv.Dataset, names: list[str], rounds: int) -> None:
         plain = create_objective("cross-entropy")
         print("| objective | times plain |\n| --- | ---: |")
         for name in names:
-            objective = create_objective(name)
+            called, *options = name.split(":")
+            pairs = (option.partition("=") for option in options)
+            objective = create_objective(called, **{key: float(text) for key, _, text in pairs})
             ratios = []
             for _ in range(rounds):
                 ratios.append(_seconds(network, objective, batch) / _seconds(network, plain, batch))

@@ -20,8 +20,9 @@ from nversion.objectives import (
     describe_objectives,
     objective_names,
 )
+from nversion.objectives.boxes import Box, boxes, interval_leads
 from nversion.objectives.crown import crown_leads
-from nversion.objectives.intervals import Box, interval_leads, worst_loss
+from nversion.objectives.intervals import worst_loss
 from nversion.objectives.lipschitz import lipschitz_constants
 from nversion.objectives.perturbations import Ball, climbed
 from nversion.versions import Recipe, load_recipe
@@ -175,6 +176,37 @@ def test_a_rectified_box_has_the_gradient_of_its_ends(centred: bool) -> None:
             torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize("layer", [nn.MaxPool2d(2), nn.MaxPool2d(3, stride=2, padding=1)])
+def test_a_pooled_box_has_the_gradient_of_its_ends(layer: nn.MaxPool2d) -> None:
+    draws = torch.Generator().manual_seed(0)
+    images = torch.rand(3, 1, 8, 8, generator=draws)
+    convolution = nn.Conv2d(1, 4, 3).requires_grad_(False)
+    last = nn.Linear(4, 10)
+    batch = Batch(convolution, images, images[:, 0, 0, 0].long(), torch.zeros(3).long(), draws)
+    pooled = boxes("interval", batch, [convolution, layer, last], 0.1)[-1]
+    around = boxes("interval", batch, [convolution, layer, last], 0.1)[1]
+    given = tuple(one.double().requires_grad_() for one in around.around())
+    box = Box(*given, centred=True)
+    ends = (layer(box.lower), layer(box.upper))
+    torch.testing.assert_close(pooled.lower, ends[0].float())
+    torch.testing.assert_close(pooled.upper, ends[1].float())
+    found = box.pooled(layer)
+    weights = torch.rand(2, *ends[0].shape, generator=draws, dtype=torch.float64)
+    ours = torch.autograd.grad((found.lower * weights[0] + found.upper * weights[1]).sum(), given)
+    theirs = torch.autograd.grad((ends[0] * weights[0] + ends[1] * weights[1]).sum(), given)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_bounds_may_be_taken_of_a_share_of_the_images(make_batch: MakeBatch) -> None:
+    batch = make_batch(PLAIN, count=10, progress=1.0)
+    found = create_objective("interval", share=0.45, clean=0.25).step(batch)
+    part = make_batch(PLAIN, count=4)
+    plain = F.cross_entropy(batch.logits(), batch.labels)
+    worst = worst_loss(interval_leads("interval", part, 0.3))
+    torch.testing.assert_close(found, 0.25 * plain + 0.75 * worst)
+
+
 def test_lipschitz_constants_are_those_of_the_matrices(make_batch: MakeBatch) -> None:
     batch = make_batch("conv, 3, relu\nflatten\ndense, 8, relu", count=2)
     found = lipschitz_constants("lmt", batch, 200)
@@ -205,6 +237,7 @@ def test_what_an_objective_cannot_bound_is_named(make_batch: MakeBatch) -> None:
         ("adversarial", {"radius": -1.0}, "radius must be"),
         ("trades", {"steps": 0}, "steps must be"),
         ("interval", {"clean": 2.0}, "must be in"),
+        ("interval", {"share": 0.0}, "share must be in"),
         ("temperature", {"temperature": 0.0}, "temperature must be"),
         ("ard", {"alpha": 2.0}, "alpha must be"),
         ("lmt", {"radius": float("nan")}, "radius must be"),

@@ -21,17 +21,8 @@ from torch import Tensor, nn
 from torch.nn.grad import conv2d_input
 
 from nversion.objectives.base import Batch, StepObjective
-from nversion.objectives.intervals import (
-    Box,
-    begun,
-    beside_plain,
-    box_leads,
-    boxes,
-    check_schedule,
-    lead_rows,
-    without_own,
-    worst_loss,
-)
+from nversion.objectives.boxes import Box, box_leads, boxes, lead_rows, without_own
+from nversion.objectives.intervals import begun, beside_plain, check_schedule, worst_loss
 from nversion.objectives.layers import layers, moved_back, moves
 
 __all__ = ["CrownInterval", "crown_leads"]

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from nversion.errors import InputError
 from nversion.objectives.base import Batch, StepObjective
-from nversion.objectives.intervals import begun, boxes, check_schedule
+from nversion.objectives.boxes import boxes
+from nversion.objectives.intervals import begun, check_schedule
 from nversion.objectives.layers import layers
 
 __all__ = ["JacobianPenalty", "ReluStability"]
