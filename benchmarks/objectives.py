@@ -2,6 +2,7 @@
 
     python benchmarks/objectives.py cost --data-dir data
     python benchmarks/objectives.py cost --data-dir data --names interval,interval:share=0.5
+    python benchmarks/objectives.py shares --epochs 40
     python benchmarks/objectives.py recipes --data-dir data --out /tmp/recipes.json
 
 Costs are processor seconds of the training loop on one thread, as multiples of the plain step's in
@@ -25,6 +26,7 @@ from torch import nn
 
 import nversion as nv
 from nversion.objectives import Batch, create_objective, objective_names
+from nversion.objectives.boxes import interval_leads
 from nversion.versions import load_recipe
 from nversion.versions.arrangement import arranged
 
@@ -41,8 +43,8 @@ RECIPES = ("fast", "robust-l2", "robust-linf", "certified-l2", "certified-linf")
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("cost", "recipes"))
-    parser.add_argument("--data-dir", required=True)
+    parser.add_argument("what", choices=("cost", "recipes", "shares"))
+    parser.add_argument("--data-dir")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument(
@@ -53,6 +55,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
     torch.set_num_threads(1)
+    if given.what == "shares":
+        shares(given.epochs or 40)
+        return
     data = nv.load_dataset("mnist", root=given.data_dir)
     names = [name for name in given.names.split(",") if name]
     if given.what == "cost":
@@ -91,6 +96,31 @@ def costs(data: nv.Dataset, names: list[str], rounds: int) -> None:
             for _ in range(rounds):
                 ratios.append(_seconds(network, objective, batch) / _seconds(network, plain, batch))
             print(f"| {name} | {statistics.median(ratios[2:]):.2f} |", flush=True)
+
+
+def shares(epochs: int, networks: int = 5) -> None:
+    """Print what interval bounds of all and of half of a batch's images prove, on digits."""
+    data = nv.load_dataset("digits")
+    architecture = nv.Architecture.parse("conv, 8, relu\nmaxpooling\nflatten\ndense, 32, relu")
+    images, labels = data.test.images, data.test.labels
+    recipe = load_recipe("certified-linf").model_copy(update={"epochs": epochs, "batch_size": 64})
+    options = {"radius": 0.15, "ramp": 0.7, "start": 0.05, "clean": 0.5}
+    for share in (1.0, 0.5):
+        rows = []
+        for seed in range(networks):
+            chosen = recipe.with_objective("interval", **options, share=share)
+            started = time.process_time()
+            version = nv.train(architecture, data, chosen, seed=seed, precision="float32")
+            seconds = time.process_time() - started
+            batch = Batch(version.model, images, labels, labels, torch.Generator())
+            with torch.no_grad():
+                proved = [
+                    float((interval_leads("", batch, radius).amin(dim=1) > 0).double().mean())
+                    for radius in (0.05, 0.1, 0.15)
+                ]
+            rows.append([version.record.test_accuracy, *proved, seconds])
+        means = [statistics.mean(column) for column in zip(*rows, strict=True)]
+        print(share, " ".join(f"{value:.4f}" for value in means), flush=True)
 
 
 def _seconds(network: nn.Module, objective: Any, batch: Batch) -> float:
