@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -13,8 +14,17 @@ import pytest
 from pydantic import ValidationError
 
 from nversion.errors import ArtefactError
+from nversion.replication.contrasts import Contrast, Mean
+from nversion.replication.costs import Cost
 from nversion.study import Results, make_config, run_study
-from nversion.study.sections import Program, RadiiSummary
+from nversion.study.sections import (
+    NetworkCost,
+    Program,
+    RadiiSummary,
+    ReplicatedContrast,
+    ReplicatedMean,
+    Section,
+)
 from nversion.study.sections.reference import page, schema
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +43,16 @@ def test_the_published_form_is_that_of_the_sections() -> None:
     reference = ROOT / "docs" / "reference"
     assert (reference / "results.md").read_text("utf-8") == page()
     assert json.loads((reference / "results.schema.json").read_text("utf-8")) == schema()
+
+
+@pytest.mark.parametrize(
+    ("section", "value"),
+    [(ReplicatedContrast, Contrast), (ReplicatedMean, Mean), (NetworkCost, Cost)],
+)
+def test_a_replication_is_read_with_all_that_is_written(
+    section: type[Section], value: type[Any]
+) -> None:
+    assert list(section.model_fields) == [field.name for field in dataclasses.fields(value)]
 
 
 def test_every_key_is_described() -> None:

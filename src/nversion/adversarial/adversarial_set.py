@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nversion.adversarial.tensor_record import check_columns, incomplete, read_record
+from nversion.adversarial.tensor_record import check_columns, made_of, read_record
 from nversion.errors import ArtefactError, InputError
 from nversion.files import (
     digest_of,
@@ -192,10 +192,7 @@ class AdversarialSet:
         path = folder / IMAGES_FILE
         fields = read_record(path, KIND, _Header, WHAT, beside=["provenance"])
         provenance = fields.pop("provenance")
-        try:
-            loaded = cls(**fields)
-        except (TypeError, InputError) as error:
-            raise ArtefactError(f"{path}: not {incomplete(WHAT)} ({error})") from error
+        loaded = made_of(fields, cls, path, WHAT)
         table = folder / PROVENANCE_FILE
         if not table.is_file():
             raise ArtefactError(f"{table}: no such file; build the adversarial set again")

@@ -22,8 +22,8 @@ from torch import Tensor
 from nversion.adversarial.changes import strongest_change
 from nversion.adversarial.runs import AttackRun
 from nversion.adversarial.summary import AttackSummary
-from nversion.adversarial.tensor_record import check_columns, incomplete, read_record, write_record
-from nversion.errors import ArtefactError, InputError
+from nversion.adversarial.tensor_record import check_columns, made_of, read_record, write_record
+from nversion.errors import InputError
 from nversion.models import check_images
 from nversion.reading import check_name
 
@@ -167,11 +167,7 @@ class AttackExample:
         Raises:
             ArtefactError: the file is missing, damaged, or not an example.
         """
-        fields = read_record(path, KIND, _Header, WHAT)
-        try:
-            return cls(**fields)
-        except (TypeError, InputError) as error:
-            raise ArtefactError(f"{path}: not {incomplete(WHAT)} ({error})") from error
+        return made_of(read_record(path, KIND, _Header, WHAT), cls, path, WHAT)
 
     def to_json(self, table: Sequence[AttackSummary]) -> dict[str, Any]:
         """Return the example as in ``results.json``, images as PNG files in base64.

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from nversion.adversarial.similarity import structural_similarity
-from nversion.adversarial.tensor_record import check_columns, incomplete, read_record, write_record
+from nversion.adversarial.tensor_record import check_columns, made_of, read_record, write_record
 from nversion.attacks import Attack, AttackResult
-from nversion.errors import ArtefactError, InputError
+from nversion.errors import InputError
 from nversion.models import check_images
 from nversion.randomness import generator
 from nversion.reading import check_name
@@ -209,11 +209,7 @@ class AttackRun:
         Raises:
             ArtefactError: the file is missing, damaged, or not a run.
         """
-        fields = read_record(path, KIND, _Header, WHAT)
-        try:
-            return cls(**fields)
-        except (TypeError, InputError) as error:
-            raise ArtefactError(f"{path}: not {incomplete(WHAT)} ({error})") from error
+        return made_of(read_record(path, KIND, _Header, WHAT), cls, path, WHAT)
 
     def _facts(self) -> dict[str, Any]:
         return {

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,7 +14,9 @@ from nversion.errors import ArtefactError, InputError
 from nversion.files import digest_of, read_tensors, write_tensors
 from nversion.reading import checked, printable
 
-__all__ = ["check_columns", "incomplete", "read_record", "write_record"]
+__all__ = ["check_columns", "made_of", "read_record", "write_record"]
+
+T = TypeVar("T")
 
 
 def check_columns(
@@ -75,13 +77,31 @@ def read_record(
     if facts.get("kind") != kind:
         found = printable(str(facts.get("kind") or "unknown"))
         raise ArtefactError(f"{path}: not {what}, but {found}")
-    told = checked(header, metadata, f"{path}: not {incomplete(what)}")
+    told = checked(header, metadata, f"{path}: not {_complete(what)}")
     if digest_of(facts, tensors) != metadata.get("digest"):
         raise ArtefactError(f"{path}: the content does not match its digest; make it again")
     names = [field.name for field in dataclasses.fields(header)]
     return {name: getattr(told, name) for name in names if name not in ("kind", "digest")} | tensors
 
 
-def incomplete(what: str) -> str:
+def made_of(fields: Mapping[str, Any], make: Callable[..., T], path: Path, what: str) -> T:
+    """Return what a record's facts and tensors make.
+
+    Args:
+        fields: that :func:`read_record` read.
+        make: the class of the record.
+        path: the file, for messages.
+        what: it is, with its article, for messages.
+
+    Raises:
+        ArtefactError: they are not all that it takes, or do not fit together.
+    """
+    try:
+        return make(**fields)
+    except (TypeError, InputError) as error:
+        raise ArtefactError(f"{path}: not {_complete(what)} ({error})") from error
+
+
+def _complete(what: str) -> str:
     """Return what a damaged record is not: "an attack run" becomes "a complete attack run"."""
     return f"a complete {what.partition(' ')[2]}"
