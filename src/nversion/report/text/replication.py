@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nversion.evaluation.clustered import RESAMPLES
 from nversion.replication.arms import BASELINE, CONTROL, ONE, SMOOTHED, VOTE
 from nversion.replication.contrasts import ROWS, SHARES
 from nversion.replication.questions import ADDED
@@ -129,15 +130,18 @@ def contrast_table(results: Results) -> Table | None:
         Column("Arms", numeric=False),
         Column("Row", numeric=False),
         Column("Difference"),
-        Column("First is above"),
+        Column("P(first > second)"),
         Column("Effect"),
         Column("p, Holm"),
         Column("Verdict", numeric=False),
     ]
     notes = [
-        "Differences of shares are in percentage points. Effect is the mean difference over its "
-        "standard deviation. p-values are of a sign-flip permutation test within pairs, corrected "
-        "by Holm over the rows of the same two arms; the verdict is at 5\u202f%."
+        "Differences of shares are in percentage points, with 95\u202f% BCa intervals. P(first > "
+        "second) is the share of pairs in which the first is above, ties counting half, with its "
+        "95\u202f% Wilson interval. Effect is the mean difference over its standard deviation. "
+        "p-values are of a sign-flip permutation test within pairs, of all flips or of "
+        f"{RESAMPLES:,} drawn ones, corrected by Holm over the rows of the same two arms; the "
+        "verdict is at 5\u202f%, and a level one shows no difference, not that there is none."
     ]
     body = [_test(item) for item in found.contrasts]
     return Table("", "Pairs of networks, tested", columns, body, notes)
