@@ -73,7 +73,7 @@ def test_the_pixel_that_is_enough_alone_is_found() -> None:
         assert record.sizes.tolist() == [4.0]
         exchange(goal, record, Exchange())
     assert record.sizes.tolist() == [1.0]
-    assert record.points[0, :, 1, 1].tolist() == [1.0, 1.0]
+    assert record.points[0, :, 1, 1].tolist() == [1.0, 0.0]
 
 
 def test_images_without_an_error_are_left_alone(dense: Victim) -> None:

@@ -134,8 +134,8 @@ LONG = {
 SHORT = {
     "l0": Plan(
         (
-            _few_slp("l0", 0.4, beside=100),
-            Part("sigma-zero", {"refinements": 10}, 0.6, beside=100),
+            _few_slp("l0", 0.4, beside=115),
+            Part("sigma-zero", {"refinements": 10}, 0.6, beside=115),
         ),
         *(5, 5, Exchange()),
     ),
