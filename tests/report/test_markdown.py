@@ -41,7 +41,7 @@ def test_tables_have_the_same_number_of_cells_in_every_row(
 ) -> None:
     text = published[1].read_text(encoding="utf-8")
     tables = re.findall(r"(?:^\|.*\|\n)+", text, flags=re.MULTILINE)
-    assert len(tables) == 9
+    assert len(tables) == 10
     for table in tables:
         widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
         assert len(widths) == 1
