@@ -141,7 +141,8 @@ SHORT = {
     ),
     "l1": Plan((_few_slp("l1", 0.4, beside=50), _alma("l1", 0.6)), 10, 10),
     "l2": Plan((_few_slp("l2", 0.4, beside=50), _alma("l2", 0.6)), 10, 10),
-    "linf": Plan((_few_slp("linf", 0.6, beside=50), _fab(0.4)), 10, 10),
+    # All classes with few steps are nearer there than three with more.
+    "linf": LONG["linf"],
 }
 """What is done with at most :data:`FEW_PASSES`."""
 
