@@ -92,7 +92,6 @@ def public() -> Iterator[tuple[str, Callable[..., Any]]]:
         yield f"{more.__module__}.{more.__name__}", more
     yield "nv.attacks.create", attacks.create
     yield "Attack", attacks.create("gradient").__call__
-    yield "Program", nv.Program
     yield "Architecture.parse", nv.Architecture.parse
     yield "Architecture.load", nv.Architecture.load
     yield "Architecture.build", nv.Architecture.parse("flatten\ndense, 4, relu").build
@@ -107,7 +106,7 @@ GOOD: dict[Any, Any] = {nn.Module: MODEL, Tensor: IMAGES, str: "", Path: Path(),
 @pytest.mark.parametrize("name", CALLS)
 def test_a_public_call_names_every_argument_of_a_wrong_type(name: str) -> None:
     function = CALLS[name]
-    kinds = typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
+    kinds = typing.get_type_hints(function)
     options = [
         one
         for one in inspect.signature(function).parameters.values()
@@ -140,6 +139,13 @@ def _any_of(kind: Any) -> Any:
     made = object.__new__(kind)
     assert isinstance(made, kind)
     return made
+
+
+def test_a_program_says_what_its_parts_must_be() -> None:
+    with pytest.raises(InputError, match=r"^models must be a sequence of torch.nn.Module, not int"):
+        nv.Program(3)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="^a voter is called by its name, a string, not list"):
+        nv.Program([MODEL], voter=[])  # type: ignore[arg-type]
 
 
 def test_a_box_that_is_no_range_is_still_refused() -> None:

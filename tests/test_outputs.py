@@ -127,7 +127,7 @@ def test_what_is_declared_wrongly_is_refused() -> None:
         evaluate(nv.as_logits(network()).eval(), IMAGES)
     with pytest.raises(InputError, match="probabilities"):
         nv.as_logits(network(), outputs="percent")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="Module, not str"):
+    with pytest.raises(InputError, match="Module, not 'model'"):
         nv.as_logits("model")  # type: ignore[arg-type]
 
 

@@ -123,6 +123,10 @@ class Registry(Generic[T]):
         Raises:
             InputError: there is none, or the plugin that has it cannot be loaded.
         """
+        if not isinstance(name, str):
+            raise self._error(
+                f"{self._a_kind()} is called by its name, a string, not {type(name).__name__}"
+            )
         if name in self._own:
             self._import_own(name)
         if name not in self._makers:

@@ -8,13 +8,12 @@ gradients through all versions at once, everything that attacks one network atta
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
-from nversion.arguments import typed
 from nversion.ensemble import VoteRule
 from nversion.errors import InputError, NVersionError
 from nversion.models import BATCH_SIZE, check_images, device_of, dtype_of
@@ -67,7 +66,6 @@ class Program(nn.Module):
         screened: the faults by which versions were found on probes, by place; these have no voice.
     """
 
-    @typed
     def __init__(
         self,
         models: Sequence[nn.Module],
@@ -78,6 +76,10 @@ class Program(nn.Module):
         isolate: Isolation | str | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(models, Iterable):
+            raise InputError(
+                f"models must be a sequence of torch.nn.Module, not {type(models).__name__}"
+            )
         members = list(models)
         if not 1 <= len(members) <= MOST_VERSIONS:
             raise InputError(f"a program needs 1 to {MOST_VERSIONS} models, not {len(members)}")
