@@ -144,7 +144,7 @@ def _any_of(kind: Any) -> Any:
 def test_a_program_says_what_its_parts_must_be() -> None:
     with pytest.raises(InputError, match=r"^models must be a sequence of torch.nn.Module, not int"):
         nv.Program(3)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="^a voter is called by its name, a string, not list"):
+    with pytest.raises(InputError, match=r"^a voter is called by its name, a string, not list"):
         nv.Program([MODEL], voter=[])  # type: ignore[arg-type]
 
 
