@@ -141,7 +141,8 @@ class Methods:
         else:
             found += [self._first_walk("log-mean-softmax")]
             found += [Method("vote-deepfool", self._deepfool)]
-            found += [self._descent("kth-margin"), Method("arc", self._arc)]
+            found += [self._descent("kth-margin"), self._afresh("mean-loss")]
+            found += [self._afresh("hinge"), Method("arc", self._arc), self._afresh("reweighted")]
             found += [self._house(one, mean) for one in house for mean in means]
         found += [self._descent(name) for name in ("reweighted", "mean-loss", "hinge")]
         if smooth and search.members.count > 1:
@@ -241,6 +242,31 @@ class Methods:
             self._improve(rows, before)
 
         return Method(name, run)
+
+    def _afresh(self, name: str) -> Method:
+        """Return a descent that knows of no point yet, and is improved for itself.
+
+        What a vote that is counted is nearest to depends on which members fall, so that steps from
+        the nearest point known do not leave its kind: another kind is followed to its end first.
+        """
+
+        def run(rows: Tensor) -> None:
+            search, own = self.search, Methods(self._empty(), self.verdict, self.seed, self.budget)
+            own._first, own._goals, own._reach = self._first, self._goals, self._reach
+            own.search.begin(name)
+            descend(own.search, rows, own._objective(name), DESCENT, verdict=self.verdict)
+            fell = rows[own.search.distances(self.verdict)[rows].isfinite()]
+            if len(fell):
+                own._walk(fell, SHORT_WALK, again=True)
+                points = own.search.nearest(self.verdict).points[fell]
+                search.see(fell, points, search.members.logits(points), self.verdict)
+
+        return Method(f"{name} afresh", run)
+
+    def _empty(self) -> Search:
+        """Return a search of the same images that knows of no point."""
+        search = self.search
+        return Search(search.members, search.originals, search.labels, search.norm)
 
     def _improve(self, rows: Tensor, before: Tensor, *, once: bool = False) -> None:
         """Go on from points that are new by steps that take what decides to be linear.
