@@ -344,7 +344,7 @@ def test_the_model_is_handed_back_as_it_came() -> None:
     ("options", "named"),
     [
         ({"norm": 3}, "norm"),
-        ({"norm": "l2"}, "norm"),
+        ({"norm": "l0"}, "norm"),
         ({"method": "exact"}, "method"),
         ({"box": (1.0, 0.0)}, "box"),
         ({"target": "nearest"}, "target"),

@@ -60,7 +60,7 @@ def test_the_names_are_the_librarys() -> None:
         ("adversarial exprt", "Did you mean 'export'"),
         ("adversarial show nope", "nope: no such folder"),
         ("vote nope --voter majorty", "--voter.*did you mean 'majority'"),
-        ("certify nope --norm l2", "--norm.*did you mean '2'"),
+        ("certify nope --norm iinf", "--norm.*did you mean 'inf'"),
         ("certify nope --norm 2,2", "--norm.*twice"),
         ("certify nope --method liner", "--method.*did you mean 'linear'"),
         ("certify nope --out x.txt", "--out x.txt: must end in"),

@@ -41,13 +41,15 @@ def pairs(found: Replicated, canvas: Canvas = WIDE) -> Drawing | None:
     lines = -(-len(rows) // columns)
     strips = max(sum(item.row == row for item in found.contrasts) for row in rows)
     drawing = Drawing.blank(canvas, 50 + lines * (70 + STRIP * strips))
+    # The names of arms leave little room on a narrow page.
+    ticks = 2 if canvas.narrow else 4
     grid = drawing.figure.subplots(lines, columns, squeeze=False)
     for place, axes in enumerate(grid.flat):
         if place >= len(rows):
             axes.set_axis_off()
             continue
         contrasts = [item for item in found.contrasts if item.row == rows[place]]
-        _panel(drawing, axes, found, contrasts, named=place % columns == 0)
+        _panel(drawing, axes, found, contrasts, named=place % columns == 0, ticks=ticks)
         axes.set_title(ROWS[rows[place]], fontsize=canvas.font, loc="left")
     drawing.figure.legend(
         handles=[
@@ -69,6 +71,7 @@ def _panel(
     contrasts: Sequence[ReplicatedContrast],
     *,
     named: bool,
+    ticks: int,
 ) -> None:
     """Draw all strips of one row, the first above."""
     row = contrasts[0].row
@@ -112,9 +115,9 @@ def _panel(
     axes.grid(visible=True, axis="x")
     axes.grid(visible=False, axis="y")
     if row in SHARES:
-        share_axis(axes, "x", 4)
+        share_axis(axes, "x", ticks)
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_locator(MaxNLocator(ticks))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: signed_value(value, 3)))
 
 
