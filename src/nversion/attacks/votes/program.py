@@ -41,7 +41,7 @@ AT_ONCE = 64
 MOST_GRADIENTS = 2**26
 """Numbers held of the members' gradients by class at once, about: 256 MB."""
 
-PATIENCE = 2
+PATIENCE = {"smooth": 2, "counted": 3}
 """An image is let go after so many methods in a row that brought it no nearer,"""
 
 GAIN = 2e-3
@@ -171,9 +171,10 @@ def hunt(search: Search, verdict: bool, seed: int, budget: Budget) -> Iterator[t
         After each method that was run, its name and for how many images.
     """
     idle = torch.zeros_like(search.labels)
+    patience = PATIENCE["smooth" if search.members.rule.smooth else "counted"]
     for method in methods_for(search, verdict, seed, budget):
         before = search.distances(verdict)
-        wanted = before.isinf() if method.last_resort else (idle < PATIENCE) | before.isinf()
+        wanted = before.isinf() if method.last_resort else (idle < patience) | before.isinf()
         rows = wanted.nonzero().squeeze(1)
         if len(rows) == 0:
             continue
