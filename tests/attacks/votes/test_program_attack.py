@@ -177,7 +177,12 @@ def test_what_is_run_on_a_vote_depends_on_how_it_is_made(voter: str, three: Thre
         assert names[:2] == ["linear", "slp"]
         assert "vote-deepfool" not in names
     else:
-        assert names[:4] == ["linear on log-mean-softmax", "vote-deepfool", "kth-margin", "arc"]
+        assert names[:4] == [
+            "linear on log-mean-softmax",
+            "vote-deepfool",
+            "kth-margin",
+            "mean-loss afresh",
+        ]
         assert {"slp on log-mean-softmax", "slp on mean-logit", "reweighted"} <= set(names)
 
 
