@@ -13,6 +13,7 @@ from nversion.errors import InputError
 from nversion.evidence.gather import metrics_of
 from nversion.evidence.record import Metric
 from nversion.evidence.whole import whole_of
+from nversion.norms import norm_name
 from nversion.study.finished import FinishedStudy
 
 __all__ = ["ABSENT", "Compared", "NumberRow", "SettingRow", "VerdictRow", "compare"]
@@ -221,7 +222,7 @@ def _verdicts_of(study: FinishedStudy) -> Iterator[tuple[str, str]]:
     for row in study.results.distillation.comparison or []:
         yield f"student against baseline: {row.name}", row.verdict
     for gain in whole_of(study).get("gains") or []:
-        name, norm = gain.get("name") or gain.get("kind"), gain.get("norm")
+        name, norm = gain.get("name") or gain.get("kind"), norm_name(gain.get("norm")).capitalize()
         yield f"program attacked itself, {norm}, against {name}", str(gain.get("verdict"))
     for asked in study.results.questions:
         if asked.question and asked.answer:
