@@ -4,6 +4,7 @@ import math
 import re
 
 import pytest
+from torch import nn
 
 import nversion as nv
 from nversion.errors import InputError
@@ -40,3 +41,11 @@ def test_a_norm_that_is_not_among_those_asked_for_is_refused() -> None:
 @pytest.mark.parametrize("norm", [2, "2", "l2", "L2"])
 def test_attacks_read_all_of_them(name: str, norm: object) -> None:
     assert nv.attacks.create(name, norm=norm) == nv.attacks.create(name, norm="l2")
+
+
+@pytest.mark.parametrize("norm", [2, "2", "l2", "L2"])
+def test_the_doctor_reads_all_of_them(norm: object) -> None:
+    images = nv.load_dataset("digits").test.images[:10]
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
+    found = nv.examine(model, images, model(images).argmax(dim=1), norm=norm)  # type: ignore[arg-type]
+    assert found.norm == "l2"

@@ -23,12 +23,14 @@ import torch
 from torch import Tensor, nn
 
 from nversion.arguments import typed
+from nversion.attacks.ball import BALLS
 from nversion.attacks.criteria import log_odds
 from nversion.attacks.registry import create
 from nversion.ensemble import ABSTENTION, Ensemble
 from nversion.errors import InputError, UnsupportedModuleError
 from nversion.models import check_images, check_labels, device_of, dtype_of, frozen, predict
 from nversion.modes import ordinary
+from nversion.norms import norm_name
 from nversion.repeats import FEW, check_repeats
 
 __all__ = ["Check", "Diagnosis", "examine"]
@@ -117,9 +119,8 @@ def examine(
     """
     check_images(images)
     check_labels(labels, images.shape[0])
-    kind = {"2": "l2", "2.0": "l2", "inf": "linf"}.get(str(norm))
-    if kind is None:
-        raise InputError(f"norm must be 2 or inf, not {norm!r}")
+    kind = norm_name(norm, BALLS)
+    images, labels = images.to(device_of(model)), labels.to(device_of(model))
     with frozen(model):
         repeats = _repeats(model, images)
         if not repeats.passed:
@@ -161,12 +162,12 @@ class _Patient:
 
 
 def _answers(model: nn.Module, images: Tensor) -> Tensor:
-    """Return the classes, or the verdicts of a true vote, int64 [count]."""
+    """Return the classes, or the verdicts of a true vote, int64 [count], where the images are."""
     vote: Callable[[Tensor], Any] | None = getattr(model, "vote", None)
     if isinstance(model, Ensemble) and vote is not None:
         labels: Tensor = vote(images).labels
-        return labels
-    return predict(model, images)
+        return labels.to(images.device)
+    return predict(model, images).to(images.device)
 
 
 def _repeats(model: nn.Module, images: Tensor) -> Check:

@@ -85,7 +85,8 @@ def trace_steps(model: nn.Module, shape: tuple[int, ...]) -> Network:
         example = torch.zeros(1, *shape, dtype=dtype_of(model), device=device_of(model))
         with torch.no_grad(), asked("the model", tuple(shape)):
             builder.run(example)
-    return builder.network()
+    # Numbers in the model's code and weights of average pools were made on the processor.
+    return builder.network().to(torch.float64, device_of(model))
 
 
 def only_layers(model: nn.Module) -> bool:
