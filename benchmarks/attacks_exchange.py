@@ -41,16 +41,28 @@ class Task(NamedTuple):
     images: Tensor
     labels: Tensor
 
+    def to(self, device: str) -> Task:
+        """Return it on a device; the model itself is moved."""
+        return Task(self.model.to(device), self.images.to(device), self.labels.to(device))
+
+
+def clock(task: Task) -> float:
+    """Return processor seconds, or where the task is on a graphics card, the wall clock's."""
+    if task.images.is_cuda:
+        torch.cuda.synchronize()
+        return time.perf_counter()
+    return time.process_time()
+
 
 def write_tasks(path: Path, tasks: dict[str, Task]) -> None:
     """Write tasks as one .npz file without pickled objects."""
     arrays: dict[str, Any] = {}
     for name, task in tasks.items():
         arrays[f"{name}/layers"] = json.dumps([described(layer) for layer in task.model.children()])
-        arrays[f"{name}/images"] = task.images.numpy()
-        arrays[f"{name}/labels"] = task.labels.numpy()
+        arrays[f"{name}/images"] = task.images.cpu().numpy()
+        arrays[f"{name}/labels"] = task.labels.cpu().numpy()
         for key, value in task.model.state_dict().items():
-            arrays[f"{name}/weights/{key}"] = value.numpy()
+            arrays[f"{name}/weights/{key}"] = value.cpu().numpy()
     np.savez(path, **arrays)
 
 

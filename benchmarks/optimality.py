@@ -3,7 +3,8 @@
     python benchmarks/optimality.py --data-dir PATH_OF_MNIST --weights FOLDER --results FOLDER
         [--nets PATH_OF_FOREIGN_NETWORKS] [--images 200] [--networks student,dense,smallcnn-ddn]
         [--norms l0,l1,l2,linf] [--sides nversion,adv-lib,...] [--attacks NAME,NAME...]
-        [--peers-python PYTHON] [--budget 2000] [--limit SECONDS] [--certified IMAGES] [--out FILE]
+        [--peers-python PYTHON] [--budget 2000] [--limit SECONDS] [--certified IMAGES]
+        [--device cpu|cuda] [--out FILE]
 
 The measure is AttackBench's local optimality (Cina, Rony, Pintor, Demetrio, Demontis, Biggio, Ben
 Ayed & Roli, "AttackBench: evaluating gradient-based attacks for adversarial examples", AAAI 2025):
@@ -22,6 +23,9 @@ result is a file in --results; what is there is not run again, so that a run can
 the tables are of whatever is there. The student and the dense network are trained on MNIST once and
 kept in --weights; smallcnn-ddn comes from --nets (a .safetensors file with its layers as metadata).
 
+With --device cuda all sides attack on a graphics card, in float32 without TF32; what is found is
+the same but for rounding, and the seconds are then the wall clock's.
+
 With --certified, the first so many images are certified in L1, L2 and Linf, too, and compared with
 the nearest error of all attacks (optimality_gap.py).
 """
@@ -32,7 +36,6 @@ import argparse
 import json
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +46,7 @@ from torch import Tensor, nn
 
 import nversion as nv
 from attacks import NETWORKS
-from attacks_exchange import Task, write_tasks
+from attacks_exchange import Task, clock, write_tasks
 from nversion.files import read_tensors, write_tensors, write_text
 from nversion.models import evaluate, predict
 from optimality_gap import described, gap
@@ -117,6 +120,7 @@ def main() -> None:
     """Run what is missing and print the tables of what is there."""
     options = arguments()
     torch.set_num_threads(1)
+    torch.backends.cudnn.allow_tf32 = False
     data = nv.load_dataset("mnist", root=options.data_dir)
     norms, sides = options.norms.split(","), options.sides.split(",")
     options.results.mkdir(parents=True, exist_ok=True)
@@ -161,6 +165,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--budget", type=float, default=2000.0, help="passes for an image")
     parser.add_argument("--limit", type=float, default=3600.0, help="seconds for a peer's attack")
     parser.add_argument("--certified", type=int, default=0, help="images that are certified")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
 
@@ -179,7 +184,7 @@ def prepared(name: str, data: nv.Dataset, options: argparse.Namespace) -> Task:
     count = options.images
     images, labels = data.test.images[: 2 * count + 20], data.test.labels[: 2 * count + 20]
     rows = (predict(model.eval(), images) == labels).nonzero().squeeze(1)[:count]
-    return Task(model, images[rows], labels[rows])
+    return Task(model, images[rows], labels[rows]).to(options.device)
 
 
 def trained(name: str, data: nv.Dataset, folder: Path) -> nn.Module:
@@ -226,9 +231,9 @@ def ours(network: str, task: Task, norms: list[str], options: argparse.Namespace
             if path.is_file() or (wanted and called not in wanted):
                 continue
             attack = nv.attacks.create(name, **settings)
-            busy = time.process_time()
+            busy = clock(task)
             result = attack(task.model, task.images, task.labels)
-            busy, count = time.process_time() - busy, len(task.images)
+            busy, count = clock(task) - busy, len(task.images)
             found = torch.where(result.success[:, None, None, None], result.images, torch.nan)
             median = float(size_of(found - task.images, norm).median())
             passes = (result.forwards + result.backwards) / count
@@ -237,7 +242,7 @@ def ours(network: str, task: Task, norms: list[str], options: argparse.Namespace
             )
             np.savez(
                 path,
-                images=found.numpy(),
+                images=found.cpu().numpy(),
                 forwards=result.forwards / count,
                 backwards=result.backwards / count,
                 seconds=busy / count,
@@ -266,7 +271,7 @@ def theirs(
         write_tasks(tasks, {network: task})
         script = str(HERE / "optimality_peers.py")
         command = [options.peers_python, script, str(tasks), str(options.results)]
-        command += [",".join(missing), str(options.budget), str(options.limit)]
+        command += [",".join(missing), str(options.budget), str(options.limit), options.device]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
 
 
@@ -278,12 +283,12 @@ def gathered(network: str, task: Task, norms: list[str], folder: Path) -> list[d
         for path in sorted(folder.glob(f"{network}+*+{norm}.npz")):
             _, side, attack, _ = path.stem.split("+")
             with np.load(path, allow_pickle=False) as file:
-                found = torch.from_numpy(file["images"])
+                found = torch.from_numpy(file["images"]).to(task.images.device)
                 numbers = {key: float(file[key]) for key in ("forwards", "backwards", "seconds")}
                 stopped = bool(file["stopped"])
             if found.shape != task.images.shape:
                 raise SystemExit(f"{path} is of other images; give another --results")
-            sizes = judged(task, found, norm)
+            sizes = judged(task, found, norm).cpu()
             row: dict[str, Any] = {"network": network, "norm": norm, "side": side}
             row |= {"attack": attack}
             of_norm.append(row | numbers | {"stopped": stopped, "_sizes": sizes})

@@ -32,7 +32,9 @@ def gap(task: Task, norm: str, best: Tensor, count: int) -> dict[str, Any] | Non
     if norm not in NORMS or count == 0:
         return None
     busy = time.process_time()
-    radii = certify(task.model, task.images[:count], task.labels[:count], NORMS[norm]).double()
+    radii = (
+        certify(task.model, task.images[:count], task.labels[:count], NORMS[norm]).double().cpu()
+    )
     seconds = (time.process_time() - busy) / count
     found = best[:count]
     nearer = (found < radii).nonzero().squeeze(1).tolist()

@@ -1,6 +1,6 @@
 """adv-lib, Foolbox 3, ART and torchattacks as minimum-norm attacks, for benchmarks/optimality.py.
 
-    python benchmarks/optimality_peers.py TASKS FOLDER SIDE/ATTACK/NORM,... BUDGET SECONDS
+    python benchmarks/optimality_peers.py TASKS FOLDER SIDE/ATTACK/NORM,... BUDGET SECONDS [DEVICE]
 
 Each attack runs with the options that its authors or AttackBench give it, and as many iterations as
 the budget of passes allows. As in AttackBench, the nearest adversarial image of all that an attack
@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from attacks_exchange import Task, read_tasks
+from attacks_exchange import Task, clock, read_tasks
 
 INF = float("inf")
 
@@ -35,7 +35,9 @@ Minimal = Callable[[nn.Module, Tensor, Tensor], Tensor]
 def main() -> None:
     """Run what is asked for and not there yet, one file for each."""
     tasks, folder = read_tasks(Path(sys.argv[1])), Path(sys.argv[2])
+    device = sys.argv[6] if len(sys.argv) > 6 else "cpu"
     torch.set_num_threads(1)
+    torch.backends.cudnn.allow_tf32 = False
     warnings.simplefilter("ignore")
     folder.mkdir(parents=True, exist_ok=True)
     for network, task in tasks.items():
@@ -46,7 +48,7 @@ def main() -> None:
                 continue
             try:
                 run = SIDES[side](norm)[attack]
-                measure(run, task, norm, path, float(sys.argv[4]), float(sys.argv[5]))
+                measure(run, task.to(device), norm, path, float(sys.argv[4]), float(sys.argv[5]))
             except Exception as error:
                 print(f"{network}: {key} broke off: {error!r}", flush=True)
 
@@ -66,15 +68,15 @@ class Watched(nn.Module):
         super().__init__()
         self.model = task.model
         self._task, self._norm, self._budget = task, norm, budget * len(task.images)
-        self._deadline = time.process_time() + limit
+        self._deadline = time.perf_counter() + limit
         self.forwards = self.backwards = 0
         self.best = torch.full_like(task.images, torch.nan)
-        self.sizes = torch.full((len(task.images),), torch.inf, dtype=torch.float64)
+        self.sizes = task.images.new_full((len(task.images),), torch.inf, dtype=torch.float64)
         self.aside = 0.0
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, or zeros where the budget or the time is spent."""
-        if time.process_time() > self._deadline:
+        if time.perf_counter() > self._deadline:
             raise TimeoutError
         if self.forwards + self.backwards >= self._budget:
             return images.flatten(1)[:, :10] * 0.0
@@ -83,10 +85,10 @@ class Watched(nn.Module):
         if logits.requires_grad:
             hook = functools.partial(self._backward, len(images))
             logits.register_hook(hook)  # type: ignore[no-untyped-call]
-        start = time.process_time()
+        start = clock(self._task)
         if len(images) == len(self.best):
             self._watch(images.detach(), logits.detach())
-        self.aside += time.process_time() - start
+        self.aside += clock(self._task) - start
         return logits
 
     def _backward(self, count: int, _: Tensor) -> None:
@@ -120,12 +122,12 @@ def measure(run: Minimal, task: Task, norm: str, path: Path, budget: float, limi
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002  (ART draws from the global generator)
     model = Watched(task, norm, budget, limit).eval()
-    count, stopped, busy = len(task.images), False, time.process_time()
+    count, stopped, busy = len(task.images), False, clock(task)
     try:
         model.take(run(model, task.images.clone(), task.labels.clone()))
     except TimeoutError:
         stopped = True
-    busy = time.process_time() - busy - model.aside
+    busy = clock(task) - busy - model.aside
     found = model.sizes.isfinite()
     median = float(model.sizes.median())
     ended = " (stopped)" if stopped else ""
@@ -134,7 +136,7 @@ def measure(run: Minimal, task: Task, norm: str, path: Path, budget: float, limi
     print(f"{passes:.0f} passes, {busy:.1f} s{ended}", flush=True)
     np.savez(
         path,
-        images=model.best.numpy(),
+        images=model.best.cpu().numpy(),
         forwards=model.forwards / count,
         backwards=model.backwards / count,
         seconds=busy / count,
@@ -210,7 +212,7 @@ def foolbox(norm: str) -> dict[str, Minimal]:
 
     def minimal(attack: Any) -> Minimal:
         def run(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-            wrapped = library.PyTorchModel(model, bounds=(0, 1), device="cpu")
+            wrapped = library.PyTorchModel(model, bounds=(0, 1), device=images.device)
             _, found, _ = attack(wrapped, images, labels, epsilons=None)
             result: Tensor = found
             return result
@@ -255,13 +257,18 @@ def art(norm: str) -> dict[str, Minimal]:
 
     def generated(attack: Callable[..., Any], **options: Any) -> Minimal:
         def run(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-            shape = tuple(images.shape[1:])
             wrapped = PyTorchClassifier(
-                model, nn.CrossEntropyLoss(), shape, 10, clip_values=(0.0, 1.0), device_type="cpu"
+                model,
+                nn.CrossEntropyLoss(),
+                tuple(images.shape[1:]),
+                10,
+                clip_values=(0.0, 1.0),
+                device_type="gpu" if images.is_cuda else "cpu",
             )
             prepared = attack(wrapped, batch_size=len(images), verbose=False, **options)
-            one_hot = np.eye(10, dtype=np.float32)[labels.numpy()]
-            return torch.from_numpy(prepared.generate(images.numpy(), one_hot))
+            one_hot = np.eye(10, dtype=np.float32)[labels.cpu().numpy()]
+            found = prepared.generate(images.cpu().numpy(), one_hot)
+            return torch.from_numpy(found).to(images.device)
 
         return run
 
