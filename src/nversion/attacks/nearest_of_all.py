@@ -117,6 +117,10 @@ def _fab(share: float) -> Part:
     return Part("fab", {"norm": "linf", "targets": 3}, share, each=9.0, beside=15, enough=45)
 
 
+def _fmn(norm: str, share: float) -> Part:
+    return Part("fmn", {"norm": norm, "refinements": 10}, share, beside=32)
+
+
 LONG = {
     "l0": Plan(
         (
@@ -125,9 +129,9 @@ LONG = {
         ),
         exchanged=Exchange(),
     ),
-    "l1": Plan((_slp("l1", 0.6, enough=40), _alma("l1", 0.4))),
+    "l1": Plan((_slp("l1", 0.5, enough=40), _fmn("l1", 0.15), _alma("l1", 0.35))),
     "l2": Plan((_slp("l2", 0.6, enough=40), _alma("l2", 0.4))),
-    "linf": Plan((_slp("linf", 0.7, enough=50), _fab(0.3))),
+    "linf": Plan((_slp("linf", 0.5, enough=50), _fmn("linf", 0.15), _fab(0.35))),
 }
 """What is done in each norm."""
 
@@ -139,10 +143,10 @@ SHORT = {
         ),
         *(5, 5, Exchange()),
     ),
-    "l1": Plan((_few_slp("l1", 0.4, beside=50), _alma("l1", 0.6)), 10, 10),
+    "l1": Plan((_few_slp("l1", 0.4, beside=50), _fmn("l1", 0.6)), 10, 10),
     "l2": Plan((_few_slp("l2", 0.4, beside=50), _alma("l2", 0.6)), 10, 10),
     # All classes with few steps are nearer there than three with more.
-    "linf": LONG["linf"],
+    "linf": Plan((_slp("linf", 0.75, enough=50), _fmn("linf", 0.25))),
 }
 """What is done with at most :data:`FEW_PASSES`."""
 
