@@ -4,7 +4,7 @@
         [--nets PATH_OF_FOREIGN_NETWORKS] [--images 200] [--networks student,dense,smallcnn-ddn]
         [--norms l0,l1,l2,linf] [--sides nversion,adv-lib,...] [--attacks NAME,NAME...]
         [--peers-python PYTHON] [--budget 2000] [--limit SECONDS] [--certified IMAGES]
-        [--device cpu|cuda] [--out FILE]
+        [--device cpu|cuda] [--shown] [--skip IMAGES] [--out FILE]
 
 The measure is AttackBench's local optimality (Cina, Rony, Pintor, Demetrio, Demontis, Biggio, Ben
 Ayed & Roli, "AttackBench: evaluating gradient-based attacks for adversarial examples", AAAI 2025):
@@ -24,7 +24,9 @@ the tables are of whatever is there. The student and the dense network are train
 kept in --weights; smallcnn-ddn comes from --nets (a .safetensors file with its layers as metadata).
 
 With --device cuda all sides attack on a graphics card, in float32 without TF32; what is found is
-the same but for rounding, and the seconds are then the wall clock's.
+the same but for rounding, and the seconds are then the wall clock's. What lies on the boundary may
+be right or wrong there by the size of the batch: --shown takes an attack's images as it was told
+when it showed them, and does not ask again.
 
 With --certified, the first so many images are certified in L1, L2 and Linf, too, and compared with
 the nearest error of all attacks (optimality_gap.py).
@@ -131,7 +133,7 @@ def main() -> None:
             ours(name, task, norms, options)
         if options.peers_python:
             theirs(name, task, norms, sides, options)
-        found = gathered(name, task, norms, options.results)
+        found = gathered(name, task, norms, options.results, shown=options.shown)
         for norm in {row["norm"] for row in found}:
             sizes = [row["_sizes"] for row in found if row["norm"] == norm]
             best = torch.stack(sizes).amin(dim=0)
@@ -157,6 +159,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, required=True, help="folder of what was found")
     parser.add_argument("--nets", type=Path, help="folder of networks that others trained")
     parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--skip", type=int, default=0, help="correct images that come before")
     parser.add_argument("--networks", default="student,dense,smallcnn-ddn")
     parser.add_argument("--norms", default="l0,l1,l2,linf")
     parser.add_argument("--sides", default="nversion,adv-lib,foolbox,art,torchattacks")
@@ -166,6 +169,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=float, default=3600.0, help="seconds for a peer's attack")
     parser.add_argument("--certified", type=int, default=0, help="images that are certified")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--shown", action="store_true", help="do not ask the network again")
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
 
@@ -181,9 +185,9 @@ def prepared(name: str, data: nv.Dataset, options: argparse.Namespace) -> Task:
         model.load_state_dict(read_tensors(foreign)[0])
     else:
         raise SystemExit(f"no network is called {name}; give --nets for those of others")
-    count = options.images
-    images, labels = data.test.images[: 2 * count + 20], data.test.labels[: 2 * count + 20]
-    rows = (predict(model.eval(), images) == labels).nonzero().squeeze(1)[:count]
+    first, end = options.skip, options.skip + options.images
+    images, labels = data.test.images[: 2 * end + 20], data.test.labels[: 2 * end + 20]
+    rows = (predict(model.eval(), images) == labels).nonzero().squeeze(1)[first:end]
     return Task(model, images[rows], labels[rows]).to(options.device)
 
 
@@ -275,7 +279,9 @@ def theirs(
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
 
 
-def gathered(network: str, task: Task, norms: list[str], folder: Path) -> list[dict[str, Any]]:
+def gathered(
+    network: str, task: Task, norms: list[str], folder: Path, *, shown: bool = False
+) -> list[dict[str, Any]]:
     """Judge all that is in the results for a network, norm by norm, and say how optimal it is."""
     rows = []
     for norm in norms:
@@ -288,7 +294,7 @@ def gathered(network: str, task: Task, norms: list[str], folder: Path) -> list[d
                 stopped = bool(file["stopped"])
             if found.shape != task.images.shape:
                 raise SystemExit(f"{path} is of other images; give another --results")
-            sizes = judged(task, found, norm).cpu()
+            sizes = judged(task, found, norm, asked=not shown).cpu()
             row: dict[str, Any] = {"network": network, "norm": norm, "side": side}
             row |= {"attack": attack}
             of_norm.append(row | numbers | {"stopped": stopped, "_sizes": sizes})
@@ -305,11 +311,13 @@ def gathered(network: str, task: Task, norms: list[str], folder: Path) -> list[d
     return rows
 
 
-def judged(task: Task, found: Tensor, norm: str) -> Tensor:
+def judged(task: Task, found: Tensor, norm: str, *, asked: bool = True) -> Tensor:
     """Return the distances of what the network gets wrong, infinite for the rest, [count]."""
     returned = ~found.flatten(1).isnan().any(dim=1)
     images = torch.where(returned[:, None, None, None], found, task.images).clamp(0.0, 1.0)
-    won = returned & (evaluate(task.model, images).argmax(dim=1) != task.labels)
+    won = returned
+    if asked:
+        won = returned & (evaluate(task.model, images).argmax(dim=1) != task.labels)
     return torch.where(won, size_of(images - task.images, norm), torch.inf)
 
 
