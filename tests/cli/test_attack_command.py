@@ -182,7 +182,8 @@ def test_a_dataset_of_ones_own_can_be_attacked(model: Path, tmp_path: Path) -> N
         (("--attack", "gradient", "--out", "folder.png"), InputError, "is a folder"),
         ((), InputError, "with --norm (0, 1, 2 or inf)"),
         (("--norm", "3"), InputError, "--norm"),
-        (("--attack", "gradient", "--norm", "1"), InputError, "no attack has the option 'norm'"),
+        (("--attack", "gradient", "--norm", "1"), InputError, "--norm 1: gradient does not make"),
+        (("--attack", "alma", "--norm", "inf"), InputError, "which these do: gradient-sign"),
         (("--attack", "gradient", "--set", "foo=1"), InputError, "gradient has steps, largest"),
         (("--attack", "gradient", "--set", "deepfool.steps=1"), InputError, "not among"),
         (("--attack", "gradient", "--set", "steps=0"), InputError, "steps must be"),
@@ -207,6 +208,23 @@ def test_a_norm_alone_asks_for_the_nearest_error(model: Path) -> None:
     assert (nearest["name"], nearest["norm"]) == ("nearest", "l1")
     (fewest,) = facts(*words[:4], "--attack", "fmn", "--norm", "0")["attacks"]
     assert (fewest["name"], fewest["norm"]) == ("fmn", "l0")
+
+
+def test_attacks_that_make_a_norm_small_anyway_are_those_of_that_norm(model: Path) -> None:
+    index = first_index(model, right=True)
+    words = (model, "--index", str(index), "--no-picture")
+    (one,) = facts(*words, "--attack", "ddn", "--norm", "l2", "--set", "steps=10")["attacks"]
+    assert (one["name"], one["norm"]) == ("ddn", "l2")
+    quick = ("--set", "nearest.passes=200", "--set", "steps=8", "--set", "refinements=4")
+    every = facts(*words, "--attack", "all", "--norm", "0", *quick)["attacks"]
+    assert {one["norm"] for one in every} == {"l0"}
+    assert {"saliency-map", "sigma-zero", "fmn", "nearest"} <= {one["name"] for one in every}
+
+
+@pytest.mark.parametrize("norm", ["2", "l2", "L2"])
+def test_a_vote_is_attacked_whole_in_every_spelling_of_a_norm(model: Path, norm: str) -> None:
+    result = run("attack", model, model.parent / "b", "--norm", norm, "--storable")
+    assert "--set and --storable are for attacks by name" in str(result.exception)
 
 
 def aimed_at(model: Path, index: int, target: object, *words: str) -> Any:

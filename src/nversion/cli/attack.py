@@ -28,7 +28,7 @@ from nversion.cli.options import (
 from nversion.cli.places import picture_file, save_picture
 from nversion.cli.printing import print_table, working
 from nversion.cli.programs import is_several
-from nversion.cli.settings import attacks_from, check_settings
+from nversion.cli.settings import attacks_from, attacks_of_norm, check_settings
 from nversion.cli.targets import Labelled, check_targetable, target_from
 from nversion.cli.versions import check_version, confirmed, load_versions
 from nversion.cli.voters import attacked
@@ -72,7 +72,7 @@ def attack(
     norm: Annotated[
         str | None,
         typer.Option(
-            help="Make this norm small: 0, 1, 2 or inf. For attacks that leave the choice.",
+            help="Make this norm small: 0, 1, 2 or inf; of all attacks, those that can.",
             show_default=False,
             callback=choices.distance,
         ),
@@ -146,14 +146,14 @@ def attack(
         picture_file(out, "--out")
     for folder in models:
         check_version(folder)
-    settings = [*(setting or []), *([] if norm is None else [f"norm={norm_name(norm)}"])]
+    settings, kind = setting or [], None if norm is None else norm_name(norm)
     check_settings(settings)
     if names is None and norm is None:
         raise InputError(
             "name attacks with --attack, or with --norm (0, 1, 2 or inf) the norm of the nearest"
         )
     several = is_several(models, inputs)
-    whole = names is None and aim is None and several and norm in ("2", "inf")
+    whole = names is None and aim is None and several and kind in ("l2", "linf")
     if whole and (setting or storable):
         raise InputError(
             "--set and --storable are for attacks by name; add --attack, or leave them out"
@@ -164,7 +164,7 @@ def attack(
     dataset = test_images_of(list(versions.values()), data, data_dir)
     versions = confirmed(versions, dataset)
     subject, name, facts = attacked(versions, models, voter, k)
-    chosen = {} if whole else attacks_from(names or "nearest", settings)
+    chosen = {} if whole else _chosen(names or "nearest", settings, kind)
     image, label = _test_image(dataset, index)
     target = None
     if aim is not None:
@@ -198,6 +198,13 @@ def attack(
         _print(where, trial, place, dataset.class_names)
     if trial.already_misclassified or trial.failures:
         raise typer.Exit(1)
+
+
+def _chosen(names: str, settings: Sequence[str], kind: str | None) -> dict[str, Attack]:
+    """Return the attacks by name, those of a norm where one is asked for."""
+    if kind is None:
+        return attacks_from(names, settings)
+    return attacks_of_norm(names, settings, kind)
 
 
 def _test_image(data: TestImages, index: int) -> tuple[Tensor, int]:

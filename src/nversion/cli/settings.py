@@ -73,5 +73,47 @@ def attacks_from(text: str, settings: Sequence[str]) -> dict[str, Attack]:
         raise InputError(f"{given}: {error}") from error
 
 
+def attacks_of_norm(text: str, settings: Sequence[str], norm: str) -> dict[str, Attack]:
+    """Return attacks as :func:`attacks_from` does, each of which makes one norm small.
+
+    Attacks that leave the choice are told which; of "all", those that cannot are left out.
+
+    Args:
+        text: names with commas between, or "all".
+        settings: as ``--set`` has them.
+        norm: "l0", "l1", "l2" or "linf".
+
+    Raises:
+        InputError: also where a named attack makes another norm small, with those that do not.
+    """
+    from nversion.attacks import names
+
+    able = {name: how for name in names() if (how := _making_small(name, norm)) is not None}
+    if text.strip() == "all":
+        text = ",".join(able)
+    named = [name for part in text.split(",") if (name := part.strip())]
+    for name in named:
+        if name in names() and name not in able:
+            raise InputError(
+                f"--norm {norm.removeprefix('l')}: {name} does not make it small, "
+                f"which these do: {', '.join(able)}"
+            )
+    told = [f"{name}.norm={norm}" for name in named if able.get(name)]
+    return attacks_from(text, [*settings, *told])
+
+
+def _making_small(name: str, norm: str) -> bool | None:
+    """Return whether an attack has to be told to make a norm small; None if it cannot."""
+    from nversion.attacks import create
+
+    if "norm" not in create(name).options():
+        return False if create(name).norm == norm else None
+    try:
+        create(name, norm=norm)
+    except InputError:
+        return None
+    return True
+
+
 def _listed(options: dict[str, Any]) -> str:
     return ", ".join(options) or "none"
