@@ -55,7 +55,8 @@ class House:
 
 
 HOUSE = (
-    House("slp", ("l2", "linf"), {"classes": 9, "steps": 12, "refinements": 20}),
+    House("slp", ("l2",), {"classes": 9, "steps": 12, "refinements": 20}),
+    House("slp", ("linf",), {"classes": 5, "steps": 12, "refinements": 20}),
     House("fmn", ("l2", "linf"), {"steps": 80, "refinements": 20}),
     House("pdgd", ("l2",)),
     House("alma", ("l2",), {"steps": 80}),
