@@ -46,9 +46,15 @@ UNKNOWN = {"l2": 0.1, "linf": 0.3}
 
 
 def descend(
-    search: Search, rows: Tensor, objective: RowObjective, steps: int, *, verdict: bool
+    search: Search,
+    rows: Tensor,
+    objective: RowObjective,
+    steps: int,
+    *,
+    verdict: bool,
+    start: Tensor | None = None,
 ) -> None:
-    """Walk from the originals of some images, showing `search` all points.
+    """Walk from the originals of some images, or from beside them, showing `search` all points.
 
     Args:
         search: the nearest points so far.
@@ -56,9 +62,13 @@ def descend(
         objective: what is to rise.
         steps: how many.
         verdict: which way the vote is to fall.
+        start: the change of each image to begin with, in first radii, shaped like one image; None
+            for no change.
     """
     norm, originals = search.norm, search.originals[rows]
     radii, points = first_radii(search, rows, verdict), originals
+    if start is not None:
+        points = onto(originals, columns(radii) * start, radii, norm)
     for step in range(steps):
         progress = step / steps
         logits, gradients = search.members.gradient(points, lambda z, k: objective(z, rows[k]))

@@ -16,7 +16,7 @@ Each ends with steps that take the vote, or each of its members, to be linear.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -33,6 +33,7 @@ from nversion.attacks.votes.members import Surrogate, Verdicts
 from nversion.attacks.votes.objectives import OBJECTIVES, kth_margin
 from nversion.attacks.votes.search import Search
 from nversion.models import frozen
+from nversion.randomness import generator
 
 __all__ = ["HOUSE", "Budget", "House", "Method", "house_attacks", "methods_for"]
 
@@ -88,6 +89,9 @@ DESCENT, ARC = 30, 20
 WALK = 16
 SHORT_WALK = 10
 
+STARTS = 2
+"""Random changes that a descent from beside the original begins with."""
+
 
 @dataclasses.dataclass
 class Budget:
@@ -142,7 +146,8 @@ class Methods:
         else:
             found += [self._first_walk("log-mean-softmax")]
             found += [Method("vote-deepfool", self._deepfool)]
-            found += [self._descent("kth-margin"), self._afresh("mean-loss")]
+            found += [self._descent("kth-margin"), self._afresh("vote", beside=True)]
+            found += [self._afresh("mean-loss")]
             found += [self._afresh("hinge"), Method("arc", self._arc), self._afresh("reweighted")]
             found += [self._house(one, mean) for one in house for mean in means]
         found += [self._descent(name) for name in ("reweighted", "mean-loss", "hinge")]
@@ -244,25 +249,45 @@ class Methods:
 
         return Method(name, run)
 
-    def _afresh(self, name: str) -> Method:
+    def _afresh(self, name: str, *, beside: bool = False) -> Method:
         """Return a descent that knows of no point yet, and is improved for itself.
 
         What a vote that is counted is nearest to depends on which members fall, so that steps from
         the nearest point known do not leave its kind: another kind is followed to its end first.
+
+        Args:
+            name: of the objective.
+            beside: begin at random changes instead of the original, the same for all images.
         """
 
         def run(rows: Tensor) -> None:
-            search, own = self.search, Methods(self._empty(), self.verdict, self.seed, self.budget)
-            own._first, own._goals, own._reach = self._first, self._goals, self._reach
-            own.search.begin(name)
-            descend(own.search, rows, own._objective(name), DESCENT, verdict=self.verdict)
-            fell = rows[own.search.distances(self.verdict)[rows].isfinite()]
-            if len(fell):
-                own._walk(fell, SHORT_WALK, again=True)
-                points = own.search.nearest(self.verdict).points[fell]
-                search.see(fell, points, search.members.logits(points), self.verdict)
+            for start in self._starts(name) if beside else [None]:
+                self._anew(name, rows, start)
 
-        return Method(f"{name} afresh", run)
+        shown = "log-mean-softmax" if name == "vote" else name
+        return Method(f"{shown} afresh", run)
+
+    def _anew(self, name: str, rows: Tensor, start: Tensor | None) -> None:
+        """Descend in a search of its own, improve what it finds, and show that to the search."""
+        search, own = self.search, Methods(self._empty(), self.verdict, self.seed, self.budget)
+        own._first, own._goals, own._reach = self._first, self._goals, self._reach
+        own.search.begin(name)
+        objective = own._objective(name)
+        descend(own.search, rows, objective, DESCENT, verdict=self.verdict, start=start)
+        fell = rows[own.search.distances(self.verdict)[rows].isfinite()]
+        if len(fell):
+            own._walk(fell, SHORT_WALK, again=True)
+            points = own.search.nearest(self.verdict).points[fell]
+            search.see(fell, points, search.members.logits(points), self.verdict)
+
+    def _starts(self, name: str) -> Iterator[Tensor]:
+        """Return changes by the same up or down everywhere, at random, of length 1, [1, ...]."""
+        like = self.search.originals[:1]
+        size = like.numel() ** -0.5 if self.search.norm == "l2" else 1.0
+        for number in range(STARTS):
+            draws = generator("vote", name, self.seed, number)
+            signs = torch.randint(2, like.shape, generator=draws) * 2 - 1
+            yield size * signs.to(like)
 
     def _empty(self) -> Search:
         """Return a search of the same images that knows of no point."""
