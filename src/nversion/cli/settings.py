@@ -13,7 +13,7 @@ from nversion.naming import did_you_mean
 if TYPE_CHECKING:
     from nversion.attacks import Attack
 
-__all__ = ["attacks_from", "check_settings", "parse_setting"]
+__all__ = ["attacks_from", "attacks_of_norm", "check_settings", "parse_setting"]
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
