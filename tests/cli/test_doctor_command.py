@@ -29,6 +29,15 @@ def test_it_says_the_same_as_json(versions: Path) -> None:
     assert result.exit_code == int(any(check["passed"] is False for check in facts["checks"]))
 
 
+def test_a_norm_is_read_in_every_spelling(versions: Path) -> None:
+    folder = str(sorted(versions.iterdir())[0])
+    words = ["doctor", folder, "--images", "4", "--json", "--norm"]
+    told = [json.loads(CliRunner().invoke(app, [*words, norm]).stdout) for norm in ("2", "L2")]
+    assert told[0]["norm"] == told[1]["norm"] == "l2"
+    refused = CliRunner().invoke(app, [*words, "1"])
+    assert "--norm: norm must be 2 or inf, not '1'" in str(refused.exception)
+
+
 def test_one_version_does_not_vote(versions: Path) -> None:
     folder = str(sorted(versions.iterdir())[0])
     result = CliRunner().invoke(app, ["doctor", folder, "--voter", "majority"])

@@ -36,6 +36,7 @@ __all__ = [
     "WEIGHTINGS",
     "abstention",
     "attack_names",
+    "ball",
     "corruptions",
     "dataset",
     "distance",
@@ -55,6 +56,9 @@ ENGINES = ("auto", "processes", "threads", "ray")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16")
 METHODS = ("interval", "linear", "alpha", "smoothing")
+BALLED = ("l2", "linf")
+"""The norms of balls that attacks keep to."""
+
 CERTIFIED = ("l1", "l2", "linf")
 """The norms of certificates."""
 VOTERS = (
@@ -234,6 +238,14 @@ def distance(param: typer.CallbackParam, value: str | None) -> str | None:
     """Check the norm of a distance, and write it as "0", "1", "2" or "inf"."""
     try:
         return value if value is None else f"{norm_order(value):g}"
+    except InputError as error:
+        raise InputError(f"{_option(param)}: {error}") from None
+
+
+def ball(param: typer.CallbackParam, value: str) -> str:
+    """Check the norm of a ball that attacks keep to, and write it as "2" or "inf"."""
+    try:
+        return f"{norm_order(value, BALLED):g}"
     except InputError as error:
         raise InputError(f"{_option(param)}: {error}") from None
 

@@ -44,7 +44,7 @@ def doctor(
         ),
     ] = None,
     norm: Annotated[
-        str, typer.Option(callback=choices.one_of("2", "inf"), help="2 or inf, of the attacks.")
+        str, typer.Option(callback=choices.ball, help="2 or inf, of the attacks.")
     ] = "inf",
     epsilon: Annotated[
         float | None,
