@@ -15,7 +15,7 @@ import typer
 
 from nversion.errors import ConfigError, DatasetError, InputError
 from nversion.naming import did_you_mean, split_size
-from nversion.norms import norm_order
+from nversion.norms import NORMS, norm_order
 from nversion.registry import plugin_names
 
 __all__ = [
@@ -236,16 +236,17 @@ def norms(param: typer.CallbackParam, value: str | None) -> str | None:
 
 def distance(param: typer.CallbackParam, value: str | None) -> str | None:
     """Check the norm of a distance, and write it as "0", "1", "2" or "inf"."""
-    try:
-        return value if value is None else f"{norm_order(value):g}"
-    except InputError as error:
-        raise InputError(f"{_option(param)}: {error}") from None
+    return None if value is None else _norm(param, value, NORMS)
 
 
 def ball(param: typer.CallbackParam, value: str) -> str:
     """Check the norm of a ball that attacks keep to, and write it as "2" or "inf"."""
+    return _norm(param, value, BALLED)
+
+
+def _norm(param: typer.CallbackParam, value: str, allowed: tuple[str, ...]) -> str:
     try:
-        return f"{norm_order(value, BALLED):g}"
+        return f"{norm_order(value, allowed):g}"
     except InputError as error:
         raise InputError(f"{_option(param)}: {error}") from None
 
